@@ -1,0 +1,135 @@
+"""Reverse-mode differentiation: an operation, the graph that operations form, and one walk back through it.
+
+A :class:`Function` is one operation of the graph and the memory of its own forward pass. It knows arrays, never
+tensors. The graph points from results to operands only (a result's Function holds its parents; nothing holds the
+result), so there are no reference cycles and every intermediate dies with its last user, without the cyclic garbage
+collector.
+
+The walk (:func:`backward`) visits each Function once, children before parents, without recursion. A gradient lives from
+the first contribution to the moment its Function has used it up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+_recording: ContextVar[bool] = ContextVar("recording", default=True)
+
+
+@contextmanager
+def no_grad() -> Iterator[None]:
+    """Within this context operations leave no graph behind (evaluation)."""
+    token = _recording.set(False)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
+def grad_enabled() -> bool:
+    """Whether operations are being recorded."""
+    return _recording.get()
+
+
+class Leaf(Protocol):
+    """An end of the graph that collects a gradient: a tensor with requires_grad."""
+
+    grad: Array | None
+
+
+class Function:
+    """One differentiable operation.
+
+    A subclass takes its constants (stride, axis, ...) in its constructor, computes in :meth:`forward` and keeps on
+    `self` what :meth:`backward` needs. For y = f(x1, ..., xn) and a scalar loss L, backward receives dL/dy and returns
+    (dL/dx1, ..., dL/dxn); where `needs_grad[i]` is false it may return None.
+    """
+
+    parents: tuple[Function | Leaf | None, ...] = ()
+    needs_grad: tuple[bool, ...] = ()
+
+    # *Any, **Any: a subclass names its own operands.
+    def forward(self, *inputs: Any, **options: Any) -> Array:
+        raise NotImplementedError
+
+    def backward(self, g: Array) -> tuple[Array | None, ...]:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Forget the forward pass."""
+        self.__dict__.clear()
+        self.__dict__["parents"] = None
+
+
+def backward(root: Function | Leaf, grad: Array) -> None:
+    """Add d(root)/d(leaf), contracted with `grad`, to the `grad` of every leaf below root. Uses the graph up."""
+    order = _children_first(root)
+    gradients: dict[int, Array] = {id(root): grad}
+    own: set[int] = set()  # gradients that are sums of ours, so that adding in place changes nobody else's array
+    while order:
+        node = order.pop()
+        node_grad = gradients.pop(id(node))
+        if not isinstance(node, Function):
+            node.grad = node_grad if node.grad is None else node.grad + node_grad
+            continue
+        parents = node.parents
+        inputs = node.backward(node_grad)
+        node.release()
+        for parent, parent_grad in zip(parents, inputs, strict=True):
+            if parent is None:
+                continue
+            if parent_grad is None:
+                raise TypeError(f"{type(node).__name__}.backward returned None for an input that needs a gradient")
+            key = id(parent)
+            if key not in gradients:
+                gradients[key] = parent_grad
+            elif key in own:
+                gradients[key] += parent_grad
+            else:
+                gradients[key] = gradients[key] + parent_grad
+                own.add(key)
+
+
+def _children_first(root: Function | Leaf) -> list[Function | Leaf]:
+    """Depth-first post-order: popping from the end yields each node after all nodes that use it."""
+    order: list[Function | Leaf] = []
+    seen: set[int] = {id(root)}
+    stack: list[tuple[Function | Leaf, Iterator[Any]]] = [(root, _parents(root))]
+    while stack:
+        node, parents = stack[-1]
+        for parent in parents:
+            if parent is not None and id(parent) not in seen:
+                seen.add(id(parent))
+                stack.append((parent, _parents(parent)))
+                break
+        else:
+            order.append(node)
+            stack.pop()
+    return order
+
+
+def _parents(node: Function | Leaf) -> Iterator[Any]:
+    if not isinstance(node, Function):
+        return iter(())
+    if node.parents is None:
+        raise RuntimeError(
+            f"backward went through {type(node).__name__} before and freed it: run the forward pass again first"
+        )
+    return iter(node.parents)
+
+
+def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
+    """Sum a gradient over the axes along which an operand of `shape` was broadcast."""
+    if grad.shape == shape:
+        return grad
+    grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
+    stretched = tuple(axis for axis, size in enumerate(shape) if size == 1 and grad.shape[axis] != 1)
+    return np.asarray(grad.sum(axis=stretched, keepdims=True))

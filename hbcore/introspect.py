@@ -1,0 +1,130 @@
+"""Looking into a network: what every layer computes, stores and costs, and where numbers stop being finite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hbcore.autograd import no_grad
+from hbcore.layers import BinaryConv2d, Conv2d
+from hbcore.module import Module
+from hbcore.tensor import Tensor
+
+
+@contextmanager
+def observe(model: Module, callback: Callable[[str, Module, tuple[Any, ...], Any], None]) -> Iterator[None]:
+    """Within this context callback(name, module, inputs, result) runs after every forward pass of every module."""
+    named = list(model.named_modules())
+    for name, module in named:
+        module.observer = lambda module, inputs, result, name=name: callback(name, module, inputs, result)
+    try:
+        yield
+    finally:
+        for _, module in named:
+            del module.observer
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One convolution: output (height, width, channels), weights, multiply-accumulates for one picture."""
+
+    name: str
+    binary: bool
+    output: tuple[int, ...]
+    weights: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Size and cost of a network for one picture of a given size."""
+
+    layers: tuple[LayerCost, ...]
+    parameters: int
+
+    @property
+    def binary_convolutions(self) -> int:
+        return sum(layer.binary for layer in self.layers)
+
+    @property
+    def binary_weights(self) -> int:
+        return sum(layer.weights for layer in self.layers if layer.binary)
+
+    @property
+    def binary_macs(self) -> int:
+        return sum(layer.macs for layer in self.layers if layer.binary)
+
+    @property
+    def real_macs(self) -> int:
+        return sum(layer.macs for layer in self.layers if not layer.binary)
+
+    def to_dict(self) -> dict[str, int]:
+        """The totals by name."""
+        return {
+            "binary_convolutions": self.binary_convolutions,
+            "binary_weights": self.binary_weights,
+            "binary_weight_bytes": -(-self.binary_weights // 8),
+            "real_convolutions": len(self.layers) - self.binary_convolutions,
+            "parameters": self.parameters,
+            "binary_macs": self.binary_macs,
+            "real_macs": self.real_macs,
+        }
+
+    def __str__(self) -> str:
+        lines = [f"{'layer':<44}{'bits':>5}{'output':>14}{'weights':>12}{'MACs':>15}"]
+        for layer in self.layers:
+            output = " x ".join(map(str, layer.output))
+            lines.append(
+                f"{layer.name:<44}{1 if layer.binary else 32:>5}{output:>14}{layer.weights:>12,}{layer.macs:>15,}"
+            )
+        lines += [f"{name.replace('_', ' '):<44}{value:>46,}" for name, value in self.to_dict().items()]
+        return "\n".join(lines)
+
+
+def summary(model: Module, height: int, width: int) -> Summary:
+    """Pass one grey picture through the network and write down every convolution on the way."""
+    layers: list[LayerCost] = []
+
+    def note(name: str, module: Module, inputs: tuple[Any, ...], result: Any) -> None:
+        if isinstance(module, Conv2d | BinaryConv2d):
+            output = result.shape[1:]
+            weights = module.weight.data.size
+            macs = output[0] * output[1] * weights
+            layers.append(LayerCost(name, isinstance(module, BinaryConv2d), output, weights, macs))
+
+    run_once(model, np.full((1, height, width, 3), 0.5, dtype=np.float32), note)
+    return Summary(tuple(layers), sum(parameter.data.size for parameter in model.parameters()))
+
+
+def first_not_finite(model: Module, pictures: np.ndarray) -> str | None:
+    """Name of the first module whose parameters or output hold nan or inf on these pictures; None if all is well."""
+    for name, array in model.state_dict().items():
+        if not np.isfinite(array).all():
+            return name
+    found: list[str] = []
+
+    def check(name: str, module: Module, inputs: tuple[Any, ...], result: Any) -> None:
+        results = result if isinstance(result, list | tuple) else [result]
+        if not found and not all(np.isfinite(tensor.data).all() for tensor in results):
+            found.append(name or type(module).__name__)
+
+    with suppress(FloatingPointError):  # a sign met the nan; the module that made it has been noted by then
+        run_once(model, pictures, check)
+    return found[0] if found else None
+
+
+def run_once(
+    model: Module, pictures: np.ndarray, callback: Callable[[str, Module, tuple[Any, ...], Any], None]
+) -> None:
+    """Forward pass in evaluation mode under observation; the model's own mode is restored."""
+    training = model.training
+    model.eval()
+    try:
+        with no_grad(), observe(model, callback):
+            model(Tensor(pictures))
+    finally:
+        model.train(training)

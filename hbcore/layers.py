@@ -1,0 +1,182 @@
+"""Layers: the operations of conv, norm and binary, with their parameters.
+
+Initial weights are normal with variance 2 / fan-in (He et al. 2015), which keeps the size of signals through ReLU.
+Every constructor that draws them takes the random generator, so a network is a function of its seed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from hbcore import binary, kernels
+from hbcore.autograd import Array, grad_enabled
+from hbcore.conv import avg_pool2d, conv2d, max_pool2d, require_fit, upsample_nearest2d
+from hbcore.module import Module, Parameter
+from hbcore.norm import batch_norm, fixed_norm
+from hbcore.ops import PReLU as PReLUFunction
+from hbcore.tensor import Tensor, apply
+
+
+def he_normal(rng: np.random.Generator, kernel: int, channels: int, filters: int) -> Array:
+    """Filters (k, k, C, O) from a normal distribution with variance 2 / (k^2 C)."""
+    deviation = np.sqrt(2 / (kernel * kernel * channels))
+    normal = rng.standard_normal((kernel, kernel, channels, filters))
+    return np.asarray(deviation * normal, dtype=np.float32)
+
+
+class Conv2d(Module):
+    """Real-valued convolution, (N, H, W, channels) -> (N, Ho, Wo, filters)."""
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kernel: int,
+        rng: np.random.Generator,
+        stride: int = 1,
+        padding: int = 0,
+        bias: bool = True,
+    ) -> None:
+        self.stride, self.padding = stride, padding
+        self.weight = Parameter(he_normal(rng, kernel, channels, filters))
+        self.bias = Parameter(np.zeros(filters, dtype=np.float32)) if bias else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv2d(x, self.weight, self.bias, self.stride, self.padding)
+
+
+class BinaryConv2d(Module):
+    """sign, then convolution with alpha sign(W): 1-bit activations and weights, (N, H, W, C) -> (N, Ho, Wo, O), real.
+
+    weight: the latent real weights (k, k, C, O). packed: compute with packed bits, not +1.0 and -1.0; same result.
+    Options of XNOR-Net's training, applied by :meth:`constrain` after each optimizer step:
+    center_weights: subtract the mean over input channels at every filter position; clamp_weights: clip to [-1, 1].
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        filters: int,
+        kernel: int,
+        rng: np.random.Generator,
+        stride: int = 1,
+        padding: int = 0,
+        center_weights: bool = False,
+        clamp_weights: bool = True,
+    ) -> None:
+        self.stride, self.padding = stride, padding
+        self.center_weights, self.clamp_weights = center_weights, clamp_weights
+        self.packed = False
+        self.weight = Parameter(he_normal(rng, kernel, channels, filters))
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.packed and not grad_enabled():  # bits all the way: the signs never exist as numbers
+            w = self.weight.data
+            require_fit(x.data, w)
+            bits = kernels.pack_signs(x.data)
+            filters = binary.pack_filters(w)
+            return Tensor(binary.packed_conv2d(bits, filters, binary.scale(w), w.shape[2], self.stride, self.padding))
+        return binary.binary_conv2d(binary.sign(x), self.weight, self.stride, self.padding, self.packed)
+
+    def constrain(self) -> None:
+        """Bring the latent weights back to where they are meant to be."""
+        w = self.weight.data
+        if self.center_weights:
+            w -= w.mean(axis=2, keepdims=True)
+        if self.clamp_weights:
+            np.clip(w, -1, 1, out=w)
+
+
+class BatchNorm2d(Module):
+    """Batch normalisation per channel; running statistics follow with `momentum` and serve in evaluation."""
+
+    def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
+        self.eps, self.momentum = eps, momentum
+        self.gamma = Parameter(np.ones(channels, dtype=np.float32))
+        self.beta = Parameter(np.zeros(channels, dtype=np.float32))
+        self.running_mean = np.zeros(channels, dtype=np.float32)
+        self.running_variance = np.ones(channels, dtype=np.float32)
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return fixed_norm(x, self.gamma, self.beta, self.running_mean, self.running_variance, self.eps)
+        y, mean, variance = batch_norm(x, self.gamma, self.beta, self.eps)
+        self.running_mean += self.momentum * (mean - self.running_mean)
+        self.running_variance += self.momentum * (variance - self.running_variance)
+        return y
+
+
+class ReLU(Module):
+    """max(x, 0)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu()
+
+
+class PReLU(Module):
+    """max(x, 0) + a min(x, 0) with one learned slope per channel."""
+
+    def __init__(self, channels: int, slope: float = 0.25) -> None:
+        self.slope = Parameter(np.full(channels, slope, dtype=np.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return apply(PReLUFunction(), x, self.slope)
+
+
+class MaxPool2d(Module):
+    """Largest value of each size x size window."""
+
+    def __init__(self, size: int = 2) -> None:
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return max_pool2d(x, self.size)
+
+
+class AvgPool2d(Module):
+    """Mean of each size x size window."""
+
+    def __init__(self, size: int = 2) -> None:
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        return avg_pool2d(x, self.size)
+
+
+class Upsample(Module):
+    """Nearest-neighbour up-sampling."""
+
+    def __init__(self, factor: int = 2) -> None:
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        return upsample_nearest2d(x, self.factor)
+
+
+def activation(name: str, channels: int) -> list[Module]:
+    """What may follow a binary convolution: "none", "relu" or "prelu", as a list of zero or one modules."""
+    choices: dict[str, Callable[[], list[Module]]] = {
+        "none": list,
+        "relu": lambda: [ReLU()],
+        "prelu": lambda: [PReLU(channels)],
+    }
+    if name not in choices:
+        raise ValueError(f"unknown activation {name!r}: choose from {', '.join(choices)}")
+    return choices[name]()
+
+
+def use_packed(model: Module, packed: bool = True) -> Module:
+    """Let every binary convolution below compute with packed bits (or not). Same results. Returns the model."""
+    for _, module in model.named_modules():
+        if isinstance(module, BinaryConv2d):
+            module.packed = packed
+    return model
+
+
+def constrain(model: Module) -> None:
+    """Apply :meth:`BinaryConv2d.constrain` everywhere below: call it after each optimizer step."""
+    for _, module in model.named_modules():
+        if isinstance(module, BinaryConv2d):
+            module.constrain()

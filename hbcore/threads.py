@@ -1,0 +1,105 @@
+"""Work on slices of a batch, side by side, with the same result for any number of threads.
+
+NumPy's matrix products and the compiled kernels release the interpreter lock, so plain threads suffice: no OpenMP,
+nothing to break under fork. How work is cut depends on its size alone, never on the thread count, and partial results
+come back in order: a sum over them is the same sum on one thread and on eight.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+# Handing work to another thread costs some 20 microseconds, so a slice should be worth several times that ...
+SLICE_BYTES = 1 << 18
+# ... and more slices than this balance no better.
+MAX_SLICES = 4
+
+
+class _Threads:
+    """The process's pool: `count - 1` helpers beside the calling thread."""
+
+    count = 1
+    pool: ThreadPoolExecutor | None = None
+
+
+def set_threads(count: int) -> None:
+    """Use `count` threads in hbcore's loops, each with a BLAS of one thread, so that the two never multiply.
+
+    BLAS is held to one thread through threadpoolctl (in the `training` extra). Where that is missing set
+    OPENBLAS_NUM_THREADS=1 (or what your BLAS reads) before Python starts.
+    """
+    if count < 1:
+        raise ValueError(f"the number of threads must be at least 1, got {count}")
+    if _Threads.pool is not None:
+        _Threads.pool.shutdown()
+    _Threads.count = count
+    _start_pool()
+    with contextlib.suppress(ImportError):
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(1, user_api="blas")
+
+
+def get_threads() -> int:
+    """Threads that hbcore's loops use."""
+    return _Threads.count
+
+
+def _start_pool() -> None:
+    count = _Threads.count
+    _Threads.pool = ThreadPoolExecutor(count - 1, thread_name_prefix="hbcore") if count > 1 else None
+
+
+if hasattr(os, "register_at_fork"):  # a forked child inherits the pool but none of its threads
+    os.register_at_fork(after_in_child=_start_pool)
+
+
+def for_slices(work: Callable[[slice], T], length: int, item_bytes: int) -> list[T]:
+    """Call work(slice) on up to MAX_SLICES consecutive slices that cover range(length); results in order.
+
+    item_bytes: memory that work touches per item; small work stays in one slice.
+    """
+    return for_parts(work, length, min(MAX_SLICES, length * item_bytes // SLICE_BYTES))
+
+
+def for_parts(work: Callable[[slice], T], length: int, parts: int) -> list[T]:
+    """Call work(slice) on `parts` consecutive slices of about equal length; results in order.
+
+    `work` must not come back here: it may be running on one of the helpers already.
+    """
+    parts = max(1, min(parts, length))
+    slices = [slice(length * i // parts, length * (i + 1) // parts) for i in range(parts)]
+    if _Threads.pool is None or parts == 1:
+        return [work(part) for part in slices]
+    stride = min(_Threads.count, parts)
+
+    def share(first: int) -> list[T]:
+        return [work(part) for part in slices[first::stride]]
+
+    helpers = [_Threads.pool.submit(share, first) for first in range(1, stride)]
+    shares = [share(0), *(helper.result() for helper in helpers)]
+    return [shares[i % stride][i // stride] for i in range(parts)]
+
+
+_local = threading.local()
+
+
+def scratch(shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    """Memory of this thread that is used again and again: valid until its next call. Fresh memory costs page faults."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    buffer: NDArray[np.uint8] | None = getattr(_local, "buffer", None)
+    if buffer is None or buffer.size < size:
+        buffer = _local.buffer = np.empty(size, dtype=np.uint8)
+    memory: NDArray[Any] = buffer[:size].view(dtype)
+    return memory.reshape(shape)

@@ -1,0 +1,28 @@
+"""Settings and fixtures for all tests."""
+
+import pytest
+from hypothesis import settings
+
+from hbcore import kernels
+from hbcore.threads import set_threads
+
+# Derandomized: the same examples on every run and machine. No deadline: the machine may be busy.
+settings.register_profile("hbcore", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("hbcore")
+
+
+@pytest.fixture(params=["compiled", "numpy"])
+def backend(request, monkeypatch):
+    """Run a test twice: with the compiled kernels and with their NumPy fallback."""
+    if request.param == "numpy":
+        monkeypatch.setattr(kernels, "_kernels", None)
+    elif kernels._kernels is None:
+        pytest.skip("hbcore was installed without a compiler: there are no compiled kernels to test")
+    return request.param
+
+
+@pytest.fixture
+def one_thread_after():
+    """Put the number of threads back after a test that changes it."""
+    yield
+    set_threads(1)

@@ -1,0 +1,208 @@
+"""Whole networks against PyTorch in float64: forward, gradients, and weights after optimizer steps.
+
+float64 on both sides keeps rounding near 1e-15, so that no sign flips by rounding and a real difference shows.
+"""
+
+import numpy as np
+import pytest
+
+import hbcore
+from hbcore.losses import heatmap_cross_entropy, heatmap_mse
+from hbcore.optim import SGD, Adam, RMSprop
+
+torch = pytest.importorskip("torch", reason="PyTorch is the parity oracle: pip install 'hbcore[parity]'")
+F = torch.nn.functional
+
+RELATIVE = 1e-9  # float64 rounding, accumulated over some 60 layers and three steps, stays orders of magnitude below
+
+
+class SignSTE(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return torch.where(x < 0, -1.0, 1.0).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx, g):
+        (x,) = ctx.saved_tensors
+        return g * (x.abs() < 1)
+
+
+class ScaledBinaryConv(torch.autograd.Function):
+    """alpha (S * sign(W)), W (O, I, kH, kW), with XNOR-Net's gradient.
+
+    Scaled after the convolution: then equal sums are equal to the bit, and the max-pooling behind meets the same ties.
+    """
+
+    @staticmethod
+    def forward(ctx, s, w):
+        alpha = w.abs().mean(dim=(1, 2, 3))
+        signs = torch.where(w < 0, -1.0, 1.0).to(w.dtype)
+        ctx.save_for_backward(s, w, alpha, signs)
+        return F.conv2d(s, signs, padding=w.shape[2] // 2) * alpha[:, None, None]
+
+    @staticmethod
+    def backward(ctx, g):
+        s, w, alpha, signs = ctx.saved_tensors
+        alpha = alpha[:, None, None, None]
+        ds = torch.nn.grad.conv2d_input(s.shape, alpha * signs, g, padding=w.shape[2] // 2)
+        dw = torch.nn.grad.conv2d_weight(s, w.shape, g, padding=w.shape[2] // 2)
+        return ds, dw * (1 / w[0].numel() + alpha * (w.abs() < 1))
+
+
+class TorchHourglass:
+    """The network of `StackedHourglass`, spelled out on the same named weights, channels first."""
+
+    def __init__(self, model):
+        self.a = model.architecture
+        self.p = {}
+        for name, array in model.state_dict().items():
+            value = torch.tensor(array)
+            if value.ndim == 4:
+                value = value.permute(3, 2, 0, 1).contiguous()  # (kH, kW, C, O) -> (O, C, kH, kW)
+            self.p[name] = value
+        for name, _ in model.named_parameters():
+            self.p[name].requires_grad_()
+        self.trainable = [name for name, _ in model.named_parameters()]
+
+    def bn(self, x, name):
+        p = self.p
+        mean, var = p[f"{name}.running_mean"], p[f"{name}.running_variance"]
+        return F.batch_norm(x, mean, var, p[f"{name}.gamma"], p[f"{name}.beta"], training=True, momentum=0.1)
+
+    def conv(self, x, name, stride=1):
+        w = self.p[f"{name}.weight"]
+        return F.conv2d(x, w, self.p.get(f"{name}.bias"), stride=stride, padding=w.shape[2] // 2)
+
+    def unit(self, x, name):
+        x = self.bn(x, f"{name}.modules.0")
+        if not self.a["binary"]:
+            return self.conv(torch.relu(x), f"{name}.modules.2")
+        w = self.p[f"{name}.modules.1.weight"]
+        y = ScaledBinaryConv.apply(SignSTE.apply(x), w)
+        if self.a["activation"] == "relu":
+            y = torch.relu(y)
+        if self.a["activation"] == "prelu":
+            y = F.prelu(y, self.p[f"{name}.modules.2.slope"])
+        return y
+
+    def block(self, x, name):
+        skip = self.unit(x, f"{name}.skip") if any(k.startswith(f"{name}.skip.") for k in self.p) else x
+        if self.a["block"] == "bottleneck":
+            for part in ("reduce", "spatial", "expand"):
+                x = self.unit(x, f"{name}.{part}")
+            return x + skip
+        o1 = self.unit(x, f"{name}.conv1")
+        o2 = self.unit(o1, f"{name}.conv2")
+        o3 = self.unit(o2, f"{name}.conv3")
+        return torch.cat([o1, o2, o3], 1) + skip
+
+    def hourglass(self, x, name, depth):
+        up1 = self.block(x, f"{name}.up1")
+        low = self.block(F.max_pool2d(x, 2), f"{name}.low1")
+        low = self.hourglass(low, f"{name}.low2", depth - 1) if depth > 1 else self.block(low, f"{name}.low2")
+        low = self.block(low, f"{name}.low3")
+        return up1 + F.interpolate(low, scale_factor=2, mode="nearest")
+
+    def __call__(self, x):
+        x = torch.relu(self.bn(self.conv(x, "stem.modules.0", 2), "stem.modules.1"))
+        x = F.max_pool2d(self.block(x, "stem.modules.3"), 2)
+        x = self.block(self.block(x, "stem.modules.5"), "stem.modules.6")
+        results = []
+        for i in range(self.a["stacks"]):
+            y = self.hourglass(x, f"hourglasses.{i}", self.a["depth"])
+            y = self.unit(self.block(y, f"heads.{i}.block"), f"heads.{i}.lin.modules.0")
+            lin = torch.relu(self.bn(y, f"heads.{i}.lin.modules.1"))
+            results.append(self.conv(lin, f"heads.{i}.heatmaps"))
+            if i + 1 < self.a["stacks"]:
+                x = x + self.unit(lin, f"merge_features.{i}") + self.conv(results[-1], f"merge_heatmaps.{i}")
+        return results
+
+
+def channels_first(array):
+    return array.transpose(3, 2, 0, 1) if array.ndim == 4 else array
+
+
+def relative_error(ours, theirs):
+    return float(np.abs(ours - theirs).max() / max(np.abs(theirs).max(), 1e-300))
+
+
+CASES = {
+    "binary HPM": {"binary": True},
+    "real HPM": {"binary": False},
+    "binary bottleneck, ReLU": {"block": "bottleneck", "activation": "relu"},
+    "real bottleneck": {"block": "bottleneck", "binary": False},
+    "binary HPM, PReLU, two stacks": {"activation": "prelu", "stacks": 2},
+}
+
+
+@pytest.mark.parametrize("options", CASES.values(), ids=CASES.keys())
+@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
+def test_three_training_steps(options, optimizer):
+    model = hbcore.StackedHourglass(features=16, joints=5, depth=2, clamp_weights=False, seed=3, **options)
+    model.astype(np.float64)
+    rng = np.random.default_rng(7)
+    for name, parameter in model.named_parameters():
+        # As in a trained network. At beta = 0 the threshold is the mean, which integers of a small map hit exactly:
+        # then rounding alone would decide the sign.
+        if name.endswith(("gamma", "beta")):
+            parameter.data += 0.3 * rng.standard_normal(parameter.shape)
+    twin = TorchHourglass(model)
+    lr = 0.01
+    if optimizer == "rmsprop":
+        ours = RMSprop(dict(model.named_parameters()), lr)
+        theirs = torch.optim.RMSprop([twin.p[n] for n in twin.trainable], lr, alpha=0.99, eps=1e-8)
+    elif optimizer == "adam":
+        ours = Adam(dict(model.named_parameters()), lr)
+        theirs = torch.optim.Adam([twin.p[n] for n in twin.trainable], lr, eps=1e-8)
+    else:
+        ours = SGD(dict(model.named_parameters()), lr, weight_decay=1e-3)
+        theirs = torch.optim.SGD([twin.p[n] for n in twin.trainable], lr, momentum=0.9, weight_decay=1e-3)
+    for _ in range(3):
+        picture = rng.random((2, 32, 32, 3))
+        target, weight = rng.random((2, 8, 8, 5)), np.array([[1, 1, 0, 1, 1], [1, 0, 1, 1, 1.0]])
+        predictions = model(hbcore.Tensor(picture))
+        expected = twin(torch.tensor(picture).permute(0, 3, 1, 2))
+        for ours_y, theirs_y in zip(predictions, expected, strict=True):
+            theirs_y = theirs_y.detach().permute(0, 2, 3, 1).numpy()
+            assert relative_error(ours_y.data, theirs_y) < RELATIVE
+
+        loss = heatmap_cross_entropy(predictions[0], target, weight)
+        for prediction in predictions[1:]:
+            loss = loss + heatmap_cross_entropy(prediction, target, weight)
+        t = torch.tensor(target).permute(0, 3, 1, 2)
+        maps = torch.tensor(weight)[:, :, None, None]
+        theirs_loss = sum(
+            (F.binary_cross_entropy_with_logits(y, t, reduction="none") * maps).sum() / weight.sum() for y in expected
+        )
+        assert abs(loss.item() - theirs_loss.item()) < RELATIVE * abs(theirs_loss.item())
+
+        model.zero_grad()
+        loss.backward()
+        theirs.zero_grad()
+        theirs_loss.backward()
+        scale = max(float(twin.p[name].grad.abs().max()) for name in twin.trainable)
+        for name, parameter in model.named_parameters():
+            difference = np.abs(channels_first(parameter.grad) - twin.p[name].grad.numpy()).max()
+            assert difference < RELATIVE * scale, name
+        ours.step()
+        theirs.step()
+    for name, array in model.state_dict().items():
+        # Absolute: the stem's bias has gradient 0 up to rounding (batch norm follows), and Adam and RMSprop turn a
+        # gradient of 1e-16 into a step of lr 1e-16 / 1e-8.
+        difference = np.abs(channels_first(array) - twin.p[name].detach().numpy()).max()
+        assert difference < 1e-7 * lr / 0.01, name
+
+
+def test_mean_squared_error():
+    rng = np.random.default_rng(0)
+    z, target = rng.standard_normal((2, 3, 4, 5)), rng.random((2, 3, 4, 5))
+    weight = rng.integers(0, 2, (2, 5)).astype(float)
+    ours = hbcore.Tensor(z, requires_grad=True)
+    loss = heatmap_mse(ours, target, weight)
+    loss.backward()
+    theirs = torch.tensor(z, requires_grad=True)
+    expected = (((theirs - torch.tensor(target)) ** 2) * torch.tensor(weight)[:, None, None, :]).sum() / weight.sum()
+    expected.backward()
+    assert abs(loss.item() - expected.item()) < RELATIVE * expected.item()
+    assert relative_error(ours.grad, theirs.grad.numpy()) < RELATIVE

@@ -1,0 +1,100 @@
+"""Read annotation files. They are as untrusted as pictures: every complaint names the file and the record."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.errors import DataError, UserError
+
+MAX_BYTES = 512 * 2**20
+"""No annotation file of a published data set comes near; a larger one is an accident or an attack."""
+
+
+def load_mat(path: Path, *keys: str) -> dict[str, Any]:
+    """The variables `keys` of a MATLAB file: structs as objects with attributes, all else as arrays.
+
+    No code is run, and a damaged download, compressed as MATLAB files are, is found out by its checksum. A
+    file made with intent is another matter: SciPy's reader is not hardened and can be crashed (see its pull
+    requests 25166 and 25349), so take MATLAB files only from the owners of the data.
+
+    Raises DataError if the file is missing, too large, not readable or without one of the keys, and UserError
+    if SciPy, which reads such files, is not installed.
+    """
+    _check_file(path)
+    try:
+        from scipy import io
+    except ImportError as error:
+        raise UserError(f"{path}: reading MATLAB files needs SciPy; run: pip install scipy") from error
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # remarks on duplicate variables and the like
+            found = [name for name, _, _ in io.whosmat(str(path), appendmat=False)]
+            content: dict[str, Any] = io.loadmat(
+                str(path), appendmat=False, struct_as_record=False, variable_names=list(keys)
+            )
+    except Exception as error:
+        # A corrupt file surfaces as whatever its decoder tripped over: ValueError, TypeError, zlib.error, ...
+        raise DataError(f"{path}: not a MATLAB file that can be read ({error})") from error
+    for key in keys:
+        if key not in content:
+            raise DataError(f"{path}: has no variable '{key}', only: {', '.join(found) or 'nothing'}")
+    return {key: content[key] for key in keys}
+
+
+def load_json_records(path: Path) -> list[dict[str, Any]]:
+    """The content of a JSON file that must be a list of objects. Raises DataError if it is anything else."""
+    _check_file(path)
+    try:
+        records = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a JSON file that can be read ({error})") from error
+    if not isinstance(records, list) or not records:
+        raise DataError(f"{path}: should hold a list of persons")
+    for index, record in enumerate(records):
+        if not isinstance(record, dict):
+            raise DataError(f"{path}: record {index} is not an object with named fields")
+    return records
+
+
+def numbers(value: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
+    """`value` as a float64 array of this shape, all finite. Raises DataError, which starts with `what`."""
+    try:
+        array = np.asarray(value, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise DataError(f"{what} should be numbers of shape {shape}") from error
+    if array.shape != shape:
+        raise DataError(f"{what} has shape {array.shape}, expected {shape}")
+    if not np.isfinite(array).all():
+        raise DataError(f"{what} is not finite")
+    return array
+
+
+def file_name(value: Any, what: str) -> str:
+    """`value` if it names a file below the folder that it will be joined to. Raises DataError otherwise."""
+    if not isinstance(value, str) or not value or "\0" in value or "\n" in value:
+        raise DataError(f"{what} is not a file name")
+    # Backslashes and colons are separators and drives on Windows only: refused everywhere, to mean one thing.
+    if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or {"\\", ":"} & set(value):
+        raise DataError(f"{what} leads out of the picture folder: {str(value)!r}")
+    return str(value)  # a plain one, also for the string type of NumPy
+
+
+def picture_folder(root: Path) -> Path:
+    """`root`/images. Raises DataError if there is no such folder."""
+    folder = root / "images"
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder; the pictures of the data set belong there")
+    return folder
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no annotation file should be")

@@ -1,0 +1,57 @@
+"""What a pose data set hands to the rest of the project, whatever its files look like.
+
+A point is (x, y) in pixels, 0-based, with pixel centres at integers: a picture of width W spans [-0.5, W -
+0.5].
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.skeletons import Skeleton
+
+
+@dataclass(frozen=True, eq=False)
+class Person:
+    """One labelled person in one picture.
+
+    `picture` is uint8 RGB (H, W, 3); `joints` float32 (K, 2), (0, 0) where `labelled`, bool (K,), is False.
+    `center` (x, y) and `side` are the crop square of the data set's own rule, in picture pixels. `head_size`,
+    in picture pixels, is the norm of PCKh and nan where the data set has none. `name` is for messages and
+    reports.
+    """
+
+    picture: NDArray[np.uint8]
+    joints: NDArray[np.float32]
+    labelled: NDArray[np.bool_]
+    center: tuple[float, float]
+    side: float
+    head_size: float
+    name: str
+
+
+class PersonDataset(Protocol):
+    """A list of persons, decoded one at a time.
+
+    It can be pickled, for workers that are spawned, and holds only paths and arrays of labels. `protocol`
+    says in one line which split, crop rule and head size rule the numbers measured on it rest on.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def split(self) -> str: ...
+    @property
+    def skeleton(self) -> Skeleton: ...
+    @property
+    def protocol(self) -> str: ...
+
+    def __len__(self) -> int: ...
+
+    def person(self, index: int) -> Person:
+        """Person `index`. Raises IndexError beyond the last and BadPicture if the picture cannot be read."""
+        ...

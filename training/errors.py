@@ -1,0 +1,33 @@
+"""Errors a user can cause and mend. Each message is one line that names the thing and the remedy.
+
+The command line prints the message and leaves with `exit_code`; any other exception is a defect of ours and keeps its
+traceback.
+"""
+
+
+class UserError(Exception):
+    """A wrong option, configuration key or argument."""
+
+    exit_code = 2
+
+
+class DataError(UserError):
+    """A data set, annotation file or model file that cannot be used."""
+
+    exit_code = 3
+
+
+class BadPicture(DataError):
+    """One picture that cannot be read; a training run names it, counts it and goes on."""
+
+
+class Diverged(UserError):
+    """The loss or a gradient is not finite any more."""
+
+    exit_code = 4
+
+
+class DiskError(UserError):
+    """Nothing could be written where the run folder lies."""
+
+    exit_code = 5

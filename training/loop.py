@@ -1,0 +1,344 @@
+"""The training loop: batches in, weights out, with everything a long run needs around it."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore import StackedHourglass, Tensor
+from hbcore.introspect import first_not_finite
+from hbcore.layers import constrain, use_packed
+from hbcore.losses import heatmap_cross_entropy, heatmap_mse
+from hbcore.optim import OPTIMIZERS, ExponentialMovingAverage
+from hbcore.schedules import constant, cosine, stepwise, warmup
+from training.augment import Augmentation
+from training.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
+from training.codec import HeatmapCodec
+from training.config import Config, from_toml, to_toml
+from training.errors import DataError, DiskError, Diverged
+from training.evaluate import TestSet, evaluate
+from training.files import CsvLog, atomic_write
+from training.loader import Batch, Joined, Recipe, WorkerDied, batches
+from training.pose_model import NotFinite, PoseModel, to_input
+
+LOSSES = {"bce": heatmap_cross_entropy, "mse": heatmap_mse}
+PRIOR = 0.01  # probability that a pixel of a heatmap is on, at the start
+OUTPUTS = {"bce": "sigmoid", "mse": "identity"}
+
+
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved."""
+
+    exit_code = 130
+
+
+def build_network(config: Config, joints: int) -> StackedHourglass:
+    """The network that a configuration describes."""
+    options = asdict(config.model)
+    options["joints"] = joints
+    network = StackedHourglass(**options, seed=config.run.seed)
+    if config.optim.loss == "bce":
+        # Nearly all pixels of a target are background. Starting there, instead of at one half everywhere, spares the
+        # network hundreds of steps of learning nothing else (the prior of Lin et al. 2017, "Focal loss").
+        for head in network.heads:
+            assert head.heatmaps.bias is not None
+            head.heatmaps.bias.data[:] = math.log(PRIOR / (1 - PRIOR))
+    return network
+
+
+def learning_rate(config: Config, step: int) -> float:
+    """The rate of one step: warm-up times schedule."""
+    o = config.optim
+    shapes: dict[str, Callable[[], float]] = {
+        "constant": lambda: constant(step, o.steps),
+        "cosine": lambda: cosine(step, o.steps),
+        "step": lambda: stepwise(step, o.steps, o.milestones, o.decay),
+    }
+    return o.lr * warmup(step, o.warmup) * shapes[o.schedule]()
+
+
+@dataclass
+class Run:
+    """One training run in its folder.
+
+    report(step, values) is called after every step, for a progress bar. Raises DataError if the joints of network, data
+    and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something else.
+    """
+
+    config: Config
+    folder: Path
+    data: Joined
+    test: TestSet
+    report: Callable[[int, dict[str, float]], None] = lambda step, values: None
+    say: Callable[[str], None] = print
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        config = self.config
+        skeleton = self.data.skeleton
+        joints = config.model.joints or len(skeleton.joints)
+        if joints != len(skeleton.joints):
+            raise DataError(
+                f"model.joints = {joints}, but the data set labels {len(skeleton.joints)}: leave model.joints out"
+            )
+        if self.test.skeleton.joints != skeleton.joints:
+            raise DataError(
+                f"the joints to train on are those of {skeleton.name} ({joints}), the joints to test on those of "
+                f"{self.test.skeleton.name} ({len(self.test.skeleton.joints)}): name another data set with --test"
+            )
+        self.progress.people = len(self.data)
+        self.network = build_network(config, joints)
+        use_packed(self.network)  # same integers as the float simulation, sooner
+        self.optimizer = OPTIMIZERS[config.optim.name](
+            dict(self.network.named_parameters()), config.optim.lr, config.optim.weight_decay
+        )
+        self.average = ExponentialMovingAverage(self.network, config.optim.ema) if config.optim.ema else None
+        self.codec = HeatmapCodec(config.data.size, sigma=config.data.sigma)
+        self.recipe = Recipe(
+            self.data,
+            Augmentation(**asdict(config.augment)),
+            config.data.size,
+            config.optim.batch_size,
+            config.run.seed,
+            config.data.bad_pictures == "skip",
+        )
+        self.headline = next(iter(self.test.score(self.test.joints)))  # the metric that "best" goes by
+        metrics = ["train_loss", "lr", "grad_norm", self.headline]
+        self.log = CsvLog(self.folder / "log.csv", ["step", "epoch", *metrics])
+
+    # ---------------------------------------------------------------------------------------------- state
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "state.safetensors"
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint, if there is one. Raises DataError if it does not fit network or data."""
+        if self.state_path.exists():
+            arrays, _, progress = read_checkpoint(self.state_path)
+            if progress.people not in (0, len(self.data)):
+                raise DataError(
+                    f"cannot resume {self.folder}: it began with {progress.people} people to train on, now there are "
+                    f"{len(self.data)}: start anew with another --out"
+                )
+            restore(arrays, progress, self.network, self.optimizer, self.average)
+            self.progress = progress
+        self.log.truncate_after(self.progress.step)
+
+    def save(self) -> None:
+        """Checkpoint and the model as it is now. Raises Diverged rather than overwrite a good checkpoint with a bad."""
+        for name, array in self.network.state_dict().items():
+            if not np.isfinite(array).all():
+                self.diverged(f"{name} is not finite")
+        save_checkpoint(
+            self.state_path, to_toml(self.config), self.progress, self.network, self.optimizer, self.average
+        )
+        self.save_model("last")
+
+    def model(self) -> PoseModel:
+        """The network to be used: averaged weights if there is an average."""
+        if self.average is None:
+            network = self.network
+        else:
+            network = build_network(self.config, len(self.data.skeleton.joints))
+            network.load_state_dict(self.average.state)
+            use_packed(network)
+        return PoseModel(network, self.data.skeleton, self.codec, OUTPUTS[self.config.optim.loss])
+
+    def save_model(self, name: str) -> None:
+        data = [dataset.name for dataset in self.data.datasets]
+        self.model().save(self.folder / f"{name}.safetensors", trained={"steps": self.progress.step, "data": data})
+
+    def check_space(self) -> None:
+        """Raise DiskError now rather than after hours: a checkpoint is written beside the old one."""
+        size = sum(array.nbytes for array in self.network.state_dict().values())
+        size += sum(array.nbytes for array in self.optimizer.state.values()) + size * (self.average is not None)
+        needed, free = int(2.5 * size), shutil.disk_usage(self.folder).free
+        if free < needed:
+            raise DiskError(f"{self.folder}: {free:,} bytes free, checkpoints need {needed:,}: make room first")
+
+    # ------------------------------------------------------------------------------------------- training
+
+    def train(self) -> None:
+        """Train to the end, from wherever the run stands. Raises Interrupted after a signal, with the state saved."""
+        self.check_space()
+        write_bad_images(self.folder, self.test.bad, self.progress.bad)
+        if self.progress.step == 0:
+            self.save()  # from here on there is always a good checkpoint
+        with _stop_signals() as signalled:
+            try:
+                self.advance(signalled)
+            except WorkerDied:
+                if not signalled:  # a signal to a whole process group kills the workers as well
+                    self.save()
+                    raise
+            self.save()
+            if signalled:
+                raise Interrupted(f"stopped at step {self.progress.step}; go on with --resume --out {self.folder}")
+        if self.out_of_patience:
+            self.say(f"no better {self.headline} in {self.progress.stale} evaluations: stopped")
+
+    def advance(self, signalled: Sequence[int] = ()) -> None:
+        """Step, log, evaluate and save, until the run is at its end, out of patience, or `signalled` is not empty."""
+        config, progress = self.config, self.progress
+        stop = min(config.optim.steps, config.run.stop_after or config.optim.steps)
+        saved = started = time.monotonic()
+        before = progress.seconds
+        with closing(batches(self.recipe, progress.step, stop, config.data.workers)) as stream:
+            while progress.step < stop and not signalled and not self.out_of_patience:
+                batch = next(stream)
+                self.note_bad(batch)
+                loss, norm = self.step(batch)
+                progress.losses.append(loss)
+                progress.seconds = before + time.monotonic() - started
+                self.report(progress.step, {"loss": loss})
+                due = progress.step % config.run.eval_every == 0 or progress.step == stop
+                if due or progress.step % config.run.log_every == 0:
+                    row: dict[str, float | None] = {
+                        "step": progress.step,
+                        "epoch": progress.step * config.optim.batch_size / len(self.data),
+                        "train_loss": float(np.mean(progress.losses)),
+                        "lr": learning_rate(config, progress.step - 1),
+                        "grad_norm": norm,
+                        self.headline: self.evaluate() if due else None,
+                    }
+                    self.log.append(row)
+                    progress.losses.clear()
+                if time.monotonic() - saved >= 60 * config.run.checkpoint_minutes:
+                    self.save()
+                    saved = time.monotonic()
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether there were as many evaluations without a new best as run.patience allows."""
+        return self.config.run.patience is not None and self.progress.stale >= self.config.run.patience
+
+    def step(self, batch: Batch) -> tuple[float, float]:
+        """One update: returns loss and gradient norm. Diverged, before any weight changes, if either is not finite."""
+        config = self.config
+        target, weight = self.encode(batch)
+        pictures = to_input(batch.pictures)
+        self.network.train()
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below, and named
+            try:
+                predictions = self.network(Tensor(pictures))
+                loss = Tensor(np.zeros((), dtype=np.float32))
+                for prediction in predictions:  # intermediate supervision: one term per stack
+                    loss = loss + LOSSES[config.optim.loss](prediction, target, weight)
+                value = loss.item()
+            except FloatingPointError:  # a sign met NaN
+                value = math.nan
+            if not math.isfinite(value):
+                layer = first_not_finite(self.network, pictures)
+                self.diverged(f"the loss is {value}, {f'first in {layer}' if layer else 'in itself'}", batch)
+            loss.backward()
+            norm = self.optimizer.gradient_norm()
+        if not math.isfinite(norm):
+            broken = [
+                name
+                for name, parameter in self.optimizer.parameters.items()
+                if parameter.grad is not None and not np.isfinite(parameter.grad).all()
+            ]
+            self.diverged(f"the gradient's norm is {norm}{f', first in {broken[-1]}' if broken else ''}", batch)
+        if config.optim.clip_norm:
+            self.optimizer.clip_gradients(norm, config.optim.clip_norm)
+        self.optimizer.lr = learning_rate(config, self.progress.step)
+        self.optimizer.step()
+        constrain(self.network)
+        self.network.zero_grad()
+        if self.average:
+            self.average.update(self.network)
+        self.progress.step += 1
+        return value, norm
+
+    def encode(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Target heatmaps (N, h, w, K) and joint weights (N, K)."""
+        encoded = [self.codec.encode(j, v) for j, v in zip(batch.joints, batch.labelled, strict=True)]
+        return np.stack([maps for maps, _ in encoded]), np.stack([weights for _, weights in encoded])
+
+    def evaluate(self) -> float:
+        """Score on the test set; keeps the best model."""
+        try:
+            scores, _ = evaluate(self.model(), self.test)
+        except NotFinite as error:
+            self.diverged(str(error))
+        score = scores[self.headline]
+        self.say(f"step {self.progress.step}: {self.headline} {score:.2f}")
+        self.progress.stale += 1
+        if score > self.progress.best:
+            self.progress.best, self.progress.best_step, self.progress.stale = score, self.progress.step, 0
+            self.save_model("best")
+        return score
+
+    def diverged(self, what: str, batch: Batch | None = None) -> NoReturn:
+        """Raise Diverged, naming step and pictures. The last checkpoint stays as it is."""
+        step, where = self.progress.step, ""
+        if batch is not None:  # in the middle of a step
+            step, where = step + 1, f", with pictures {', '.join(batch.names)}"
+        raise Diverged(
+            f"step {step}: {what}{where}; the last good checkpoint is {self.state_path}: "
+            "train anew with a lower optim.lr, or with optim.clip_norm"
+        )
+
+    def note_bad(self, batch: Batch) -> None:
+        """List unreadable pictures in bad_images.csv; DataError when there are too many."""
+        bad = self.progress.bad
+        new = {index: reason for index, reason in batch.bad if index not in bad}
+        if not new:
+            return
+        bad |= new
+        write_bad_images(self.folder, self.test.bad, bad)
+        if len(bad) > self.config.data.max_bad * len(self.data):
+            raise DataError(
+                f"{len(bad)} of {len(self.data)} pictures cannot be read (see {self.folder / 'bad_images.csv'}), "
+                f"more than data.max_bad = {self.config.data.max_bad:g} allows; the last one: {list(new.values())[-1]}"
+            )
+
+
+def stored_config(folder: Path) -> Config | None:
+    """The configuration that the run in `folder` was started with; None if there is no run."""
+    path = folder / "state.safetensors"
+    if not path.exists():
+        return None
+    _, text, _ = read_checkpoint(path)
+    return from_toml(text, str(path))
+
+
+def write_bad_images(folder: Path, test: Sequence[tuple[str, str]], train: Mapping[str, str]) -> None:
+    """bad_images.csv: the pictures that were skipped, for the user to mend. No file if there are none."""
+    rows = [("test", index, reason) for index, reason in test]
+    rows += [("train", index, reason) for index, reason in train.items()]
+    if rows:
+        table = io.StringIO()
+        csv.writer(table, lineterminator="\n").writerows([("split", "index", "reason"), *rows])
+        atomic_write(folder / "bad_images.csv", table.getvalue().encode(errors="backslashreplace"))
+
+
+@contextmanager
+def _stop_signals() -> Iterator[list[int]]:
+    """Collect SIGINT and SIGTERM instead of dying of them; the second one does interrupt."""
+    received: list[int] = []
+
+    def note(number: int, frame: object) -> None:
+        if received:
+            raise KeyboardInterrupt
+        received.append(number)
+
+    old = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

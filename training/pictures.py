@@ -1,0 +1,86 @@
+"""Read a picture from an untrusted file as RGB. The file itself is never touched."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from training.errors import BadPicture
+
+FORMATS = ("JPEG", "PNG", "BMP", "PPM")
+"""The Pillow plug-ins that may see a file: the exotic ones are where its security reports come from."""
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> the operation that brings the stored pixels upright."""
+
+
+def read_picture(path: Path, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:
+    """Decode a JPEG, PNG, BMP or PPM file to uint8 RGB of shape (H, W, 3), upright by its EXIF tag.
+
+    16-bit grey is scaled to 8 bits, CMYK and palettes are converted, and transparent pixels are laid over
+    black, the colour that a crop has outside its picture. Pillow itself caps `max_pixels` at twice
+    `Image.MAX_IMAGE_PIXELS`.
+
+    Raises BadPicture, with the path in its message, for everything that is not such a picture: missing, no
+    regular file, empty, another format, truncated or corrupt, of floating-point pixels, or of more than
+    `max_pixels` pixels, which is found out from the header, before any pixel is decoded.
+    """
+    try:
+        # Only regular files: opening a pipe would wait for its writer.
+        if not path.is_file():
+            raise BadPicture(f"{path}: {'not a regular file' if path.exists() else 'no such picture'}")
+        if path.stat().st_size == 0:
+            raise BadPicture(f"{path}: the file is empty")
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata, and of large pictures, which are our own decision here.
+            warnings.simplefilter("ignore")
+            with Image.open(path, formats=FORMATS) as image:
+                if image.width * image.height > max_pixels:
+                    raise BadPicture(f"{path}: {image.width} x {image.height} exceeds {max_pixels} pixels")
+                image.load()
+                return np.array(_rgb(_upright(image)))
+    except (BadPicture, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise BadPicture(f"{path}: more than {max_pixels} pixels") from error
+    except UnidentifiedImageError as error:
+        raise BadPicture(f"{path}: not a {', '.join(FORMATS)} picture; convert it to one of these") from error
+    except Exception as error:
+        # A corrupt file surfaces as whatever tripped its decoder: OSError, SyntaxError, struct.error, ...
+        raise BadPicture(f"{path}: cannot be decoded ({error})") from error
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        orientation = image.getexif().get(_ORIENTATION_TAG)
+    except Exception:
+        # Broken metadata is no reason to lose the pixels.
+        return image
+    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _rgb(image: Image.Image) -> Image.Image:
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers of unknown range")
+    if image.mode.startswith("I"):
+        # 16 bits, in a mode of 16 or 32; Pillow's own convert() would clip at 255. 257 = 65535 / 255.
+        levels = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        return Image.fromarray(((levels + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        return Image.alpha_composite(black, image).convert("RGB")
+    return image.convert("RGB")

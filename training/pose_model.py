@@ -1,0 +1,130 @@
+"""A network together with all that is needed to use it: joints, skeleton, codec, crop rule. One file holds it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore import StackedHourglass, Tensor, load_model, no_grad
+from hbcore.hourglass import STRIDE
+from hbcore.ops import sigmoid
+from hbcore.serialize import ModelFileError, model_bytes
+from training.codec import HeatmapCodec
+from training.errors import DataError
+from training.files import atomic_write
+from training.skeletons import Skeleton
+
+OUTPUTS = "sigmoid", "identity"
+CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
+
+
+class NotFinite(DataError):
+    """The network computes NaN or infinity."""
+
+
+@dataclass(frozen=True, eq=False)
+class PoseModel:
+    """From crops to joints.
+
+    output: "sigmoid" if the network's maps are logits of probabilities, "identity" if they are the maps themselves.
+    """
+
+    network: StackedHourglass
+    skeleton: Skeleton
+    codec: HeatmapCodec
+    output: str = "sigmoid"
+
+    def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
+        """Maps (N, h, w, K) in [0, 1] for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
+
+        Raises NotFinite if the network computes NaN or infinity.
+        """
+        maps = self._maps(pictures)
+        if flip:
+            mirrored = self._maps(np.ascontiguousarray(pictures[:, :, ::-1]))
+            maps = (maps + mirrored[:, :, ::-1][..., self.skeleton.flip_index()]) * np.float32(0.5)
+        return maps
+
+    def _maps(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.network.eval()
+        try:
+            with no_grad(), np.errstate(over="ignore", invalid="ignore"):
+                last = self.network(Tensor(to_input(pictures)))[-1].data
+        except FloatingPointError:  # a sign met NaN
+            raise NotFinite("the network computes NaN") from None
+        if not np.isfinite(last).all():
+            raise NotFinite("the network's heatmaps are not finite")
+        return sigmoid(last) if self.output == "sigmoid" else last
+
+    def predict(
+        self, pictures: NDArray[np.uint8], flip: bool = False, batch_size: int = 16
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Joints (N, K, 2) in input pixels and scores (N, K) for crops (N, S, S, 3)."""
+        joints, scores = [], []
+        for start in range(0, len(pictures), batch_size):
+            found = self.codec.decode(self.heatmaps(pictures[start : start + batch_size], flip))
+            joints.append(found[0])
+            scores.append(found[1])
+        return np.concatenate(joints), np.concatenate(scores)
+
+    def save(self, path: Path, **more: Any) -> None:
+        """Write the model file, whole or not at all. more: further JSON values for its header."""
+        metadata = {
+            "task": "pose",
+            "skeleton": asdict(self.skeleton),
+            "codec": self.codec.describe(),
+            "output": self.output,
+            "input": {"size": self.codec.input_size, "channels": "RGB", "range": [0, 1]},
+            "crop": CROP_RULE,
+            **more,
+        }
+        atomic_write(path, model_bytes(self.network, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path) -> PoseModel:
+        """Read a model file. Raises DataError if it is not one or holds another task."""
+        try:
+            network, header = load_model(path)
+            parts = header["skeleton"]
+            skeleton = Skeleton(
+                name=parts["name"],
+                joints=tuple(parts["joints"]),
+                edges=_pairs(parts["edges"]),
+                flip_pairs=_pairs(parts["flip_pairs"]),
+                head=tuple(parts["head"]) if parts["head"] else None,
+                torso=tuple(parts["torso"]),
+            )
+            codec, output = HeatmapCodec(**header["codec"]), header["output"]
+            _check(network, skeleton, codec, output)
+        except ModelFileError as error:
+            raise DataError(str(error)) from None
+        except (KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a pose model of this version ({error})") from None
+        return cls(network, skeleton, codec, output)
+
+
+def _check(network: StackedHourglass, skeleton: Skeleton, codec: HeatmapCodec, output: str) -> None:
+    """Raise ValueError where the parts of a model file do not go together: it may come from anywhere."""
+    joints, step = network.architecture["joints"], STRIDE << network.architecture["depth"]
+    if len(skeleton.joints) != joints:
+        raise ValueError(f"{len(skeleton.joints)} joint names for {joints} heatmaps")
+    if codec.stride != STRIDE or codec.input_size % step:
+        raise ValueError(f"the network needs stride {STRIDE} and an input that is a multiple of {step}, not {codec}")
+    if output not in OUTPUTS:
+        raise ValueError(f"output {output!r}")
+    for name, array in network.state_dict().items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+
+
+def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the network sees: pictures as float32 in [0, 1], no mean subtracted (as the paper's)."""
+    return pictures.astype(np.float32) * np.float32(1 / 255)
+
+
+def _pairs(values: list[list[int]]) -> tuple[tuple[int, int], ...]:
+    return tuple((int(a), int(b)) for a, b in values)

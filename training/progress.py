@@ -1,0 +1,48 @@
+"""How a run shows that it is alive: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from tqdm import tqdm
+
+QUIET_SECONDS = 15.0  # between two lines where there is no terminal
+
+
+class ProgressBar:
+    """Shows steps done, loss and speed; `say` prints a line without tearing the bar."""
+
+    def __init__(self, start: int, steps: int, batch_size: int, quiet: bool = False) -> None:
+        self.quiet, self.steps, self.batch_size = quiet, steps, batch_size
+        self.terminal = sys.stderr.isatty()
+        self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, disable=quiet or not self.terminal)
+        self.started = self.shown = time.monotonic()
+        self.first = start
+        self.loss = 0.0
+
+    def update(self, step: int, values: dict[str, float]) -> None:
+        """One more step is done."""
+        loss = values["loss"]
+        self.loss = loss if self.loss == 0 else 0.95 * self.loss + 0.05 * loss  # a calm number to watch
+        now = time.monotonic()
+        speed = (step - self.first) * self.batch_size / max(now - self.started, 1e-9)
+        if self.terminal:
+            self.bar.set_postfix(loss=f"{self.loss:.2f}", pictures=f"{speed:.0f}/s", refresh=False)
+            self.bar.update(1)
+        elif not self.quiet and (now - self.shown >= QUIET_SECONDS or step == self.steps):
+            self.shown = now
+            left = (self.steps - step) * self.batch_size / speed
+            print(
+                f"step {step}/{self.steps}  loss {self.loss:.2f}  {speed:.0f} pictures/s  {left:.0f} s left",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        if not self.quiet:
+            tqdm.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self.bar.close()

@@ -1,0 +1,113 @@
+"""Skeletons: which joints a data set labels, in which order, and what a mirror does to them.
+
+Left and right are the person's own. Nothing else in the project knows a joint index by heart.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Skeleton:
+    """The joints of one annotation scheme.
+
+    `edges` are the lines to draw, `flip_pairs` the joints that change places in a mirror, `head` the two ends
+    of the head, or None, and `torso` left shoulder and right hip: the distance between them is the norm of
+    PCK on LSP (Yang and Ramanan, 2013). All of them are pairs of indices into `joints`.
+
+    Raises ValueError if an index is out of range, a name occurs twice or a joint stands in two flip pairs.
+    """
+
+    name: str
+    joints: tuple[str, ...]
+    edges: tuple[tuple[int, int], ...]
+    flip_pairs: tuple[tuple[int, int], ...]
+    head: tuple[int, int] | None
+    torso: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        pairs = (*self.edges, *self.flip_pairs, self.torso, *((self.head,) if self.head else ()))
+        if any(not 0 <= joint < len(self.joints) for pair in pairs for joint in pair):
+            raise ValueError(f"skeleton {self.name}: a pair names a joint outside 0..{len(self.joints) - 1}")
+        if len(set(self.joints)) != len(self.joints):
+            raise ValueError(f"skeleton {self.name}: a joint name occurs twice")
+        flipped = [joint for pair in self.flip_pairs for joint in pair]
+        if len(set(flipped)) != len(flipped):
+            raise ValueError(f"skeleton {self.name}: a joint stands in two flip pairs")
+
+    def flip_index(self) -> NDArray[np.intp]:
+        """The (K,) permutation p of a mirror: joint k of the mirrored person is joint p[k] of the person."""
+        index = np.arange(len(self.joints), dtype=np.intp)
+        for a, b in self.flip_pairs:
+            index[[a, b]] = b, a
+        return index
+
+
+MPII = Skeleton(
+    name="mpii",
+    joints=(
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "pelvis",
+        "thorax",
+        "upper_neck",
+        "head_top",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+    ),
+    edges=(
+        *((0, 1), (1, 2), (2, 6)),  # right leg
+        *((5, 4), (4, 3), (3, 6)),  # left leg
+        *((6, 7), (7, 8), (8, 9)),  # spine and head
+        *((10, 11), (11, 12), (12, 7)),  # right arm
+        *((15, 14), (14, 13), (13, 7)),  # left arm
+    ),
+    flip_pairs=((0, 5), (1, 4), (2, 3), (10, 15), (11, 14), (12, 13)),
+    head=(8, 9),
+    torso=(13, 2),
+)
+"""MPII Human Pose (Andriluka et al., 2014): 16 joints, in the order of the ids of its annotation points."""
+
+LSP = Skeleton(
+    name="lsp",
+    joints=(
+        "right_ankle",
+        "right_knee",
+        "right_hip",
+        "left_hip",
+        "left_knee",
+        "left_ankle",
+        "right_wrist",
+        "right_elbow",
+        "right_shoulder",
+        "left_shoulder",
+        "left_elbow",
+        "left_wrist",
+        "neck",
+        "head_top",
+    ),
+    edges=(
+        *((0, 1), (1, 2), (2, 8)),  # right leg and side
+        *((5, 4), (4, 3), (3, 9)),  # left leg and side
+        (2, 3),
+        (12, 13),
+        *((6, 7), (7, 8), (8, 12)),  # right arm
+        *((11, 10), (10, 9), (9, 12)),  # left arm
+    ),
+    flip_pairs=((0, 5), (1, 4), (2, 3), (6, 11), (7, 10), (8, 9)),
+    head=(12, 13),
+    torso=(9, 2),
+)
+"""Leeds Sports Pose and its extension (Johnson and Everingham, 2010 and 2011): 14 joints."""
