@@ -183,9 +183,9 @@ def test_crop_square_holds_the_figure(persons: list[Person]) -> None:
             assert off < 0.5 * person.side
     whole = [person for person in persons if person.labelled.all()]
     spans = [np.ptp(person.joints, axis=0).max() / person.side for person in whole]
-    # The figure's box spans 70 to 80 % of the square; hands, feet and hair reach beyond the joints.
-    assert 0.6 < float(np.median(spans)) < 0.8
-    assert max(spans) < 0.8
+    # The figure's box spans 83 to 93 % of the square; hands, feet and hair reach beyond the joints.
+    assert 0.7 < float(np.median(spans)) < 0.9
+    assert max(spans) < 0.93
 
 
 def test_head_size_of_upright_grown_ups() -> None:
@@ -198,7 +198,7 @@ def test_head_size_of_upright_grown_ups() -> None:
         whole = np.array([point for shape in shapes for point in shape.points])
         shares.append(0.6 * np.hypot(*np.ptp(head, axis=0)) / np.ptp(whole[:, 1]))
     assert 0.10 < float(np.median(shares)) < 0.12
-    assert 0.095 < min(shares)
+    assert min(shares) > 0.095
     assert max(shares) < 0.14  # a bushy head of hair
 
 

@@ -313,7 +313,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     options, unknown = parser.parse_known_args([_hyphens(word) for word in words])
     if unknown:
         flag = unknown[0].partition("=")[0]
-        known = [f"--{_hyphens(name)}" for name in vars(options)]
+        known = [_hyphens(f"--{name}") for name in vars(options)]
         nearest = difflib.get_close_matches(flag, known, n=1)
         parser.error(f"unknown argument {unknown[0]}{f', did you mean {nearest[0]}?' if nearest else ''}")
     options.command = shlex.join(["python", "-m", "training.pose", *words])
@@ -378,7 +378,12 @@ def _parser() -> argparse.ArgumentParser:
     p = verbs.add_parser("predict", help="find joints in pictures")
     p.add_argument("model", help="a model file")
     p.add_argument("pictures", nargs="+", help="pictures or folders of pictures")
-    p.add_argument("--box", type=_box, metavar="X,Y,W,H", help="the person's box in pixels; default: the whole picture")
+    p.add_argument(
+        "--box",
+        type=_box,
+        metavar="X,Y,W,H",
+        help="the person's box in pixels (--box=-5,... if it begins outside); default: the whole picture",
+    )
     p.add_argument("--out", default="predictions", help="folder for predictions.json, predictions.csv, overlays")
     p.add_argument("--kpt-thr", type=float, default=0.0, help="draw only joints with at least this score")
     p.add_argument("--quiet", action="store_true")

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from training.datasets.base import Person
@@ -29,7 +28,6 @@ from training.skeletons import MPII, Skeleton
 _STREAMS = {"train": 0, "test": 1}  # part of the random seed: the two splits share no person
 _LENGTHS = {"train": 20_000, "test": 500}
 _CUT = 0.045  # share of figures that the border of the picture may cut
-_NOT_BODY = ("seat", "prop")
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,22 +60,29 @@ def _cast(rng: Rng) -> _Actor:
     body, (family, pose), look = draw_body(rng), draw_pose(rng), draw_look(rng)
     figure = assemble(body, pose)
     shapes = paint(figure, body, look)
+    points = _corners(shapes)
+    low, high = _box(points)
+    left_top, right_bottom = _box(_corners([shape for shape in shapes if shape.part == "head"]))
+    props: list[Shape] = []
     if family == "sit" and rng.random() < 0.85:
-        shapes += seat(rng, figure)
+        props += seat(rng, figure)
     if rng.random() < 0.12:
-        shapes += carry(rng, figure)
-    shapes.sort(key=lambda shape: shape.depth)
-    points = np.concatenate([shape.points for shape in shapes])
-    counts = [len(shape.points) for shape in shapes]
-    low, high = _corners(points, np.repeat([shape.part not in _NOT_BODY for shape in shapes], counts))
-    top, bottom = _corners(points, np.repeat([shape.part == "head" for shape in shapes], counts))
+        props += carry(rng, figure)
+    if props:
+        shapes = sorted(props + shapes, key=lambda shape: shape.depth)
+        points = _corners(shapes)
     joints = figure.joints[:, :2] * (DISTANCE / (DISTANCE - figure.joints[:, 2:]))
-    return _Actor(family, shapes, points, joints, low, high, bottom - top)
+    return _Actor(family, shapes, points, joints, low, high, right_bottom - left_top)
 
 
-def _corners(points: Array, chosen: NDArray[np.bool_]) -> tuple[Array, Array]:
-    """Left top and right bottom corner of the box of the chosen points."""
-    rows = points.T[:, chosen]  # NumPy is slow on a last axis of 2
+def _corners(shapes: list[Shape]) -> Array:
+    """The corners of all shapes, (n, 2), in their order."""
+    return np.concatenate([shape.points for shape in shapes])
+
+
+def _box(points: Array) -> tuple[Array, Array]:
+    """Left top and right bottom of some points."""
+    rows = points.T.copy()  # NumPy is slow on a last axis of 2
     return rows.min(axis=1), rows.max(axis=1)
 
 
@@ -139,8 +144,9 @@ class SyntheticFigures:
 
     Every joint inside the picture is labelled, hidden ones too; a joint outside is not (under 5 % of the figures are
     cut by the border). `head_size` follows MPII's protocol: 0.6 of the diagonal of the box of the head, which here is
-    the box of the drawn skull with the hair close to it. The crop square is MPII's rule in spirit: it is centred on the
-    figure and 1.25 to 1.43 times as wide as the longer side of the figure's box, both with a little fixed jitter.
+    the box of the drawn skull with the hair close to it. The crop square is centred on the figure and 1.08 to 1.20
+    times as wide as the longer side of the figure's box, both with a little fixed jitter: tight, as from a good
+    detector, so that a small input still shows the joints.
     """
 
     name: ClassVar[str] = "synthetic"
@@ -164,7 +170,7 @@ class SyntheticFigures:
         """One line on what numbers measured on this set rest on."""
         return (
             f"synthetic figures, split {self.split} of seed {self.seed}, {len(self)} persons: every joint in the "
-            "picture counts; crop 1.25-1.43 x the figure's box; head size 0.6 x the diagonal of the drawn head's box"
+            "picture counts; crop 1.08-1.20 x the figure's box; head size 0.6 x the diagonal of the drawn head's box"
         )
 
     def __len__(self) -> int:
@@ -179,7 +185,7 @@ class SyntheticFigures:
         place = _stage(rng, actor, self.size)
         (left, top), (right, bottom) = place.to_picture(np.stack([actor.low, actor.high])).tolist()
 
-        side = max(right - left, bottom - top) * (1.25 + 0.18 * float(rng.random()))
+        side = max(right - left, bottom - top) * (1.08 + 0.12 * float(rng.random()))
         shift = rng.uniform(-0.03, 0.03, 2) * side
         joints = place.to_picture(actor.joints)
         off_centre: Array = np.abs(joints - 0.5 * (self.size - 1)).max(axis=1)
@@ -191,7 +197,7 @@ class SyntheticFigures:
             floor = 0.45 * self.size
         image = backdrop(rng, n, min(SUPERSAMPLING * floor, 0.97 * n))
         draw = ImageDraw.Draw(image)
-        if rng.random() < 0.13:
+        if rng.random() < 0.10:
             _bystander(rng, draw, actor, place)
         if actor.family not in ("jump", "lie", "run") and rng.random() < 0.7:
             _shadow(image, draw, actor, place)

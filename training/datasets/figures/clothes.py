@@ -70,8 +70,8 @@ def tone(colour: Colour, factor: float) -> Colour:
 def nudge(rng: Rng, colour: Colour, by: int = 12) -> Colour:
     """A colour near the given one: at most `by` away in every channel."""
     red, green, blue = (
-        min(255, max(0, channel + shift))
-        for channel, shift in zip(colour, rng.integers(-by, by + 1, size=3).tolist(), strict=True)
+        min(255, max(0, channel + round(by * (2.0 * shift - 1.0))))
+        for channel, shift in zip(colour, rng.random(3).tolist(), strict=True)
     )
     return red, green, blue
 

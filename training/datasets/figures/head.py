@@ -58,6 +58,7 @@ class Ellipsoid:
         self.c = math.sqrt(max(r - self.b * self.b, 1e-12))
         first = flat[0] / self.a
         second = (flat[1] - self.b * first) / self.c
+        self.stretch, self.middle = np.array(((self.a, self.b), (0.0, self.c))), np.array((self.x, self.y))
         self.rotation = np.stack([first, second, np.cross(first, second)])
 
     def place(self, u: float, v: float) -> Point:
@@ -101,7 +102,7 @@ class Ellipsoid:
         return self._place_all(out * np.array(kept))
 
     def _place_all(self, disc: Array) -> Array:
-        return disc @ ((self.a, self.b), (0.0, self.c)) + (self.x, self.y)
+        return disc @ self.stretch + self.middle
 
 
 def paint_head(sketch: Sketch, figure: Figure, body: Body, look: Look) -> None:

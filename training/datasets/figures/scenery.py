@@ -20,7 +20,7 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom
 Draw = ImageDraw.ImageDraw
 
 SUPERSAMPLING = 2
-_BLOCK = 20  # rows
+_BLOCK = 40  # rows
 _TEXELS = 80  # resolution of a backdrop's texture
 _ALONG = np.linspace(-0.5, 0.5, _TEXELS, dtype=np.float32)
 
@@ -301,18 +301,12 @@ def foreground(rng: Rng, draw: Draw, n: int, box: Box) -> None:
 # --- the camera --------------------------------------------------------------------------------------------------
 
 
-def _blur(image: Image.Image, strength: float) -> Image.Image:
-    """Every pixel mixed with its eight neighbours: the product of two kernels of three."""
-    row = (0.5 * strength, 1.0 - strength, 0.5 * strength)
-    return image.filter(ImageFilter.Kernel((3, 3), [a * b for a in row for b in row], scale=1.0))
-
-
 def develop(rng: Rng, image: Image.Image) -> NDArray[np.uint8]:
     """The picture of a canvas, half as wide: a little blurred at times, unevenly lit, with noise and a tint."""
     size = image.width // SUPERSAMPLING
     image = image.reduce(SUPERSAMPLING)
-    if rng.random() < 0.3:
-        image = _blur(image, 0.2 + 0.6 * float(rng.random()))
+    if rng.random() < 0.25:
+        image = image.filter(ImageFilter.BoxBlur(_between(rng, 0.2, 0.9)))
     exposure, contrast = _between(rng, 0.78, 1.18), _between(rng, 0.72, 1.15)
     slope_x, slope_y = rng.uniform(-0.3, 0.3, 2).tolist() if rng.random() < 0.6 else (0.0, 0.0)
     tint = rng.uniform(0.94, 1.06, 3)
