@@ -45,8 +45,10 @@ def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
     return model, header
 
 
-def _require_plausible(architecture: dict[str, Any], arrays: dict[str, Array]) -> None:
-    """ValueError for what could not be this network's weights, before a damaged number makes us build a giant."""
+def _require_plausible(architecture: Any, arrays: dict[str, Array]) -> None:
+    """ValueError or TypeError if these cannot be the network's weights: a damaged number must not build a giant."""
+    if not isinstance(architecture, dict):
+        raise TypeError("the architecture in the header is not a JSON object")
     features, joints, stacks, depth = (architecture[name] for name in ("features", "joints", "stacks", "depth"))
     if not all(isinstance(size, int) for size in (features, joints, stacks, depth)):
         raise ValueError("features, joints, stacks and depth must be whole numbers")

@@ -158,7 +158,7 @@ def test_gradients_of_intermediates_die_during_the_walk():
             return (g,)
 
     references = []
-    y = x = leaf(1)
+    y = leaf(1)
     for _ in range(10):
         y = apply(Watch(), y)
     y.backward()

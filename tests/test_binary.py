@@ -1,4 +1,4 @@
-"""Signs with the straight-through estimator and the scaled binary convolution: against formulas, and bits against floats."""
+"""Signs with the straight-through estimator, scaled binary convolution: against formulas, and bits against floats."""
 
 import numpy as np
 import pytest
@@ -76,7 +76,7 @@ def test_scale_by_hand():
 
 
 def test_scale_is_the_best_in_least_squares():
-    """alpha = mean |W| minimises |W - alpha sign(W)|^2 (XNOR-Net, section 3.1): the residual is orthogonal to sign(W)."""
+    """alpha minimises |W - alpha sign(W)|^2 (XNOR-Net, section 3.1): the residual is orthogonal to the signs."""
     w = normal((3, 3, 5, 4))
     residual = w - scale(w) * plus_minus(w)
     assert np.abs((residual * plus_minus(w)).sum(axis=(0, 1, 2))).max() < TOLERANCE

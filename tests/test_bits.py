@@ -160,7 +160,15 @@ def test_kernel_larger_than_the_picture():
 
 @pytest.mark.parametrize(
     ("size", "kernel", "stride", "padding", "expected"),
-    [(5, 3, 1, 0, 3), (5, 3, 1, 1, 5), (5, 3, 2, 1, 3), (6, 3, 2, 1, 3), (7, 7, 3, 3, 3), (1, 1, 3, 0, 1), (256, 7, 2, 3, 128)],
+    [
+        (5, 3, 1, 0, 3),
+        (5, 3, 1, 1, 5),
+        (5, 3, 2, 1, 3),
+        (6, 3, 2, 1, 3),
+        (7, 7, 3, 3, 3),
+        (1, 1, 3, 0, 1),
+        (256, 7, 2, 3, 128),
+    ],
 )
 def test_conv_size(size, kernel, stride, padding, expected):
     assert bits.conv_size(size, kernel, stride, padding) == expected

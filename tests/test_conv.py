@@ -21,9 +21,7 @@ from tests.strategies import REAL_TYPES, check_derivatives, convolutions, naive_
 
 TOLERANCE = 1e-12  # float64 sums of some hundred products of size 1, in another order
 
-GRID = [
-    (kernel, stride, padding) for kernel in (1, 2, 3, 5, 7) for stride in (1, 2, 3) for padding in (0, 1, 2, 3)
-]
+GRID = [(kernel, stride, padding) for kernel in (1, 2, 3, 5, 7) for stride in (1, 2, 3) for padding in (0, 1, 2, 3)]
 
 
 def normal(*shape, seed=0):
@@ -108,7 +106,7 @@ def test_only_what_is_needed(stride, needs_x, needs_w):
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("kernel", [1, 3])
 def test_arrays_of_any_layout(stride, kernel):
-    """Transposed, strided, read-only: as a picture that comes channels-first, or a gradient that is a part of another."""
+    """Transposed, strided, read-only: a picture that comes channels-first, a gradient that is a part of another."""
     x, w = normal(2, 6, 5, 3, seed=1), normal(kernel, kernel, 3, 4, seed=2)
     g = normal(*out_shape(x, w, stride, 1)[:3], 4, seed=3)
     y = convolve(x, w, stride, 1)
@@ -147,10 +145,25 @@ def test_empty_batch():
 @pytest.mark.parametrize(
     ("x", "w", "error", "message"),
     [
-        (normal(1, 5, 5, 3), normal(3, 3, 4, 2), ValueError, "filters for 4 channels do not fit an input of 3 channels"),
-        (normal(5, 5, 3), normal(3, 3, 3, 2), ValueError, r"pictures \(N, H, W, C\), got an array of shape \(5, 5, 3\)"),
+        (
+            normal(1, 5, 5, 3),
+            normal(3, 3, 4, 2),
+            ValueError,
+            "filters for 4 channels do not fit an input of 3 channels",
+        ),
+        (
+            normal(5, 5, 3),
+            normal(3, 3, 3, 2),
+            ValueError,
+            r"pictures \(N, H, W, C\), got an array of shape \(5, 5, 3\)",
+        ),
         (normal(1, 2, 5, 3), normal(3, 3, 3, 2), ValueError, "kernel of 3 does not fit into 2 pixels"),
-        (normal(1, 5, 5, 3), normal(3, 3, 3, 2).astype(np.float32), TypeError, "filters of float32 .* input of float64"),
+        (
+            normal(1, 5, 5, 3),
+            normal(3, 3, 3, 2).astype(np.float32),
+            TypeError,
+            "filters of float32 .* input of float64",
+        ),
     ],
 )
 def test_what_does_not_fit(x, w, error, message):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hbcore import arrays, bits, kernels
 from hbcore.threads import set_threads
-from tests.strategies import CHANNELS, REAL_TYPES, convolutions
+from tests.strategies import REAL_TYPES, convolutions
 
 ROOT = Path(__file__).parent.parent
 
@@ -115,7 +115,10 @@ def test_sign_backward_window(dtype, backend):
     result = kernels.sign_backward(x, np.full(10, 3, dtype=dtype))
     assert result.dtype == dtype
     assert result.tolist() == expected
-    assert kernels.sign_backward(np.array([2, 0.5], dtype=dtype), np.full(2, np.inf, dtype=dtype)).tolist() == [0, np.inf]
+    assert kernels.sign_backward(np.array([2, 0.5], dtype=dtype), np.full(2, np.inf, dtype=dtype)).tolist() == [
+        0,
+        np.inf,
+    ]
     assert kernels.sign_backward(np.full(1, 2, dtype=dtype), np.full(1, np.nan, dtype=dtype)).tolist() == [0]
 
 
@@ -280,7 +283,7 @@ def test_real_twins_by_hand(backend):
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
 def test_moments_far_from_zero(dtype, backend):
-    """A mean 1000 times the deviation costs float64 sums around an origin nothing; around 0 it would cost six digits."""
+    """A mean 1000 times the deviation costs sums around an origin nothing; around 0 it would cost six digits."""
     x = (1000 + normal((4, 8, 8, 3), np.float64)).astype(dtype)
     mean, variance, _ = kernels.moments(x)
     exact = x.astype(np.longdouble).reshape(-1, 3)

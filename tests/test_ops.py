@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hbcore import Tensor, concatenate
-from hbcore.ops import Add, Concatenate, MatMul, Multiply, PReLU, Reshape, ReLU, Sigmoid, Sum, sigmoid
+from hbcore.ops import Add, Concatenate, MatMul, Multiply, PReLU, ReLU, Reshape, Sigmoid, Sum, sigmoid
 from hbcore.tensor import apply
 from tests.strategies import REAL_TYPES, check_derivatives
 
@@ -35,8 +35,7 @@ BROADCASTS = [
 # name: (function of tensors, float64 inputs)
 CASES = {f"Add {a} {b}": (lambda x, y: apply(Add(), x, y), [normal(*a), normal(*b, seed=1)]) for a, b in BROADCASTS}
 CASES |= {
-    f"Multiply {a} {b}": (lambda x, y: apply(Multiply(), x, y), [normal(*a), normal(*b, seed=1)])
-    for a, b in BROADCASTS
+    f"Multiply {a} {b}": (lambda x, y: apply(Multiply(), x, y), [normal(*a), normal(*b, seed=1)]) for a, b in BROADCASTS
 }
 CASES |= {
     "Multiply with itself": (lambda x: apply(Multiply(), x, x), [normal(2, 3)]),

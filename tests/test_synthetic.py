@@ -139,8 +139,12 @@ def test_splits_and_seeds_share_no_person() -> None:
 
 # Joints of three persons when the set was published. Whoever changes them changes every number measured on the set:
 # say so in the change log. The tolerance allows for other mathematical libraries, not for another drawing.
-PUBLISHED: dict[int, tuple[tuple[float, float], ...]] = {}
-LIBRARY_TOLERANCE = 0.01  # pixels
+PUBLISHED = {  # index: head top, right wrist, left ankle
+    0: ((91.01, 36.16), (91.46, 73.82), (102.58, 113.56)),
+    1: ((50.86, 31.81), (40.22, 80.31), (72.88, 112.40)),
+    2: ((74.09, 41.14), (80.32, 75.53), (106.52, 117.83)),
+}
+LIBRARY_TOLERANCE = 0.02  # pixels; the numbers above are rounded to a hundredth
 
 
 @pytest.mark.parametrize("index", sorted(PUBLISHED))

@@ -225,26 +225,26 @@ class Run:
         """Whether there were as many evaluations without a new best as run.patience allows."""
         return self.config.run.patience is not None and self.progress.stale >= self.config.run.patience
 
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found, and named
     def step(self, batch: Batch) -> tuple[float, float]:
         """One update: returns loss and gradient norm. Diverged, before any weight changes, if either is not finite."""
         config = self.config
         target, weight = self.encode(batch)
         pictures = to_input(batch.pictures)
         self.network.train()
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is found below, and named
-            try:
-                predictions = self.network(Tensor(pictures))
-                loss = Tensor(np.zeros((), dtype=np.float32))
-                for prediction in predictions:  # intermediate supervision: one term per stack
-                    loss = loss + LOSSES[config.optim.loss](prediction, target, weight)
-                value = loss.item()
-            except FloatingPointError:  # a sign met NaN
-                value = math.nan
-            if not math.isfinite(value):
-                layer = first_not_finite(self.network, pictures)
-                self.diverged(f"the loss is {value}, {f'first in {layer}' if layer else 'in itself'}", batch)
-            loss.backward()
-            norm = self.optimizer.gradient_norm()
+        try:
+            predictions = self.network(Tensor(pictures))
+            loss = Tensor(np.zeros((), dtype=np.float32))
+            for prediction in predictions:  # intermediate supervision: one term per stack
+                loss = loss + LOSSES[config.optim.loss](prediction, target, weight)
+            value = loss.item()
+        except FloatingPointError:  # a sign met NaN
+            value = math.nan
+        if not math.isfinite(value):
+            layer = first_not_finite(self.network, pictures)
+            self.diverged(f"the loss is {value}, {f'first in {layer}' if layer else 'in itself'}", batch)
+        loss.backward()
+        norm = self.optimizer.gradient_norm()
         if not math.isfinite(norm):
             broken = [
                 name

@@ -102,7 +102,8 @@ class Ellipsoid:
         return self._place_all(out * np.array(kept))
 
     def _place_all(self, disc: Array) -> Array:
-        return disc @ self.stretch + self.middle
+        placed: Array = disc @ self.stretch + self.middle
+        return placed
 
 
 def paint_head(sketch: Sketch, figure: Figure, body: Body, look: Look) -> None:

@@ -282,10 +282,10 @@ def draw_pose(rng: Rng) -> tuple[str, Pose]:
         pose = pose.mirrored()
     # People mostly face the camera; one in four turns their back on it, and the rest are seen from a side.
     view = rng.random()
-    if view < 0.48:
-        facing = _about(rng, 0.0, 62.0)
-    elif view < 0.70:
-        facing = 180.0 + _about(rng, 0.0, 62.0)
+    if view < 0.46:
+        facing = _about(rng, 0.0, 75.0)
+    elif view < 0.68:
+        facing = 180.0 + _about(rng, 0.0, 75.0)
     else:
         facing = 360.0 * float(rng.random())
     tilt = pose.tilt + _about(rng, 0.0, 9.0) + (_about(rng, 0.0, 40.0) if rng.random() < 0.1 else 0.0)
