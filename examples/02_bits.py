@@ -14,11 +14,15 @@ a = bits.pack_signs(picture.data[0, y - 1 : y + 2, x - 1 : x + 2])  # (3, 3, 1):
 w = bits.pack_signs(layer.weight.data.transpose(3, 0, 1, 2))[o]  # (3, 3, 1)
 for i in range(3):
     for j in range(3):
-        print(f"tap ({i}, {j})  x {int(a[i, j, 0]):05b}  w {int(w[i, j, 0]):05b}  xor {int(a[i, j, 0] ^ w[i, j, 0]):05b}")
+        print(
+            f"tap ({i}, {j})  x {int(a[i, j, 0]):05b}  w {int(w[i, j, 0]):05b}  xor {int(a[i, j, 0] ^ w[i, j, 0]):05b}"
+        )
 differing = int(np.bitwise_count(a ^ w).sum())
 integer = 45 - 2 * differing
 alpha = np.abs(layer.weight.data[..., o]).mean()
-print(f"{differing} of 45 bits differ: 45 - 2 * {differing} = {integer}, times alpha {alpha:.4f} = {integer * alpha:.4f}")
+print(
+    f"{differing} of 45 bits differ: 45 - 2 * {differing} = {integer}, times alpha {alpha:.4f} = {integer * alpha:.4f}"
+)
 
 # The layer, both ways.
 with no_grad():

@@ -26,7 +26,7 @@ def im2col(x: Array, kernel: tuple[int, int], stride: int, padding: tuple[int, i
     for i in range(kernel_h):
         for j in range(kernel_w):
             columns[:, :, :, i, j] = padded[:, i : i + out_h * stride : stride, j : j + out_w * stride : stride]
-    return columns.reshape(batch, out_h, out_w, -1)
+    return columns.reshape(batch, out_h, out_w, kernel_h * kernel_w * channels)
 
 
 def moments(rows: Array, origin: Array) -> tuple[Array, Array]:

@@ -1,10 +1,15 @@
 """Settings and fixtures for all tests."""
 
+import warnings
+
 import pytest
 from hypothesis import settings
 
-from hbcore import kernels
-from hbcore.threads import set_threads
+with warnings.catch_warnings():
+    # Warnings are errors. Without a compiler the suite runs all the same, in NumPy, and skips what is compiled.
+    warnings.filterwarnings("default", "hbcore runs without its compiled kernels", RuntimeWarning)
+    from hbcore import kernels
+    from hbcore.threads import set_threads
 
 # Derandomized: the same examples on every run and machine. No deadline: the machine may be busy.
 settings.register_profile("hbcore", deadline=None, derandomize=True, max_examples=50)

@@ -44,9 +44,7 @@ def test_labels_follow_the_picture(flip: float, index: int) -> None:
     augmentation = Augmentation(flip=flip, rotate=30, scale=0.25, shift=0.1, colour=0, erase=0)
     checked = 0
     for seed in range(60):
-        picture, joints, labelled = augmentation.sample(
-            with_dot(seed), SIZE, MPII, np.random.default_rng(seed)
-        )
+        picture, joints, labelled = augmentation.sample(with_dot(seed), SIZE, MPII, np.random.default_rng(seed))
         x, y = joints[index]
         assert labelled[index]
         if not (12 < x < SIZE - 13 and 12 < y < SIZE - 13):  # the blob is cut by the border
@@ -69,9 +67,7 @@ def test_a_mirror_swaps_left_and_right() -> None:
         k, m = MPII.joints.index(name), MPII.joints.index(other)
         assert mirror[2][m] == straight[2][k] == someone.labelled[k]
         if someone.labelled[k]:
-            assert mirror[1][m] == pytest.approx(
-                [SIZE - 1 - straight[1][k][0], straight[1][k][1]], abs=FLOAT32
-            )
+            assert mirror[1][m] == pytest.approx([SIZE - 1 - straight[1][k][0], straight[1][k][1]], abs=FLOAT32)
 
 
 def test_none_is_the_plain_crop_of_the_data_set() -> None:
@@ -138,9 +134,7 @@ def poses(augmentation: Augmentation, count: int = 400) -> np.ndarray:
     """Sampled places (count, 2, 2) of two joints: the middle of the crop, and 45 pixels to its right."""
     joints = np.zeros((16, 2), np.float32)
     joints[8], joints[9] = (110, 90), (155, 90)
-    someone = Person(
-        np.zeros((8, 8, 3), np.uint8), joints, np.ones(16, bool), (110.0, 90.0), 180.0, 25.0, "test"
-    )
+    someone = Person(np.zeros((8, 8, 3), np.uint8), joints, np.ones(16, bool), (110.0, 90.0), 180.0, 25.0, "test")
     rng = np.random.default_rng(0)
     return np.stack([augmentation.sample(someone, 16, MPII, rng)[1][8:10] for _ in range(count)])
 
@@ -181,14 +175,10 @@ def test_a_mirror_is_as_frequent_as_asked() -> None:
 
 def test_colour_changes_levels_only_and_stays_in_range() -> None:
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(256, axis=0)
-    someone = Person(
-        ramp, np.zeros((16, 2), np.float32), np.ones(16, bool), (127.5, 127.5), 256.0, 25.0, "test"
-    )
+    someone = Person(ramp, np.zeros((16, 2), np.float32), np.ones(16, bool), (127.5, 127.5), 256.0, 25.0, "test")
     changed = 0
     for seed in range(30):
-        picture, joints, _ = Augmentation(0, 0, 0, 0, 0.4, 0).sample(
-            someone, 256, MPII, np.random.default_rng(seed)
-        )
+        picture, joints, _ = Augmentation(0, 0, 0, 0, 0.4, 0).sample(someone, 256, MPII, np.random.default_rng(seed))
         assert picture.dtype == np.uint8
         assert (picture == picture[:1]).all()  # equal levels stay equal
         levels = picture[0].astype(int)

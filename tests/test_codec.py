@@ -11,9 +11,7 @@ from hypothesis import strategies as st
 from training.codec import HeatmapCodec
 
 INTERIOR = 0.1  # heatmap pixels: what the project promises for encode -> decode
-FLOAT32 = (
-    2e-4  # input pixels: eps of float32 times 256, the largest coordinate here, with room for the logarithms
-)
+FLOAT32 = 2e-4  # input pixels: eps of float32 times 256, the largest coordinate here, with room for the logarithms
 ROUNDING = 1e-6  # values near 1 in float32
 
 codecs = st.builds(

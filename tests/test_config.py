@@ -42,7 +42,9 @@ def configs(draw: st.DrawFn) -> Config:
         ),
         augment=Augment(flip=draw(shares), rotate=draw(st.floats(0, 180))),
         optim=Optim(lr=draw(positive), milestones=tuple(draw(st.lists(shares, max_size=3)))),
-        run=Run(out=draw(texts.filter(bool)), seed=draw(st.integers(0, 2**63 - 1)), stop_after=draw(st.none() | counts)),
+        run=Run(
+            out=draw(texts.filter(bool)), seed=draw(st.integers(0, 2**63 - 1)), stop_after=draw(st.none() | counts)
+        ),
     )
 
 

@@ -64,6 +64,22 @@ def test_grid_against_the_naive_convolution(kernel, stride, padding, backend):
         assert close(dw, expected_dw)
 
 
+@pytest.mark.parametrize("kernel", [(1, 3), (3, 1), (2, 5)])
+@pytest.mark.parametrize("padding", [0, 1, 2, 3])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_filters_that_are_not_square(kernel, stride, padding, backend):
+    x, w = normal(2, 6, 7, 3, seed=1), normal(*kernel, 3, 4, seed=2)
+    y = convolve(x, w, stride, padding)
+    assert close(y, naive_conv2d(x, w, stride, padding))
+    g = normal(*y.shape, seed=3)
+    for ours, expected in zip(
+        convolve_backward(x, w, g, stride, padding, True, True),
+        naive_conv2d_backward(x, w, g, stride, padding),
+        strict=True,
+    ):
+        assert close(ours, expected)
+
+
 @given(convolutions(channels=st.integers(1, 4)))
 def test_any_shape_against_the_naive_convolution(case):
     x_shape, w_shape, stride, padding = case
@@ -137,7 +153,7 @@ def test_same_bytes_on_any_number_of_threads(dtype, stride, backend, one_thread_
             assert array.tobytes() == expected.tobytes()
 
 
-def test_empty_batch():
+def test_empty_batch(backend):
     w = normal(3, 3, 2, 4)
     assert convolve(np.zeros((0, 5, 6, 2)), w, 1, 1).shape == (0, 5, 6, 4)
 

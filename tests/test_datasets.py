@@ -408,9 +408,7 @@ def change_release(case: str) -> Json:
         record = changed.get(case, rect(*points))
         first = picture(name, 1, record)
         number = 2 if case == "single person" else 1
-        content = release(
-            first, picture("000000002.jpg", 2), training=[1, 1], single=[number, np.zeros((0, 0))]
-        )
+        content = release(first, picture("000000002.jpg", 2), training=[1, 1], single=[number, np.zeros((0, 0))])
     return content
 
 
@@ -560,9 +558,7 @@ def test_mpii_that_is_not_there_says_where_to_ask(mpii: Path) -> None:
     assert f"{mpii / 'images'}: no such folder" in error_of(f"mpii:{mpii}")
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[1]", "{}", "[]", "null", "[" * 100_000, '[{"image": 1}', '["\xff"]']
-)
+@pytest.mark.parametrize("text", ["", "{", "[1]", "{}", "[]", "null", "[" * 100_000, '[{"image": 1}', '["\xff"]'])
 def test_mpii_json_that_is_none(mpii: Path, text: str) -> None:
     (mpii / "train.json").write_text(text, encoding="latin-1")
     assert "train.json" in error_of(f"mpii:{mpii}")
@@ -737,8 +733,7 @@ def test_real_labels_fit_their_pictures(spec: str, split: str, count: int) -> No
 @needs_data
 def test_the_teacher_counts_pixels_as_the_crowd_does() -> None:
     both = [
-        io.loadmat(DATA / "lspet" / name)["joints"].astype(np.float64)
-        for name in ("joints.mat", "joints_teacher.mat")
+        io.loadmat(DATA / "lspet" / name)["joints"].astype(np.float64) for name in ("joints.mat", "joints_teacher.mat")
     ]
     offset = both[0][:, :2] - both[1][:, :2]
     agree = (both[0][:, 2] == 1) & (both[1][:, 2] >= 0.6) & (np.linalg.norm(offset, axis=1) < 3)

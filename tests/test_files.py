@@ -59,9 +59,7 @@ def test_a_failed_write_leaves_everything_as_it_was(
     assert contents(tmp_path) == before
 
 
-def test_an_interrupted_write_leaves_everything_as_it_was(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupted_write_leaves_everything_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -268,9 +266,7 @@ def test_a_log_is_taken_up_again_with_the_same_columns_only(tmp_path: Path) -> N
     ("step", "kept"), [(0, ""), (4, ""), (5, "5,0.50\n"), (9, "5,0.50\n"), (10, "5,0.50\n10,\n10,2\n")]
 )
 @pytest.mark.parametrize("torn", ["", "1", "1,0.", "15,0.3"])
-def test_truncate_after_keeps_whole_rows_up_to_a_step(
-    tmp_path: Path, step: int, kept: str, torn: str
-) -> None:
+def test_truncate_after_keeps_whole_rows_up_to_a_step(tmp_path: Path, step: int, kept: str, torn: str) -> None:
     path = tmp_path / "log.csv"
     path.write_text(f"step,loss\n5,0.50\n10,\n10,2\n11,3\n{torn}")
     log = CsvLog(path, ["step", "loss"])
@@ -319,9 +315,7 @@ def test_a_log_without_rows_has_columns(tmp_path: Path) -> None:
 
 def test_sha256_of_the_standard_s_example(tmp_path: Path) -> None:
     (tmp_path / "abc").write_bytes(b"abc")  # FIPS 180-2, appendix B.1
-    assert files.sha256(tmp_path / "abc") == (
-        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-    )
+    assert files.sha256(tmp_path / "abc") == ("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")
 
 
 def test_environment_is_json_and_says_what_runs() -> None:

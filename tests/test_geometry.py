@@ -173,9 +173,7 @@ def test_what_shrinks_stays_in_place(side: float, angle: float) -> None:
     for shift in np.arange(10) / 10:
         crop = Crop((123.3 + shift, 125.2 - shift), side, 32, angle)
         truth = crop.to_picture(grid)
-        inside = ((truth > 10) & (truth < 239)).all(
-            axis=-1
-        )  # away from the border, where the filter is cut off
+        inside = ((truth > 10) & (truth < 239)).all(axis=-1)  # away from the border, where the filter is cut off
         down, up = crop.extract(picture), 255 - crop.extract(255 - picture)
         offsets.append(((down / 2 + up / 2)[..., :2] - truth)[inside])
     offset = np.concatenate(offsets)

@@ -2,11 +2,11 @@ import csv
 import json
 import math
 import os
-import resource
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,7 @@ def test_every_optimizer_lowers_every_loss(tmp_path: Path, name: str, loss: str)
     lr = {"adam": 0.01, "rmsprop": 0.003, "sgd": 0.003}[name]
     more = (
         "optim.batch_size=4",
-        "optim.steps=30",
+        "optim.steps=20",
         f"optim.lr={lr}",
         f"optim.name={name}",
         f"optim.loss={loss}",
@@ -116,7 +116,7 @@ def test_every_optimizer_lowers_every_loss(tmp_path: Path, name: str, loss: str)
     )
     run = make(tmp_path, *more, report=lambda step, values: losses.append(values["loss"]))
     run.advance()
-    assert np.mean(losses[-5:]) < 0.97 * losses[0]  # little, but noise is less: 30 steps on the same four people
+    assert np.mean(losses[-5:]) < 0.97 * losses[0]  # little, but noise is less: 20 steps on the same four people
 
 
 def test_every_stack_is_supervised(tmp_path: Path) -> None:
@@ -142,7 +142,7 @@ def test_the_network_starts_from_the_prior_of_a_heatmap() -> None:
 
 
 def test_the_seed_decides_the_network() -> None:
-    weights = [build_network(tiny(f"run.seed={seed}"), 16).stem.modules[0].weight.data for seed in (0, 0, 1)]
+    weights = [build_network(tiny(f"run.seed={seed}"), 16).state_dict()["stem.modules.0.weight"] for seed in (0, 0, 1)]
     assert np.array_equal(weights[0], weights[1])
     assert not np.array_equal(weights[0], weights[2])
 
@@ -201,8 +201,10 @@ def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
     norm, length = step()
     assert norm > 1
     assert length == pytest.approx(norm, rel=1e-3)  # weights are float32
-    assert step("optim.clip_norm=0.5") == (norm, pytest.approx(0.5, rel=1e-3))
-    assert step(f"optim.clip_norm={2 * norm}") == (norm, pytest.approx(norm, rel=1e-3))
+    for limit, expected in ((0.5, 0.5), (2 * norm, norm)):
+        same, length = step(f"optim.clip_norm={limit}")
+        assert same == norm
+        assert length == pytest.approx(expected, rel=1e-3)
 
 
 def test_the_average_is_what_is_evaluated_and_saved(tmp_path: Path) -> None:
@@ -448,17 +450,18 @@ def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pyte
 
 @pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 def test_a_file_size_limit_ends_a_run_with_exit_code_5(tmp_path: Path) -> None:
+    import resource
+
     out = tmp_path / "run"
     command = [
         *(sys.executable, "-m", "training.pose", "--quiet", "--out", str(out), "--data", "synthetic?length=4"),
         *("--test", "synthetic?length=2", "--threads", "1", "--set", *TINY),
     ]
 
-    def limited(size: int) -> subprocess.CompletedProcess[str]:
-        limit: Callable[[], None] = lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))  # noqa: E731
-        return subprocess.run(command, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True, timeout=60)
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))  # a checkpoint has 238,416 bytes
 
-    done = limited(100_000)  # a model has 63,136 bytes, a checkpoint 238,416
+    done = subprocess.run(command, cwd=ROOT, preexec_fn=limit, capture_output=True, text=True, timeout=60)
     assert done.returncode == 5
     assert done.stderr.startswith(f"train: cannot write {out / 'state.safetensors'} (")
     assert "File too large" in done.stderr
@@ -468,7 +471,7 @@ def test_a_file_size_limit_ends_a_run_with_exit_code_5(tmp_path: Path) -> None:
 
 
 def test_space_is_checked_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     run = make(tmp_path)
     with pytest.raises(DiskError, match=r"1,000 bytes free, checkpoints need \d{3},\d{3}: make room first"):
         run.train()

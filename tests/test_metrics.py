@@ -55,9 +55,7 @@ def test_auc_is_the_mean_over_51_thresholds() -> None:
     assert metrics.auc(pred, truth, labelled, norm) == 100  # an exact hit counts at threshold 0 as well
     pred[0, 0, 0] += 1.05  # 0.105 of the norm: correct at 0.11, ..., 0.50
     assert metrics.auc(pred, truth, labelled, norm) == pytest.approx(100 * 40 / 51, abs=EXACT)
-    assert metrics.auc(pred, truth, labelled, norm, max_threshold=0.2) == pytest.approx(
-        100 * 10 / 21, abs=EXACT
-    )
+    assert metrics.auc(pred, truth, labelled, norm, max_threshold=0.2) == pytest.approx(100 * 10 / 21, abs=EXACT)
     pred[0, 0, 0] += 100
     assert metrics.auc(pred, truth, labelled, norm) == 0
 
@@ -69,12 +67,9 @@ def test_auc_equals_the_mean_of_totals() -> None:
     labelled &= rng.random(labelled.shape) < 0.7
     chosen = [0, 3, 9]
     totals = [
-        metrics.total(metrics.pck(pred, truth, labelled, norm, t), labelled, chosen)
-        for t in np.arange(1, 51) / 100
+        metrics.total(metrics.pck(pred, truth, labelled, norm, t), labelled, chosen) for t in np.arange(1, 51) / 100
     ]
-    assert metrics.auc(pred, truth, labelled, norm, joints=chosen) == pytest.approx(
-        sum(totals) / 51, abs=EXACT
-    )
+    assert metrics.auc(pred, truth, labelled, norm, joints=chosen) == pytest.approx(sum(totals) / 51, abs=EXACT)
 
 
 def test_auc_of_no_labels_is_nan_and_bad_ends_are_refused() -> None:
@@ -106,17 +101,15 @@ def test_pckh_follows_the_protocol_of_mpii() -> None:
         "PCKh@0.1",
         "AUC",
     ]
-    assert [
-        result[f"PCKh@0.5/{row}"] for row in ("Head", "Wrist", "Ankle", "Shoulder", "Elbow", "Hip", "Knee")
-    ] == (pytest.approx([75, 62.5, 50, 100, 100, 100, 100], abs=EXACT))
+    assert [result[f"PCKh@0.5/{row}"] for row in ("Head", "Wrist", "Ankle", "Shoulder", "Elbow", "Hip", "Knee")] == (
+        pytest.approx([75, 62.5, 50, 100, 100, 100, 100], abs=EXACT)
+    )
     scored = 14 * 4 - 3
     wrong = 2 + 1 + 3 + 1
     assert result["PCKh@0.5"] == pytest.approx(100 * (scored - wrong) / scored, abs=EXACT)
     assert result["PCKh@0.1"] == pytest.approx(100 * (scored - wrong - 4) / scored, abs=EXACT)
     # 42 joints are exact (51 thresholds), 4 are right from 0.11 on (40), 7 never.
-    assert result["AUC"] == pytest.approx(
-        100 * ((scored - wrong - 4) * 51 + 4 * 40) / (51 * scored), abs=EXACT
-    )
+    assert result["AUC"] == pytest.approx(100 * ((scored - wrong - 4) * 51 + 4 * 40) / (51 * scored), abs=EXACT)
 
 
 def test_a_skeleton_without_pelvis_and_thorax_works_too() -> None:
@@ -185,9 +178,7 @@ def test_more_is_correct_at_a_larger_threshold(seed: int, a: float, b: float) ->
     low, high = (np.nan_to_num(metrics.pck(pred, truth, labelled, norm, t)) for t in sorted((a, b)))
     assert (low <= high).all()
     # The same picture, twice as large
-    assert np.array_equal(
-        np.nan_to_num(metrics.pck(2 * pred, 2 * truth, labelled, 2 * norm, max(a, b))), high
-    )
+    assert np.array_equal(np.nan_to_num(metrics.pck(2 * pred, 2 * truth, labelled, 2 * norm, max(a, b))), high)
 
 
 def test_joints_without_label_change_nothing_whatever_they_hold() -> None:

@@ -106,6 +106,14 @@ def test_values_by_hand():
     assert apply(PReLU(), x, Tensor(np.array([0.5, 0.25]))).data.tolist() == [[1, -0.5], [0, 4]]
 
 
+def test_gradient_of_a_sum_is_memory_of_its_own():
+    """Not one number that stands for all: who clips or scales gradients in place must be able to."""
+    x = Tensor(normal(2, 3), requires_grad=True)
+    x.sum().backward()
+    x.grad[0] *= 5
+    assert x.grad.tolist() == [[5, 5, 5], [1, 1, 1]]
+
+
 def test_kinks():
     """At exactly 0 ReLU's derivative is 0 and PReLU's is its slope."""
     x = Tensor(np.array([[-1.0, 0, 2]]), requires_grad=True)

@@ -30,12 +30,7 @@ def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(rows))
-        + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
 
 
 @pytest.mark.parametrize("suffix", ["png", "bmp", "ppm"])
@@ -96,9 +91,7 @@ def test_sixteen_bit_rgb(tmp_path: Path) -> None:
 def test_transparency_is_laid_over_black(tmp_path: Path) -> None:
     rgba = np.array([[[200, 100, 50, 255], [200, 100, 50, 0], [200, 100, 50, 51]]], np.uint8)
     Image.fromarray(rgba).save(tmp_path / "rgba.png")
-    np.testing.assert_array_equal(
-        read_picture(tmp_path / "rgba.png"), [[[200, 100, 50], [0, 0, 0], [40, 20, 10]]]
-    )
+    np.testing.assert_array_equal(read_picture(tmp_path / "rgba.png"), [[[200, 100, 50], [0, 0, 0], [40, 20, 10]]])
 
     la = Image.merge("LA", [Image.fromarray(rgba[..., 0]), Image.fromarray(rgba[..., 3])])
     la.save(tmp_path / "la.png")
@@ -116,9 +109,7 @@ def test_palettes(tmp_path: Path) -> None:
     palette.save(tmp_path / "one.png", transparency=1)
     np.testing.assert_array_equal(read_picture(tmp_path / "one.png"), [[colours[0], [0, 0, 0], colours[2]]])
     palette.save(tmp_path / "each.png", transparency=bytes([0, 255, 51]))
-    np.testing.assert_array_equal(
-        read_picture(tmp_path / "each.png"), [[[0, 0, 0], colours[1], [14, 16, 18]]]
-    )
+    np.testing.assert_array_equal(read_picture(tmp_path / "each.png"), [[[0, 0, 0], colours[1], [14, 16, 18]]])
 
 
 def test_a_transparent_colour_of_an_rgb_picture(tmp_path: Path) -> None:
@@ -172,9 +163,7 @@ def write_gif(path: Path) -> None:
 
 
 def write_truncated_jpeg(path: Path) -> None:
-    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(
-        path, format="jpeg"
-    )
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)).save(path, format="jpeg")
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -232,9 +221,7 @@ def test_a_pipe_is_refused_instead_of_waited_for(tmp_path: Path) -> None:
         read_picture(tmp_path / "pipe.jpg")
 
 
-def test_what_the_system_refuses_to_open_is_a_bad_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_the_system_refuses_to_open_is_a_bad_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "secret.png"
     Image.fromarray(smooth()).save(path)
 
@@ -249,9 +236,7 @@ def test_what_the_system_refuses_to_open_is_a_bad_picture(
         read_picture(tmp_path / ("x" * 5000))
 
 
-def test_running_out_of_memory_is_not_blamed_on_the_picture(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_out_of_memory_is_not_blamed_on_the_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "good.png"
     Image.fromarray(smooth()).save(path)
 

@@ -157,9 +157,7 @@ def test_save_png_keeps_every_pixel(tmp_path: Path) -> None:
         report.save_png(tmp_path / "nowhere" / "picture.png", image)
 
 
-def a_log(
-    folder: Path, rows: int, columns: tuple[str, ...] = ("step", "loss", "lr", "seconds", "PCKh@0.5")
-) -> Path:
+def a_log(folder: Path, rows: int, columns: tuple[str, ...] = ("step", "loss", "lr", "seconds", "PCKh@0.5")) -> Path:
     log = CsvLog(folder / "log.csv", columns)
     for step in range(rows):
         row = {"step": 10 * step, "loss": 1 / (step + 1), "lr": 1e-3, "seconds": float(step)}

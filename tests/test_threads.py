@@ -114,8 +114,8 @@ def test_scratch_belongs_to_its_thread():
 FORK = """
 import os, signal, warnings
 from hbcore.threads import for_parts, set_threads
-set_threads(3)
-assert len(for_parts(lambda part: part, 6, 6)) == 6  # the helpers run
+set_threads(2)
+assert len(for_parts(lambda part: part, 6, 6)) == 6  # the one helper runs
 warnings.simplefilter("ignore")  # Python 3.12 warns of forking with threads
 child = os.fork()
 if child == 0:

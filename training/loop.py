@@ -175,9 +175,9 @@ class Run:
         """Train to the end, from wherever the run stands. Raises Interrupted after a signal, with the state saved."""
         self.check_space()
         write_bad_images(self.folder, self.test.bad, self.progress.bad)
-        if self.progress.step == 0:
-            self.save()  # from here on there is always a good checkpoint
         with _stop_signals() as signalled:
+            if self.progress.step == 0:
+                self.save()  # from here on there is always a good checkpoint
             try:
                 self.advance(signalled)
             except WorkerDied:

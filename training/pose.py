@@ -92,7 +92,8 @@ def train(options: argparse.Namespace) -> None:
             atomic_write(folder / "config.toml", configuration.to_toml(config).encode())
             bar.say(f"{len(data)} people to train on, {len(test.pictures)} to test on; run folder {folder}")
             if test.bad:
-                bar.say(f"{len(test.bad)} pictures of the test set cannot be read: see bad_images.csv")
+                people = len(test.pictures) + len(test.bad)
+                bar.say(f"{len(test.bad)} of {people} test pictures cannot be read: see bad_images.csv")
             run.train()
         result = _report(run, test)
     if options.json:
@@ -229,7 +230,7 @@ def predict_pictures(options: argparse.Namespace) -> None:
     if not done:
         raise DataError("there is no picture left to look at")
     if not options.quiet:
-        print(f"{done} pictures: predictions.json, predictions.csv and overlays in {options.out}")
+        print(f"{done} of {len(paths)} pictures: predictions.json, predictions.csv and overlays in {options.out}")
 
 
 # --------------------------------------------------------------------------------------------------- helpers

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from training.errors import BadPicture, DataError, UserError
 from training.files import atomic_write, write_json
@@ -21,6 +22,7 @@ from training.pose_model import PoseModel
 from training.report import overlay, save_png
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".ppm"}
+DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
 BOX_MARGIN = 1.25  # side of the crop over the longer side of a given box: what MPII's own rule amounts to
 
 
@@ -80,6 +82,27 @@ def predict(
     return Prediction(path, crop.to_picture(joints[0]), scores[0], crop), picture
 
 
+def draw(model: PoseModel, found: Prediction, picture: NDArray[np.uint8], threshold: float = 0.0) -> NDArray[np.uint8]:
+    """The picture with the person on it, shrunk or enlarged to a size that can be looked at."""
+    height, width = picture.shape[:2]
+    least, most = DRAWN
+    joints, shrink = found.joints, max(1.0, max(height, width) / most)
+    if shrink > 1:
+        size = max(1, round(width / shrink)), max(1, round(height / shrink))
+        picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+        joints = ((joints + 0.5) * np.divide(size, (width, height)) - 0.5).astype(np.float32)
+    longer = max(picture.shape[:2])
+    return overlay(
+        picture,
+        joints,
+        model.skeleton,
+        scores=found.scores,
+        threshold=threshold,
+        zoom=max(1, round(least / longer)),
+        weight=longer / 160,
+    )
+
+
 def save_predictions(
     model: PoseModel,
     paths: Sequence[Path],
@@ -109,9 +132,7 @@ def save_predictions(
         ]
         records.append({"picture": str(path), "center": found.crop.center, "side": found.crop.side, "joints": joints})
         writer.writerows([path, j["name"], j["x"], j["y"], j["score"]] for j in joints)
-        zoom = max(1, round(480 / max(picture.shape[:2])))
-        drawn = overlay(picture, found.joints, model.skeleton, scores=found.scores, threshold=threshold, zoom=zoom)
-        save_png(out / f"{number:04d}_{path.stem[:50]}.png", drawn)
+        save_png(out / f"{number:04d}_{path.stem[:50]}.png", draw(model, found, picture, threshold))
     atomic_write(out / "predictions.csv", table.getvalue().encode(errors="backslashreplace"))
     write_json(
         out / "predictions.json", {"joints": model.skeleton.joints, "edges": model.skeleton.edges, "people": records}

@@ -73,12 +73,14 @@ def overlay(
     scores: NDArray[np.floating] | None = None,
     threshold: float = 0.0,
     zoom: int = 3,
+    weight: float = 1.0,
 ) -> Pixels:
     """A picture, enlarged, with a person drawn on it: right limbs orange, left ones blue, the middle yellow.
 
     `image` is (H, W, 3) uint8, `joints` (K, 2) in its pixels (centres at integers), `scores` (K,). A joint is
     not drawn, nor an edge to it, if it is not finite or its score lies below `threshold`. `truth` (K, 2), NaN
-    for joints without a label, is drawn as thin white rings and lines. Returns (H zoom, W zoom, 3) uint8.
+    for joints without a label, is drawn as thin white rings and lines. `weight` multiplies the size of dots and
+    lines, which at 1 suits pictures of some 160 pixels. Returns (H zoom, W zoom, 3) uint8.
     Raises ValueError for other shapes.
     """
     count = len(skeleton.joints)
@@ -94,16 +96,16 @@ def overlay(
         labelled = _drawable(truth)
         for a, b in skeleton.edges:
             if {a, b} <= labelled:
-                _line(draw, truth[[a, b]], scale, 0.35, TRUTH)
+                _line(draw, truth[[a, b]], scale, 0.35 * weight, TRUTH)
         for k in labelled:
-            _dot(draw, truth[k], scale, 3.2, TRUTH, hollow=True)
+            _dot(draw, truth[k], scale, 3.2 * weight, TRUTH, hollow=True)
     # Shadows lie under all lines, so that these stand out on any picture.
     for spread, shadow in ((0.5, SHADOW), (0.0, None)):
         for a, b in skeleton.edges:
             if {a, b} <= shown:
-                _line(draw, joints[[a, b]], scale, 0.8 + spread, shadow or _side(skeleton, a, b))
+                _line(draw, joints[[a, b]], scale, weight * (0.8 + spread), shadow or _side(skeleton, a, b))
         for k in shown:
-            _dot(draw, joints[k], scale, 2.0 + spread, shadow or _side(skeleton, k, k))
+            _dot(draw, joints[k], scale, weight * (2.0 + spread), shadow or _side(skeleton, k, k))
     return np.asarray(Image.alpha_composite(picture.convert("RGBA"), layer.reduce(SMOOTH)).convert("RGB"))
 
 
