@@ -1,6 +1,6 @@
 """Channels last or channels first? The work around one convolution, timed both ways: `python -m benchmarks.layout`.
 
-Interleaved, medians, one BLAS thread if threadpoolctl is there. The decision it supports is written up in docs/layout.md.
+Interleaved, medians, one BLAS thread if threadpoolctl is there. docs/layout.md has the decision it supports.
 """
 
 from __future__ import annotations
