@@ -342,7 +342,7 @@ def test_a_mistake_does_not_spoil_the_folder(tmp_path: Path, capsys: pytest.Capt
 def test_a_run_is_never_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
     Outcome(capsys, "--out", trained, *TINY).fails(2, f"{trained} holds a run already (config.toml, log.csv,")
-    Outcome(capsys, "--out", trained, "--resume", "--lr", "1").fails(2, "optim.lr: 0.001 -> 1.0")
+    Outcome(capsys, "--out", trained, "--resume", "--lr", "1").fails(2, "optim.lr: 0.01 -> 1.0")
     Outcome(capsys, "--out", trained, "--resume", *TINY, "--seed", "5").fails(2, "run.seed: 0 -> 5")
     assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
 

@@ -159,11 +159,11 @@ class Augment(Section):
     """Random changes to each training picture, see `training/augment.py`."""
 
     flip: Annotated[Share, "Probability of a mirror."] = 0.5
-    rotate: Annotated[float, Limits(0, 180), "Standard deviation of the rotation in degrees."] = 30.0
-    scale: Annotated[float, Limits(0, 2), "Standard deviation of the size, in octaves."] = 0.25
-    shift: Annotated[Share, "Largest shift, as a share of the crop's side."] = 0.1
-    colour: Annotated[Share, "Largest change of a channel, contrast or brightness, as a share of it."] = 0.2
-    erase: Annotated[Share, "Probability of a blanked rectangle."] = 0.2
+    rotate: Annotated[float, Limits(0, 180), "Standard deviation of the rotation in degrees."] = 0.0
+    scale: Annotated[float, Limits(0, 2), "Standard deviation of the size, in octaves."] = 0.0
+    shift: Annotated[Share, "Largest shift, as a share of the crop's side."] = 0.0
+    colour: Annotated[Share, "Largest change of a channel, contrast or brightness, as a share of it."] = 0.0
+    erase: Annotated[Share, "Probability of a blanked rectangle."] = 0.0
 
 
 @dataclass(frozen=True)
@@ -171,15 +171,15 @@ class Optim(Section):
     """Loss, optimizer and schedule."""
 
     name: Annotated[Literal["adam", "rmsprop", "sgd"], "The optimizer."] = "adam"
-    lr: Annotated[float, Limits(above=0), "Learning rate at its highest."] = 1e-3
-    steps: Annotated[int, Limits(1), "Length of the run in batches."] = 20_000
+    lr: Annotated[float, Limits(above=0), "Learning rate at its highest."] = 1e-2
+    steps: Annotated[int, Limits(1), "Length of the run in batches."] = 700
     batch_size: Annotated[int, Limits(1), "Pictures in a batch."] = 16
     schedule: Annotated[Literal["cosine", "step", "constant"], "How the learning rate falls."] = "cosine"
-    warmup: Annotated[int, Limits(0), "Steps over which the learning rate first rises."] = 200
+    warmup: Annotated[int, Limits(0), "Steps over which the learning rate first rises."] = 30
     milestones: Annotated[tuple[float, ...], Limits(0, 1), "When to drop: shares of the run."] = (0.6, 0.85)
     decay: Annotated[float, Limits(above=0, most=1), "The factor of each drop of the step schedule."] = 0.1
     weight_decay: Annotated[float, Limits(0), "Decoupled decay of the weights, times the rate."] = 0.0
-    ema: Annotated[float, Limits(0, 0.99999), "Momentum of the averaged weights; 0: no average."] = 0.999
+    ema: Annotated[float, Limits(0, 0.99999), "Momentum of the averaged weights; 0: no average."] = 0.0
     clip_norm: Annotated[float, Limits(0), "Largest norm of the whole gradient; 0: no limit."] = 0.0
     loss: Annotated[Literal["bce", "mse"], "Sigmoid cross-entropy, or squared error, per pixel."] = "bce"
 
@@ -193,7 +193,7 @@ class Run(Section):
     threads: Annotated[int, Limits(0), "Threads of the engine; 0: one per core."] = 0
     checkpoint_minutes: Annotated[float, Limits(above=0), "Most minutes of work a crash may cost."] = 10.0
     log_every: Annotated[int, Limits(1), "Steps between two rows of log.csv."] = 50
-    eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 1000
+    eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 1_000
     stop_after: Annotated[int | None, Limits(1), "Stop at this step; the schedule stays."] = None
     patience: Annotated[int | None, Limits(1), "Stop after so many evaluations without a new best."] = None
 

@@ -197,12 +197,12 @@ class SyntheticFigures:
             floor = 0.45 * self.size
         image = backdrop(rng, n, min(SUPERSAMPLING * floor, 0.97 * n))
         draw = ImageDraw.Draw(image)
-        if rng.random() < 0.10:
+        if rng.random() < 0.07:
             _bystander(rng, draw, actor, place)
         if actor.family not in ("jump", "lie", "run") and rng.random() < 0.7:
             _shadow(image, draw, actor, place)
         _draw(draw, actor, place)
-        if rng.random() < 0.22:
+        if rng.random() < 0.12:
             box = (SUPERSAMPLING * left, SUPERSAMPLING * top, SUPERSAMPLING * right, SUPERSAMPLING * bottom)
             foreground(rng, draw, n, box)
 

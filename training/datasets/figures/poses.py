@@ -258,18 +258,18 @@ def lie(rng: Rng) -> Pose:
 
 
 FAMILIES: tuple[tuple[Callable[[Rng], Pose], float], ...] = (
-    (stand, 0.31),
-    (walk, 0.15),
-    (run, 0.11),
-    (sit, 0.09),
-    (crouch, 0.05),
-    (lunge, 0.05),
-    (jump, 0.06),
-    (kick, 0.04),
-    (throw, 0.05),
-    (bow, 0.03),
-    (balance, 0.04),
-    (lie, 0.02),
+    (stand, 0.42),
+    (walk, 0.22),
+    (run, 0.07),
+    (sit, 0.05),
+    (crouch, 0.03),
+    (lunge, 0.04),
+    (jump, 0.05),
+    (kick, 0.03),
+    (throw, 0.04),
+    (bow, 0.02),
+    (balance, 0.02),
+    (lie, 0.01),
 )
 _CUMULATED = np.cumsum([share for _, share in FAMILIES])
 
@@ -280,13 +280,13 @@ def draw_pose(rng: Rng) -> tuple[str, Pose]:
     pose = _head(rng, family(rng))
     if rng.random() < 0.5:
         pose = pose.mirrored()
-    # People mostly face the camera; one in four turns their back on it, and the rest are seen from a side.
+    # People mostly face the camera; one in three turns their back on it, and the rest are seen from anywhere.
     view = rng.random()
-    if view < 0.46:
-        facing = _about(rng, 0.0, 75.0)
-    elif view < 0.68:
-        facing = 180.0 + _about(rng, 0.0, 75.0)
+    if view < 0.55:
+        facing = _about(rng, 0.0, 55.0)
+    elif view < 0.85:
+        facing = 180.0 + _about(rng, 0.0, 55.0)
     else:
         facing = 360.0 * float(rng.random())
-    tilt = pose.tilt + _about(rng, 0.0, 9.0) + (_about(rng, 0.0, 40.0) if rng.random() < 0.1 else 0.0)
+    tilt = pose.tilt + _about(rng, 0.0, 6.0) + (_about(rng, 0.0, 40.0) if rng.random() < 0.05 else 0.0)
     return family.__name__, replace(pose, facing=facing, tilt=tilt, elevation=_about(rng, 9.0, 13.0))
