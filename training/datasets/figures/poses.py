@@ -280,11 +280,11 @@ def draw_pose(rng: Rng) -> tuple[str, Pose]:
     pose = _head(rng, family(rng))
     if rng.random() < 0.5:
         pose = pose.mirrored()
-    # People mostly face the camera; one in three turns their back on it, and the rest are seen from anywhere.
+    # People mostly face the camera; one in five turns their back on it, and some are seen from anywhere.
     view = rng.random()
-    if view < 0.55:
+    if view < 0.72:
         facing = _about(rng, 0.0, 55.0)
-    elif view < 0.85:
+    elif view < 0.90:
         facing = 180.0 + _about(rng, 0.0, 55.0)
     else:
         facing = 360.0 * float(rng.random())
