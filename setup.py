@@ -1,6 +1,7 @@
 """Builds the one compiled module; everything else is declared in pyproject.toml."""
 
 import os
+from glob import glob
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
@@ -8,7 +9,9 @@ from setuptools import Extension, setup
 # No -march=native and no -ffast-math: the wheel runs on every CPU of its architecture and rounds as IEEE 754 says.
 kernels = Extension(
     "hbcore._kernels",
-    ["hbcore/_kernels.pyx"],
+    ["hbcore/_kernels.pyx", *sorted(glob("hbcore/csrc/*.c"))],
+    include_dirs=["hbcore"],
+    depends=sorted(glob("hbcore/csrc/*.h")),
     extra_compile_args=[]
     if os.name == "nt"
     else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"],

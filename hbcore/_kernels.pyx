@@ -1,9 +1,11 @@
 # cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
 # cython: freethreading_compatible=True, autotestdict=False
-"""Compiled twins of hbcore.bits (to the bit) and hbcore.arrays (to rounding): plain loops, no intrinsics.
+"""Compiled twins of hbcore.bits (to the bit) and hbcore.arrays (to rounding).
 
-The callers in hbcore/kernels.py check shapes and types; here only the loops live. None of them holds the interpreter
-lock, so slices of a batch run side by side on threads. Inner loops run over channels, which lie side by side.
+The callers in hbcore/kernels.py check shapes and types; here only the loops live. First plain ones, without intrinsics,
+for any compiler and both float types: none of them holds the interpreter lock, so slices of a batch run side by side on
+threads. Inner loops run over channels, which lie side by side. At the end the doors to csrc/, the same work in float32
+with wide registers and threads of its own.
 """
 
 from libc.math cimport fabs
@@ -232,3 +234,144 @@ def max_pool_backward(const real[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1]
                         pixel = &out[n, oy * size + tap // size, ox * size + tap % size, 0]
                         for c in range(grad.shape[3]):
                             pixel[c] = grad[n, oy, ox, c] if winner[n, oy, ox, c] == tap else 0
+
+
+# -------------------------------------------------------------------------------------------- wide registers
+
+cdef extern from "csrc/kernels.h":
+    ctypedef struct hb_conv:
+        Py_ssize_t batch, height, width, channels
+        Py_ssize_t kernel_h, kernel_w, stride, pad_h, pad_w
+        Py_ssize_t out_h, out_w, filters
+
+    ctypedef struct hb_kernels:
+        const char* name
+        int (*conv2d)(const hb_conv*, const float*, const float*, float*) nogil
+        int (*conv2d_weight_gradient)(const hb_conv*, const float*, const uint64_t*, const float*, float*) nogil
+        int (*binary_conv2d)(const hb_conv*, const uint64_t*, const uint64_t*, const float*, float*) nogil
+        int (*moments)(Py_ssize_t, Py_ssize_t, const float*, const float*, double*, double*) nogil
+        int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
+        int (*norm_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
+                         double*, double*) nogil
+        int (*norm_backward)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
+                             const float*, const float*, float*) nogil
+
+    const hb_kernels* hb_choose(const char* name)
+
+cdef extern from "csrc/pool.h":
+    void hb_set_threads(int count)
+
+cdef extern from "csrc/memory.h":
+    void hb_keep_memory()
+
+cdef const hb_kernels* wide = NULL
+
+
+def choose_wide(name):
+    """Use the named table of wide kernels, or the best one for None; its name, or None if this CPU has none such."""
+    global wide
+    wide = hb_choose(NULL) if name is None else hb_choose(<bytes>name.encode())
+    return None if wide == NULL else wide.name.decode()
+
+
+def set_threads(int count):
+    """Threads of the wide kernels."""
+    hb_set_threads(count)
+
+
+def keep_memory():
+    """See hbcore.kernels.keep_memory."""
+    hb_keep_memory()
+
+
+cdef hb_conv sizes(batch, height, width, channels, kernel_h, kernel_w, stride, pad_h, pad_w, out_h, out_w, filters):
+    cdef hb_conv size
+    size.batch, size.height, size.width, size.channels = batch, height, width, channels
+    size.kernel_h, size.kernel_w, size.stride, size.pad_h, size.pad_w = kernel_h, kernel_w, stride, pad_h, pad_w
+    size.out_h, size.out_w, size.filters = out_h, out_w, filters
+    return size
+
+
+cdef int check(int status) except -1:
+    if status < 0:
+        raise MemoryError()
+    return status
+
+
+def wide_conv2d(const float[:, :, :, ::1] x, const float[:, :, :, ::1] w, stride, pad_h, pad_w,
+                float[:, :, :, ::1] out):
+    """out = x * w."""
+    cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], stride,
+                              pad_h, pad_w, out.shape[1], out.shape[2], out.shape[3])
+    cdef int status
+    with nogil:
+        status = wide.conv2d(&size, &x[0, 0, 0, 0], &w[0, 0, 0, 0], &out[0, 0, 0, 0])
+    check(status)
+
+
+def wide_weight_gradient(const float[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] bits, channels,
+                         const float[:, :, :, ::1] g, stride, pad_h, pad_w, float[:, :, :, ::1] out):
+    """out (kH, kW, C, O) = gradient of the filters for g; the input as numbers or, where x is None, as packed signs."""
+    cdef const float* numbers = NULL
+    cdef const uint64_t* signs = NULL
+    cdef hb_conv size
+    cdef int status
+    if x is not None:
+        numbers = &x[0, 0, 0, 0]
+        batch, height, width = x.shape[0], x.shape[1], x.shape[2]
+    else:
+        signs = &bits[0, 0, 0, 0]
+        batch, height, width = bits.shape[0], bits.shape[1], bits.shape[2]
+    size = sizes(batch, height, width, channels, out.shape[0], out.shape[1], stride, pad_h, pad_w,
+                 g.shape[1], g.shape[2], g.shape[3])
+    with nogil:
+        status = wide.conv2d_weight_gradient(&size, numbers, signs, &g[0, 0, 0, 0], &out[0, 0, 0, 0])
+    check(status)
+
+
+def wide_binary_conv2d(const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] w, channels, const float[::1] alpha,
+                       stride, padding, float[:, :, :, ::1] out):
+    """out = alpha (x * w), x packed signs, w packed filters (kH, kW, words, O)."""
+    cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], channels, w.shape[0], w.shape[1], stride,
+                              padding, padding, out.shape[1], out.shape[2], out.shape[3])
+    cdef int status
+    with nogil:
+        status = wide.binary_conv2d(&size, &x[0, 0, 0, 0], &w[0, 0, 0, 0], &alpha[0], &out[0, 0, 0, 0])
+    check(status)
+
+
+def wide_moments(const float[:, ::1] x, const float[::1] origin, double[::1] sums, double[::1] squares):
+    """As moments."""
+    cdef int status
+    with nogil:
+        status = wide.moments(x.shape[0], x.shape[1], &x[0, 0], &origin[0], &sums[0], &squares[0])
+    check(status)
+
+
+def wide_norm_sign(const float[:, ::1] x, const float[::1] scale, const float[::1] shift, uint64_t[:, ::1] signs,
+                   uint64_t[:, ::1] window):
+    """For v = scale x + shift, the bits of v < 0 and of -1 < v < 1. Returns False if any v is NaN."""
+    cdef int status
+    with nogil:
+        status = wide.norm_sign(x.shape[0], x.shape[1], &x[0, 0], &scale[0], &shift[0], &signs[0, 0], &window[0, 0])
+    return status == 0
+
+
+def wide_norm_sums(const float[:, ::1] x, const float[:, ::1] grad, const uint64_t[:, ::1] window,
+                   const float[::1] mean, double[::1] sums, double[::1] products):
+    """As norm_sums, with the gradient set to 0 outside the window unless that is None."""
+    cdef const uint64_t* bits = NULL if window is None else &window[0, 0]
+    cdef int status
+    with nogil:
+        status = wide.norm_sums(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &mean[0], &sums[0], &products[0])
+    check(status)
+
+
+def wide_norm_backward(const float[:, ::1] x, const float[:, ::1] grad, const uint64_t[:, ::1] window,
+                       const float[::1] a, const float[::1] b, const float[::1] c, float[:, ::1] out):
+    """As norm_backward, with the gradient set to 0 outside the window unless that is None; out may be grad."""
+    cdef const uint64_t* bits = NULL if window is None else &window[0, 0]
+    cdef int status
+    with nogil:
+        status = wide.norm_backward(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &a[0], &b[0], &c[0], &out[0, 0])
+    check(status)

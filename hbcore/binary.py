@@ -22,6 +22,7 @@ from hbcore import kernels
 from hbcore.autograd import Array, Function
 from hbcore.bits import Words
 from hbcore.conv import convolve, convolve_backward, require_fit
+from hbcore.norm import BatchNorm
 from hbcore.tensor import Tensor, apply
 
 
@@ -63,11 +64,41 @@ class BinaryConv2d(Function):
         # Y = S * W~ with W~ = alpha sign(W), so one routine gives both gradients.
         approximation = self.signs * self.alpha
         ds, dw = convolve_backward(self.s, approximation, g, self.stride, self.padding, *self.needs_grad)
-        if dw is not None:
-            n = self.w[..., 0].size
-            inside = np.abs(self.w) < 1
-            dw *= 1 / self.w.dtype.type(n) + self.alpha * inside
-        return ds, dw
+        return ds, None if dw is None else latent_gradient(dw, self.w, self.alpha)
+
+
+class BinaryUnit(Function):
+    """Y = alpha (sign(BN(X)) * sign(W)): BatchNorm, Sign and BinaryConv2d in one, with the same result.
+
+    Between forward and backward it keeps X (alive anyway), and of V = BN(X) two bits per number: sign(V) and the window
+    [-1 < V < 1]. The gradient of the signs goes through the window and straight on into that of the normalisation.
+    Wide kernels only, stride 1.
+    """
+
+    def __init__(self, eps: float, padding: int) -> None:
+        self.statistics, self.padding = BatchNorm(eps), padding
+
+    def forward(self, x: Array, gamma: Array, beta: Array, w: Array) -> Array:
+        require_fit(x, w)
+        self.x, self.w, self.alpha = x, w, scale(w)
+        self.signs, self.window = kernels.norm_sign(x, *self.statistics.measure(x, gamma, beta))
+        return packed_conv2d(self.signs, pack_filters(w), self.alpha, x.shape[-1], 1, self.padding)
+
+    def backward(self, g: Array) -> tuple[Array, Array, Array, Array]:
+        padding, reach = (self.padding,) * 2, (self.w.shape[0] - 1 - self.padding, self.w.shape[1] - 1 - self.padding)
+        g = np.ascontiguousarray(g)
+        dw = kernels.conv2d_weight_gradient(self.signs, g, self.w.shape, 1, padding)
+        approximation = kernels.sign(self.w) * self.alpha
+        ds = kernels.conv2d(g, approximation[::-1, ::-1].transpose(0, 1, 3, 2), 1, reach)
+        dx, dgamma, dbeta = self.statistics.propagate(self.x, ds, self.window)
+        return dx, dgamma, dbeta, latent_gradient(dw, self.w, self.alpha)
+
+
+def latent_gradient(dw: Array, w: Array, alpha: Array) -> Array:
+    """From dL/dW~ to dL/dW, see the module's head; changes and returns dw."""
+    n = w[..., 0].size
+    dw *= 1 / w.dtype.type(n) + alpha * (np.abs(w) < 1)
+    return dw
 
 
 def scale(w: Array) -> Array:
@@ -82,7 +113,7 @@ def pack_filters(w: Array) -> Words:
 
 def packed_conv2d(s: Words, w: Words, alpha: Array, channels: int, stride: int = 1, padding: int = 0) -> Array:
     """alpha (S * W) from packed signs: (N, H, W, words), (O, kH, kW, words) -> (N, Ho, Wo, O) in alpha's dtype."""
-    return kernels.binary_conv2d(s, w, channels, stride, padding).astype(alpha.dtype) * alpha
+    return kernels.scaled_binary_conv2d(s, w, alpha, channels, stride, padding)
 
 
 def sign(x: Tensor) -> Tensor:
@@ -93,3 +124,12 @@ def sign(x: Tensor) -> Tensor:
 def binary_conv2d(s: Tensor, w: Tensor, stride: int = 1, padding: int = 0, packed: bool = False) -> Tensor:
     """alpha (S * sign(W)): s (N, H, W, C) of +1 and -1, w (kH, kW, C, O) latent weights."""
     return apply(BinaryConv2d(stride, padding, packed), s, w)
+
+
+def binary_unit(
+    x: Tensor, gamma: Tensor, beta: Tensor, w: Tensor, eps: float, padding: int
+) -> tuple[Tensor, Array, Array]:
+    """Batch norm, sign and binary convolution in one: (y, mean (C,), unbiased variance (C,)) as `batch_norm` does."""
+    function = BinaryUnit(eps, padding)
+    y = apply(function, x, gamma, beta, w)
+    return y, function.statistics.mean, function.statistics.unbiased

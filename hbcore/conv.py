@@ -56,6 +56,8 @@ def require_fit(x: Array, w: Array) -> None:
 def convolve(x: Array, w: Array, stride: int, padding: int) -> Array:
     """(N, H, W, C) * (kH, kW, C, O) -> (N, Ho, Wo, O)."""
     require_fit(x, w)
+    if kernels.wide(x, w):
+        return kernels.conv2d(x, w, stride, (padding, padding))
     kernel_h, kernel_w, _, filters = w.shape
     out_h = conv_size(x.shape[1], kernel_h, stride, padding)
     out_w = conv_size(x.shape[2], kernel_w, stride, padding)
@@ -80,9 +82,15 @@ def convolve_backward(
     That is cheaper: one gather instead of a gather and a scatter, and over O channels, half of C in most blocks.
     """
     kernel_h, kernel_w, channels, filters = w.shape
+    stays = stride == 1 and padding < min(kernel_h, kernel_w)
+    reach = kernel_h - 1 - padding, kernel_w - 1 - padding
+    if kernels.wide(x, w, g) and (stays or not needs_x):
+        return (
+            kernels.conv2d(g, w[::-1, ::-1].transpose(0, 1, 3, 2), 1, reach) if needs_x else None,
+            kernels.conv2d_weight_gradient(x, g, w.shape, stride, (padding, padding)) if needs_w else None,
+        )
     dx = np.empty(x.shape, dtype=x.dtype) if needs_x else None  # not empty_like: parts of it must be matrices
-    if stride == 1 and padding < min(kernel_h, kernel_w):
-        reach = kernel_h - 1 - padding, kernel_w - 1 - padding
+    if stays:
         reversed_taps = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2)).reshape(-1, channels)
 
         def from_g(part: slice, rows: Array) -> Array | None:

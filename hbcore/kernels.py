@@ -1,7 +1,8 @@
 """The face of the compiled kernels: checks, threads, and NumPy where there is no compiler.
 
 The bitwise functions are those of hbcore.bits, equal to the bit; the real-valued ones those of hbcore.arrays, equal to
-rounding. Without the extension (no compiler at install time) NumPy does the work and one warning says so.
+rounding. Three variants do the work: "numpy" (no compiler at install time; one warning says so), "cython" (plain loops)
+and, in float32 on a CPU that has them, wide registers ("avx2"). The environment variable HBCORE_KERNELS forces one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from hbcore import arrays, bits
 from hbcore.arrays import Array
 from hbcore.bits import Words, conv_size
-from hbcore.threads import for_slices, scratch
+from hbcore.threads import for_slices, on_thread_count, scratch
 
 try:
     from hbcore import _kernels
@@ -32,13 +33,49 @@ except ImportError as error:
     )
 
 
+def _choose_variant() -> str:
+    """The variant that HBCORE_KERNELS names, else the fastest."""
+    wanted = os.environ.get("HBCORE_KERNELS") or None
+    if wanted == "numpy" or (_kernels is None and wanted is None):
+        return "numpy"
+    if _kernels is not None:
+        found: str | None = None if wanted == "cython" else _kernels.choose_wide(wanted)
+        if found is not None or wanted in (None, "cython"):
+            on_thread_count(_kernels.set_threads)
+            return found or "cython"
+    raise ImportError(f"HBCORE_KERNELS={wanted}: this build or this CPU has no such kernels; unset it for the best")
+
+
+_variant = _choose_variant()
+if _variant == "numpy":
+    _kernels = None  # type: ignore[assignment]
+
+
+def wide(*operands: Array) -> bool:
+    """Whether the wide kernels can take these operands: they know float32 only, and nothing empty."""
+    return (
+        _kernels is not None
+        and _variant != "cython"
+        and all(x.size > 0 and (x.dtype == np.float32 or x.dtype == np.uint64) for x in operands)
+    )
+
+
 # The winner of a window is the place of a pixel, at most 255, in one byte.
 MAX_WINDOW = 16
 
 
 def kernel_report() -> dict[str, str]:
     """Which implementation of the kernels is in use, for logs and bug reports."""
-    return {"kernels": "numpy" if _kernels is None else "cython"}
+    return {"kernels": "numpy" if _kernels is None else _variant}
+
+
+def keep_memory() -> None:
+    """Let this process keep the memory that it frees (up to 1 GiB, with glibc) and use it again: for training loops.
+
+    Every step makes the same large arrays; by default each is asked from the system anew, page by page.
+    """
+    if _kernels is not None:
+        _kernels.keep_memory()
 
 
 def _rows(x: Array) -> Array:
@@ -86,13 +123,9 @@ def pack_signs(x: Array) -> Words:
 
 def binary_conv2d(x: Words, w: Words, channels: int, stride: int = 1, padding: int = 0) -> NDArray[np.int32]:
     """Binary convolution of packed signs, see :func:`hbcore.bits.binary_conv2d`; w: (O, kH, kW, words)."""
+    _require_words(x, w, channels)
     batch, height, width, words = x.shape
-    filters, kernel_h, kernel_w, filter_words = w.shape
-    if words != filter_words or words != bits.word_count(channels):
-        raise ValueError(
-            f"{channels} channels need {bits.word_count(channels)} words: activations have {words}, "
-            f"filters have {filter_words}"
-        )
+    filters, kernel_h, kernel_w, _ = w.shape
     out_h, out_w = conv_size(height, kernel_h, stride, padding), conv_size(width, kernel_w, stride, padding)
     if _kernels is None or x.size == 0:
         return bits.binary_conv2d(x, w, channels, stride, padding)
@@ -103,6 +136,40 @@ def binary_conv2d(x: Words, w: Words, channels: int, stride: int = 1, padding: i
     work = out[0].size * kernel_h * kernel_w * words
     for_slices(lambda s: _kernels.binary_conv2d(x[s], side_by_side, channels, stride, padding, out[s]), batch, work)
     return out
+
+
+def scaled_binary_conv2d(x: Words, w: Words, alpha: Array, channels: int, stride: int = 1, padding: int = 0) -> Array:
+    """alpha (x * w): :func:`binary_conv2d`, then scaled per filter; alpha (O,) gives the type of the result."""
+    if not wide(x, w, alpha):
+        return binary_conv2d(x, w, channels, stride, padding).astype(alpha.dtype) * alpha
+    _require_words(x, w, channels)
+    out_h = conv_size(x.shape[1], w.shape[1], stride, padding)
+    out_w = conv_size(x.shape[2], w.shape[2], stride, padding)
+    out = np.empty((len(x), out_h, out_w, len(w)), dtype=np.float32)
+    side_by_side = np.ascontiguousarray(w.transpose(1, 2, 3, 0))  # (kH, kW, words, O)
+    _kernels.wide_binary_conv2d(np.ascontiguousarray(x), side_by_side, channels, alpha, stride, padding, out)
+    return out
+
+
+def _require_words(x: Words, w: Words, channels: int) -> None:
+    words = bits.word_count(channels)
+    if x.shape[3] != words or w.shape[3] != words:
+        raise ValueError(
+            f"{channels} channels need {words} words: activations have {x.shape[3]}, filters have {w.shape[3]}"
+        )
+
+
+def norm_sign(x: Array, scale: Array, shift: Array) -> tuple[Words, Words]:
+    """For v = scale x + shift: packed signs of v, and packed bits of -1 < v < 1 (1 where it holds); (..., words).
+
+    Wide kernels only, see :func:`wide`.
+    """
+    rows = _rows(x)
+    signs = np.empty((len(rows), bits.word_count(rows.shape[1])), dtype=np.uint64)
+    window = np.empty_like(signs)
+    _require_no_nan([_kernels.wide_norm_sign(rows, scale, shift, signs, window)])
+    shape = (*x.shape[:-1], signs.shape[1])
+    return signs.reshape(shape), window.reshape(shape)
 
 
 def _require_no_nan(parts: list[bool]) -> None:
@@ -128,12 +195,36 @@ def im2col(x: Array, kernel: tuple[int, int], stride: int, padding: tuple[int, i
     return out
 
 
+def conv2d(x: Array, w: Array, stride: int, padding: tuple[int, int]) -> Array:
+    """(N, H, W, C) * (kH, kW, C, O) -> (N, Ho, Wo, O). Wide kernels only, see :func:`wide`."""
+    out_h = conv_size(x.shape[1], w.shape[0], stride, padding[0])
+    out_w = conv_size(x.shape[2], w.shape[1], stride, padding[1])
+    out = np.empty((len(x), out_h, out_w, w.shape[3]), dtype=np.float32)
+    _kernels.wide_conv2d(np.ascontiguousarray(x), np.ascontiguousarray(w), stride, *padding, out)
+    return out
+
+
+def conv2d_weight_gradient(
+    x: Array | Words, g: Array, shape: tuple[int, ...], stride: int, padding: tuple[int, int]
+) -> Array:
+    """dL/dW of the given shape (kH, kW, C, O) for g = dL/dY; x as numbers or as packed signs. Wide kernels only."""
+    out = np.empty(shape, dtype=np.float32)
+    x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+    numbers: Array | None = x if x.dtype == np.float32 else None
+    _kernels.wide_weight_gradient(numbers, x if numbers is None else None, shape[2], g, stride, *padding, out)
+    return out
+
+
 def moments(x: Array) -> tuple[Array, Array, int]:
     """Mean and (biased) variance per channel over all pixels, in float64, and the number of pixels."""
     rows = _rows(x)
     if len(rows) == 0:
         raise ValueError(f"an array of shape {x.shape} has no pixels to take the mean of")
     origin = rows[0].copy()
+    if wide(rows):
+        total, squared = np.zeros(len(origin)), np.zeros(len(origin))
+        _kernels.wide_moments(rows, origin, total, squared)
+        return _from_sums(origin, total, squared, len(rows))
 
     def work(part: slice) -> tuple[Array, Array]:
         if _kernels is None:
@@ -143,8 +234,12 @@ def moments(x: Array) -> tuple[Array, Array, int]:
         return sums, squares
 
     sums, squares = _sum_pairs(for_slices(work, len(rows), _item_bytes(rows)))
-    distance = sums / len(rows)
-    return origin + distance, squares / len(rows) - distance * distance, len(rows)
+    return _from_sums(origin, sums, squares, len(rows))
+
+
+def _from_sums(origin: Array, sums: Array, squares: Array, count: int) -> tuple[Array, Array, int]:
+    distance = sums / count
+    return origin + distance, squares / count - distance * distance, count
 
 
 def affine(x: Array, scale: Array, shift: Array) -> Array:
@@ -157,9 +252,14 @@ def affine(x: Array, scale: Array, shift: Array) -> Array:
     return out.reshape(x.shape)
 
 
-def norm_sums(x: Array, grad: Array, mean: Array) -> tuple[Array, Array]:
-    """Sums over pixels of g and of g (x - mean), in float64."""
+def norm_sums(x: Array, grad: Array, mean: Array, window: Words | None = None) -> tuple[Array, Array]:
+    """Sums over pixels of g and of g (x - mean), in float64; g counts as 0 outside the window (wide kernels only)."""
     rows, g = _rows(x), _rows(grad)
+    if wide(rows, g):
+        first, second = np.zeros(len(mean)), np.zeros(len(mean))
+        bits_in = None if window is None else window.reshape(len(rows), -1)
+        _kernels.wide_norm_sums(rows, g, bits_in, mean, first, second)
+        return first, second
 
     def work(part: slice) -> tuple[Array, Array]:
         if _kernels is None:
@@ -179,9 +279,14 @@ def _sum_pairs(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
     return first, second
 
 
-def norm_backward(x: Array, grad: Array, a: Array, b: Array, c: Array) -> Array:
-    """a g + b x + c, per channel."""
+def norm_backward(x: Array, grad: Array, a: Array, b: Array, c: Array, window: Words | None = None) -> Array:
+    """a g + b x + c, per channel; g counts as 0 outside the window (wide kernels only)."""
     rows, g = _rows(x), _rows(grad)
+    if wide(rows, g):
+        wide_out = np.empty_like(g)
+        bits_in = None if window is None else window.reshape(len(rows), -1)
+        _kernels.wide_norm_backward(rows, g, bits_in, a, b, c, wide_out)
+        return wide_out.reshape(x.shape)
     if _kernels is None:
         return arrays.norm_backward(rows, g, a, b, c).reshape(x.shape)
     out = np.empty_like(g)

@@ -103,9 +103,13 @@ class BatchNorm2d(Module):
         if not self.training:
             return fixed_norm(x, self.gamma, self.beta, self.running_mean, self.running_variance, self.eps)
         y, mean, variance = batch_norm(x, self.gamma, self.beta, self.eps)
+        self.follow(mean, variance)
+        return y
+
+    def follow(self, mean: Array, variance: Array) -> None:
+        """Let the running statistics follow those of a batch."""
         self.running_mean += self.momentum * (mean - self.running_mean)
         self.running_variance += self.momentum * (variance - self.running_variance)
-        return y
 
 
 class ReLU(Module):

@@ -13,6 +13,7 @@ import numpy as np
 
 from hbcore import kernels
 from hbcore.autograd import Array, Function
+from hbcore.bits import Words
 from hbcore.tensor import Tensor, apply
 
 
@@ -27,20 +28,34 @@ class BatchNorm(Function):
         self.eps = eps
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        self.x, self.gamma = x, gamma
+        self.x = x
+        return kernels.affine(x, *self.measure(x, gamma, beta))
+
+    def backward(self, g: Array) -> tuple[Array, Array, Array]:
+        return self.propagate(self.x, g)
+
+    def measure(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Array]:
+        """Take the statistics of x: (scale, shift) such that y = scale x + shift."""
+        self.gamma = gamma
         mean, variance, self.count = kernels.moments(x)
         self.mean, self.variance = mean.astype(x.dtype), variance.astype(x.dtype)
         self.r = 1 / np.sqrt(self.variance + x.dtype.type(self.eps))
-        return kernels.affine(x, gamma * self.r, beta - gamma * self.r * self.mean)
+        return gamma * self.r, beta - gamma * self.r * self.mean
 
-    def backward(self, g: Array) -> tuple[Array, Array, Array]:
-        sums, products = kernels.norm_sums(self.x, g, self.mean)
+    def propagate(self, x: Array, g: Array, window: Words | None = None) -> tuple[Array, Array, Array]:
+        """(dL/dx, dL/dgamma, dL/dbeta), with g set to 0 outside a window of packed bits."""
+        sums, products = kernels.norm_sums(x, g, self.mean, window)
         dbeta, dgamma = sums.astype(g.dtype), products.astype(g.dtype) * self.r
         # dL/dx = a g + b x + c
         a = self.gamma * self.r
         b = -a * self.r * dgamma / g.dtype.type(self.count)
         c = -a * dbeta / g.dtype.type(self.count) - b * self.mean
-        return kernels.norm_backward(self.x, g, a, b, c), dgamma, dbeta
+        return kernels.norm_backward(x, g, a, b, c, window), dgamma, dbeta
+
+    @property
+    def unbiased(self) -> Array:
+        """The variance that evaluation is to expect."""
+        return np.asarray(self.variance * self.variance.dtype.type(self.count / max(1, self.count - 1)))
 
 
 class FixedNorm(Function):
@@ -64,8 +79,7 @@ def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> tup
     """Normalise by the batch's own statistics: (y, mean (C,), unbiased variance (C,))."""
     function = BatchNorm(eps)
     y = apply(function, x, gamma, beta)
-    unbiased = function.variance * x.data.dtype.type(function.count / max(1, function.count - 1))
-    return y, function.mean, unbiased
+    return y, function.mean, function.unbiased
 
 
 def fixed_norm(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, variance: Array, eps: float = 1e-5) -> Tensor:

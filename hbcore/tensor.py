@@ -112,6 +112,11 @@ def concatenate(tensors: list[Tensor]) -> Tensor:
     return apply(ops.Concatenate(), *tensors)
 
 
+def join(tensors: list[Tensor], skip: Tensor) -> Tensor:
+    """concatenate(tensors) + skip, in one pass."""
+    return apply(ops.Join(), skip, *tensors)
+
+
 def _node(tensor: Tensor) -> Function | Leaf | None:
     """Where a tensor's gradient goes: the Function that made it, the tensor itself if it is a leaf, or nowhere."""
     if tensor.function is not None:

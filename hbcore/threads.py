@@ -13,7 +13,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,10 +27,11 @@ MAX_SLICES = 4
 
 
 class _Threads:
-    """The process's pool: `count - 1` helpers beside the calling thread."""
+    """The process's pool: `count - 1` helpers beside the calling thread, and who else must know the count."""
 
     count = 1
     pool: ThreadPoolExecutor | None = None
+    listeners: ClassVar[list[Callable[[int], None]]] = []
 
 
 def set_threads(count: int) -> None:
@@ -45,6 +46,8 @@ def set_threads(count: int) -> None:
         _Threads.pool.shutdown()
     _Threads.count = count
     _start_pool()
+    for listener in _Threads.listeners:
+        listener(count)
     with contextlib.suppress(ImportError):
         import threadpoolctl
 
@@ -54,6 +57,11 @@ def set_threads(count: int) -> None:
 def get_threads() -> int:
     """Threads that hbcore's loops use."""
     return _Threads.count
+
+
+def on_thread_count(listener: Callable[[int], None]) -> None:
+    """Call listener(count) whenever the number of threads is set."""
+    _Threads.listeners.append(listener)
 
 
 def _start_pool() -> None:

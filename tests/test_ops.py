@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from hbcore import Tensor, concatenate
-from hbcore.ops import Add, Concatenate, MatMul, Multiply, PReLU, ReLU, Reshape, Sigmoid, Sum, sigmoid
-from hbcore.tensor import apply
+from hbcore.ops import Add, Concatenate, Join, MatMul, Multiply, PReLU, ReLU, Reshape, Sigmoid, Sum, sigmoid
+from hbcore.tensor import apply, join
 from tests.strategies import REAL_TYPES, check_derivatives
 
 
@@ -49,6 +49,10 @@ CASES |= {
         [normal(2, 2, 3), normal(2, 2, 1, seed=1), normal(2, 2, 4, seed=2)],
     ),
     "Concatenate one": (lambda *x: apply(Concatenate(), *x), [normal(2, 3)]),
+    "Join": (
+        lambda *x: apply(Join(), *x),
+        [normal(2, 2, 5), normal(2, 2, 3, seed=1), normal(2, 2, 2, seed=2)],
+    ),
     "ReLU": (lambda x: apply(ReLU(), x), [away_from_zero(3, 4)]),
     "PReLU": (lambda x, a: apply(PReLU(), x, a), [away_from_zero(2, 3, 3, 4), normal(4, seed=1)]),
     "Sigmoid": (lambda x: apply(Sigmoid(), x), [3 * normal(3, 4)]),
@@ -104,6 +108,13 @@ def test_values_by_hand():
     assert x.reshape(1, -1).shape == (1, 4)
     assert concatenate([x, x]).data.tolist() == [[1, -2, 1, -2], [0, 4, 0, 4]]
     assert apply(PReLU(), x, Tensor(np.array([0.5, 0.25]))).data.tolist() == [[1, -0.5], [0, 4]]
+
+
+def test_join_adds_what_lies_side_by_side():
+    left, right, skip = Tensor(np.array([[1.0], [2.0]])), Tensor(np.array([[3.0], [4.0]])), Tensor(10 * np.ones((2, 2)))
+    assert join([left, right], skip).data.tolist() == [[11, 13], [12, 14]]
+    with pytest.raises(ValueError, match="do not add up"):
+        join([left], skip)
 
 
 def test_gradient_of_a_sum_is_memory_of_its_own():

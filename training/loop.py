@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, Tensor
 from hbcore.introspect import first_not_finite
+from hbcore.kernels import keep_memory
 from hbcore.layers import constrain, use_packed
 from hbcore.losses import heatmap_cross_entropy, heatmap_mse
 from hbcore.optim import OPTIMIZERS, ExponentialMovingAverage
@@ -174,6 +175,7 @@ class Run:
     def train(self) -> None:
         """Train to the end, from wherever the run stands. Raises Interrupted after a signal, with the state saved."""
         self.check_space()
+        keep_memory()
         write_bad_images(self.folder, self.test.bad, self.progress.bad)
         with _stop_signals() as signalled:
             if self.progress.step == 0:

@@ -1,0 +1,31 @@
+/* AVX-512 with VPOPCNTDQ: Intel since Ice Lake (2019), AMD since Zen 4 (2022). */
+#if defined(__x86_64__) && defined(__GNUC__)
+
+#include <immintrin.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define TARGET __attribute__((target("avx512f,avx512dq,avx512vpopcntdq,avx2,fma,prefer-vector-width=512")))
+#define NAME(x) x##_avx512
+#define NAME_TEXT "avx512"
+#define LANES 16
+#define ROWS 12
+#define FMA(a, b, c) ((vf)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
+#define MASK(v) ((uint32_t)_mm512_movepi32_mask((__m512i)(v)))
+#define WAIT -1 /* counters are whole words: they never fill */
+
+typedef uint64_t words __attribute__((vector_size(64)));
+
+static inline __attribute__((always_inline)) TARGET words add_counts(words n, words v)
+{
+    return n + (words)_mm512_popcnt_epi64((__m512i)v);
+}
+
+static inline __attribute__((always_inline)) TARGET words sum_counts(words n)
+{
+    return n;
+}
+
+#include "template.h"
+
+#endif

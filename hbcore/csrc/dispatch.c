@@ -1,0 +1,27 @@
+/* Which kernels run: the widest that this CPU knows. */
+#include "kernels.h"
+
+#include <string.h>
+
+extern const hb_kernels hb_avx512, hb_avx2, hb_sse2, hb_neon;
+
+const hb_kernels *hb_choose(const char *name)
+{
+    const hb_kernels *tables[4]; /* widest first */
+    int count = 0;
+#if defined(__x86_64__) && defined(__GNUC__)
+    int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+        && __builtin_cpu_supports("avx512vpopcntdq"))
+        tables[count++] = &hb_avx512;
+    if (avx2)
+        tables[count++] = &hb_avx2;
+    tables[count++] = &hb_sse2;
+#elif defined(__aarch64__) && defined(__GNUC__)
+    tables[count++] = &hb_neon;
+#endif
+    for (int i = 0; i < count; i++)
+        if (name == NULL || strcmp(name, tables[i]->name) == 0)
+            return tables[i];
+    return NULL;
+}

@@ -1,0 +1,13 @@
+#ifndef HBCORE_MEMORY_H
+#define HBCORE_MEMORY_H
+
+#include <stddef.h>
+
+/* Memory of this thread's own that is used again and again: valid until its next call. NULL if there is none. */
+void *hb_scratch(size_t bytes);
+
+/* Let the process keep the memory that it frees, up to a gigabyte, instead of giving every large array back to the
+ * system and asking for it anew. Does nothing outside glibc. */
+void hb_keep_memory(void);
+
+#endif

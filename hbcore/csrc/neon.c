@@ -1,0 +1,31 @@
+/* NEON: every 64-bit ARM. */
+#if defined(__aarch64__) && defined(__GNUC__)
+
+#include <arm_neon.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#define TARGET
+#define NAME(x) x##_neon
+#define NAME_TEXT "neon"
+#define LANES 4
+#define ROWS 8
+#define FMA(a, b, c) ((vf)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
+#define MASK(v) ((uint32_t)vaddvq_s32(vandq_s32((int32x4_t)(v), (int32x4_t){1, 2, 4, 8})))
+#define WAIT 31 /* counters are bytes: 31 * 8 < 256 */
+
+typedef uint64_t words __attribute__((vector_size(16)));
+
+static inline __attribute__((always_inline)) words add_counts(words n, words v)
+{
+    return (words)vaddq_u8((uint8x16_t)n, vcntq_u8((uint8x16_t)v));
+}
+
+static inline __attribute__((always_inline)) words sum_counts(words n)
+{
+    return (words)vpaddlq_u32(vpaddlq_u16(vpaddlq_u8((uint8x16_t)n)));
+}
+
+#include "template.h"
+
+#endif

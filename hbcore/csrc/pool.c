@@ -1,0 +1,159 @@
+/* One job at a time. Its items are taken off a common counter by the caller and by those helpers who come while the job
+ * is open: nobody waits for a helper who is asleep or not scheduled. Helpers look for the next job for some
+ * microseconds before they go to sleep, for layers follow each other faster than a sleeper wakes up. */
+#define _POSIX_C_SOURCE 200809L /* pthread_atfork */
+#include "pool.h"
+
+#include <stdatomic.h>
+
+#if defined(__unix__) || defined(__APPLE__)
+
+#include <pthread.h>
+
+#define MAX_HELPERS 63
+#define PATIENCE 4000 /* looks for the next job before sleeping */
+
+static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the caller of the job */
+static pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;  /* guards sleep and waking up */
+static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
+static int threads = 1;
+static int helpers; /* alive */
+static int sleepers;
+static pthread_t helper[MAX_HELPERS];
+
+static hb_task job_task;
+static void *job_work;
+static ptrdiff_t job_items;
+static atomic_ptrdiff_t next_item;
+static atomic_uint ticket; /* changes with every job */
+static atomic_int open;    /* there are items to take */
+static atomic_int busy;    /* helpers that may be taking some */
+static atomic_int stop;
+
+static void pause_briefly(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
+#endif
+}
+
+static void take_items(void)
+{
+    for (ptrdiff_t item; (item = atomic_fetch_add(&next_item, 1)) < job_items;)
+        job_task(job_work, item);
+}
+
+static void *help(void *first_ticket)
+{
+    unsigned seen = (unsigned)(size_t)first_ticket;
+    for (;;) {
+        for (int look = 0; atomic_load(&ticket) == seen && look < PATIENCE; look++)
+            pause_briefly();
+        if (atomic_load(&ticket) == seen) {
+            pthread_mutex_lock(&door);
+            sleepers++;
+            while (atomic_load(&ticket) == seen)
+                pthread_cond_wait(&bell, &door);
+            sleepers--;
+            pthread_mutex_unlock(&door);
+        }
+        seen = atomic_load(&ticket);
+        if (atomic_load(&stop))
+            return NULL;
+        /* First say so, then look: the caller closes the job first and then looks who is busy. */
+        atomic_fetch_add(&busy, 1);
+        if (atomic_load(&open))
+            take_items();
+        atomic_fetch_sub(&busy, 1);
+    }
+}
+
+static void announce(void)
+{
+    pthread_mutex_lock(&door);
+    atomic_fetch_add(&ticket, 1);
+    if (sleepers)
+        pthread_cond_broadcast(&bell);
+    pthread_mutex_unlock(&door);
+}
+
+static void dismiss(void)
+{
+    if (helpers == 0)
+        return;
+    atomic_store(&stop, 1);
+    announce();
+    for (int i = 0; i < helpers; i++)
+        pthread_join(helper[i], NULL);
+    helpers = 0;
+    atomic_store(&stop, 0);
+}
+
+static void hire(void)
+{
+    size_t now = atomic_load(&ticket);
+    while (helpers < threads - 1 && pthread_create(&helper[helpers], NULL, help, (void *)now) == 0)
+        helpers++;
+}
+
+/* A forked child has the caller's thread only: forget the others, and hire anew when there is work. */
+static void forget(void)
+{
+    pthread_mutex_init(&owner, NULL);
+    pthread_mutex_init(&door, NULL);
+    pthread_cond_init(&bell, NULL);
+    helpers = sleepers = 0;
+    atomic_store(&open, 0);
+    atomic_store(&busy, 0);
+}
+
+void hb_set_threads(int count)
+{
+    static int registered;
+    pthread_mutex_lock(&owner);
+    if (!registered)
+        registered = pthread_atfork(NULL, NULL, forget) == 0;
+    dismiss();
+    threads = count < 1 ? 1 : count > MAX_HELPERS + 1 ? MAX_HELPERS + 1 : count;
+    pthread_mutex_unlock(&owner);
+}
+
+void hb_run(hb_task task, void *work, ptrdiff_t items)
+{
+    /* One thread, one item, or a pool that serves somebody else: the caller does it alone. */
+    if (threads == 1 || items < 2 || pthread_mutex_trylock(&owner) != 0) {
+        for (ptrdiff_t item = 0; item < items; item++)
+            task(work, item);
+        return;
+    }
+    if (helpers < threads - 1)
+        hire();
+    job_task = task;
+    job_work = work;
+    job_items = items;
+    atomic_store(&next_item, 0);
+    atomic_store(&open, 1);
+    announce();
+    take_items();
+    atomic_store(&open, 0);
+    while (atomic_load(&busy))
+        pause_briefly();
+    pthread_mutex_unlock(&owner);
+}
+
+#else /* no pthreads: one thread */
+
+void hb_set_threads(int count)
+{
+    (void)count;
+}
+
+void hb_run(hb_task task, void *work, ptrdiff_t items)
+{
+    for (ptrdiff_t item = 0; item < items; item++)
+        task(work, item);
+}
+
+#endif

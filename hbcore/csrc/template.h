@@ -1,0 +1,629 @@
+/* The kernels, written once in vectors of LANES floats. An instruction set's own file defines, then includes this:
+ *
+ *   TARGET      function attribute that allows its instructions
+ *   NAME(x)     x with the instruction set's name at its end
+ *   LANES       floats in a register;  ROWS: of a register tile, ROWS x 2 registers of sums
+ *   FMA(a,b,c)  a b + c, fused where the hardware can
+ *   MASK(v)     one bit per lane: the sign bits of a vector of int32
+ *   add_counts(n, v)  adds the bits set in v to counters, which can take WAIT words before
+ *   sum_counts(n)     must empty them: the sum of the counters in each word
+ */
+#include <string.h>
+
+#include "kernels.h"
+#include "memory.h"
+#include "pool.h"
+
+#define INLINE static inline __attribute__((always_inline)) TARGET
+#define MIN(a, b) ((a) < (b) ? (a) : (b))
+#define MAX(a, b) ((a) > (b) ? (a) : (b))
+
+typedef float vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef int32_t vi __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
+typedef float vh __attribute__((vector_size(2 * LANES), aligned(4), may_alias)); /* half of vf, as doubles: */
+typedef double vd __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
+typedef uint64_t vw __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
+enum { WORDS = LANES / 2, PANEL = 2 * LANES };
+
+INLINE vf load(const float *p)
+{
+    return *(const vf *)p;
+}
+
+INLINE void store(float *p, vf v)
+{
+    *(vf *)p = v;
+}
+
+INLINE vf all(float a)
+{
+    return a - (vf){0}; /* not plus: compilers know that a - 0 is a, even if that is -0 */
+}
+
+/* The lower (0) or upper (1) half, as doubles. */
+INLINE vd half(vf v, int upper)
+{
+    vh halves[2];
+    memcpy(halves, &v, sizeof v);
+    return __builtin_convertvector(halves[upper], vd);
+}
+
+/* Which lane stands for which bit of a group of LANES bits. */
+INLINE vi lane_bits(void)
+{
+    vi v;
+    for (int k = 0; k < LANES; k++)
+        v[k] = 1 << k;
+    return v;
+}
+
+/* Lanes of -1 (all bits) where the bit is set, of 0 elsewhere. */
+INLINE vi spread(uint32_t bits)
+{
+    return ((((vi){0} + (int32_t)bits) & lane_bits()) != 0);
+}
+
+/* The LANES bits that start at channel c. */
+INLINE uint32_t bits_at(const uint64_t *words, ptrdiff_t c)
+{
+    return (uint32_t)(words[c / 64] >> (c % 64)) & (uint32_t)((1ull << LANES) - 1);
+}
+
+/* -------------------------------------------------------------------------------- rows of a picture, with borders
+ *
+ * A convolution looks at an output pixel's neighbourhood as kH runs of kW C numbers. Copied with its zeros around it, a
+ * block of the picture gives every output pixel such runs, at one distance from each other: no branch for the border.
+ */
+typedef struct {
+    const float *first; /* of the block */
+    ptrdiff_t step;     /* from one kernel row to the next */
+    ptrdiff_t run;      /* numbers in a kernel row */
+    ptrdiff_t pixels;   /* outputs */
+    ptrdiff_t *at;      /* where the neighbourhood of each begins */
+} block;
+
+INLINE void fill_from_floats(float *out, const float *x, ptrdiff_t count)
+{
+    memcpy(out, x, (size_t)count * sizeof *out);
+}
+
+/* +1 and -1 for `pixels` pixels of signs. */
+INLINE void fill_from_bits(float *out, const uint64_t *bits, ptrdiff_t pixels, ptrdiff_t channels)
+{
+    const vi one = (vi)all(1.0f), minus = (vi){0} + INT32_MIN;
+    ptrdiff_t words = (channels + 63) / 64;
+    for (ptrdiff_t p = 0; p < pixels; p++, bits += words, out += channels) {
+        ptrdiff_t c = 0;
+        for (; c + LANES <= channels; c += LANES)
+            store(out + c, (vf)(one | (spread(bits_at(bits, c)) & minus)));
+        for (; c < channels; c++)
+            out[c] = (bits[c / 64] >> (c % 64)) & 1 ? -1.0f : 1.0f;
+    }
+}
+
+/* Bytes of memory that a block of `rows` output rows needs. */
+static size_t NAME(block_bytes)(const hb_conv *s, ptrdiff_t rows)
+{
+    size_t in_rows = (size_t)((rows - 1) * s->stride + s->kernel_h), width = (size_t)(s->width + 2 * s->pad_w);
+    size_t numbers = (in_rows * width * (size_t)s->channels + 15) / 16 * 16;
+    return numbers * sizeof(float) + (size_t)(rows * s->out_w) * sizeof(ptrdiff_t);
+}
+
+/* Output rows y0 ... y0 + rows - 1 of picture n, in `memory` (64-byte aligned, of block_bytes). */
+TARGET static block NAME(make_block)(const hb_conv *s, const float *x, const uint64_t *bits, ptrdiff_t n, ptrdiff_t y0,
+                                     ptrdiff_t rows, void *memory)
+{
+    ptrdiff_t c = s->channels, width = s->width + 2 * s->pad_w, words = (c + 63) / 64;
+    ptrdiff_t in_rows = (rows - 1) * s->stride + s->kernel_h, top = y0 * s->stride - s->pad_h;
+    float *numbers = memory;
+    ptrdiff_t *at = (ptrdiff_t *)(numbers + (in_rows * width * c + 15) / 16 * 16);
+    for (ptrdiff_t r = 0; r < in_rows; r++) {
+        float *row = numbers + r * width * c;
+        ptrdiff_t y = top + r, from = (n * s->height + y) * s->width;
+        if (y < 0 || y >= s->height) {
+            memset(row, 0, (size_t)(width * c) * sizeof *row);
+            continue;
+        }
+        memset(row, 0, (size_t)(s->pad_w * c) * sizeof *row);
+        if (x != NULL)
+            fill_from_floats(row + s->pad_w * c, x + from * c, s->width * c);
+        else
+            fill_from_bits(row + s->pad_w * c, bits + from * words, s->width, c);
+        memset(row + (s->pad_w + s->width) * c, 0, (size_t)(s->pad_w * c) * sizeof *row);
+    }
+    for (ptrdiff_t oy = 0; oy < rows; oy++)
+        for (ptrdiff_t ox = 0; ox < s->out_w; ox++)
+            at[oy * s->out_w + ox] = (oy * width + ox) * s->stride * c;
+    return (block){numbers, width * c, s->kernel_w * c, rows * s->out_w, at};
+}
+
+/* Output rows in a block, so that it stays below `bytes`, and blocks in a batch. */
+static ptrdiff_t NAME(block_rows)(const hb_conv *s, size_t bytes)
+{
+    ptrdiff_t rows = s->out_h;
+    while (rows > 1 && NAME(block_bytes)(s, rows) > bytes)
+        rows = (rows + 1) / 2;
+    return rows;
+}
+
+/* -------------------------------------------------------------------------------- y = x * w
+ *
+ * w lies in panels of PANEL filters: (O / PANEL, kH kW C, PANEL), zeros after the last. A tile of ROWS pixels times one
+ * panel stays in registers while all kH kW C terms are summed.
+ */
+typedef struct {
+    const hb_conv *size;
+    const float *x, *panels;
+    float *y;
+    ptrdiff_t rows, blocks; /* of a picture */
+    int failed;
+} NAME(forward_work);
+
+INLINE void NAME(forward_tile)(const int rows, const block *b, ptrdiff_t kernel_h, const ptrdiff_t *at,
+                               const float *panel, float *y, ptrdiff_t filters, ptrdiff_t used)
+{
+    vf sum[ROWS][2];
+    const float *pixel[ROWS];
+    for (int m = 0; m < rows; m++) {
+        sum[m][0] = sum[m][1] = (vf){0};
+        pixel[m] = b->first + at[m];
+    }
+    for (ptrdiff_t i = 0; i < kernel_h; i++) {
+        for (ptrdiff_t r = 0; r < b->run; r++, panel += PANEL) {
+            vf w0 = load(panel), w1 = load(panel + LANES);
+#pragma GCC unroll 16
+            for (int m = 0; m < rows; m++) {
+                vf a = all(pixel[m][r]);
+                sum[m][0] = FMA(a, w0, sum[m][0]);
+                sum[m][1] = FMA(a, w1, sum[m][1]);
+            }
+        }
+#pragma GCC unroll 16
+        for (int m = 0; m < rows; m++)
+            pixel[m] += b->step;
+    }
+    for (int m = 0; m < rows; m++, y += filters) {
+        if (used == PANEL) {
+            store(y, sum[m][0]);
+            store(y + LANES, sum[m][1]);
+        } else {
+            float line[PANEL];
+            store(line, sum[m][0]);
+            store(line + LANES, sum[m][1]);
+            memcpy(y, line, (size_t)used * sizeof *y);
+        }
+    }
+}
+
+/* Calls tile(rows, ...) with `rows` a constant of the compiler's. */
+#define CASE(k, call) \
+    case k: { \
+        enum { rows = MIN(k, ROWS) }; \
+        call; \
+        break; \
+    }
+#define FOR_ROWS(count, call) \
+    switch (count) { \
+        CASE(1, call) CASE(2, call) CASE(3, call) CASE(4, call) CASE(5, call) CASE(6, call) \
+        CASE(7, call) CASE(8, call) CASE(9, call) CASE(10, call) CASE(11, call) CASE(12, call) \
+    }
+
+TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
+{
+    NAME(forward_work) *work = context;
+    const hb_conv *s = work->size;
+    ptrdiff_t n = item / work->blocks, y0 = item % work->blocks * work->rows, rows_here = MIN(work->rows, s->out_h - y0);
+    void *memory = hb_scratch(NAME(block_bytes)(s, work->rows));
+    if (memory == NULL) {
+        work->failed = 1;
+        return;
+    }
+    block b = NAME(make_block)(s, work->x, NULL, n, y0, rows_here, memory);
+    ptrdiff_t terms = s->kernel_h * b.run;
+    float *y = work->y + (n * s->out_h + y0) * s->out_w * s->filters;
+    for (ptrdiff_t o = 0; o < s->filters; o += PANEL) {
+        const float *panel = work->panels + o * terms;
+        ptrdiff_t used = MIN(PANEL, s->filters - o);
+        for (ptrdiff_t p = 0; p < b.pixels; p += ROWS) {
+            FOR_ROWS(MIN(ROWS, b.pixels - p), NAME(forward_tile)(rows, &b, s->kernel_h, b.at + p, panel,
+                                                                 y + p * s->filters + o, s->filters, used))
+        }
+    }
+}
+
+static int NAME(conv2d)(const hb_conv *s, const float *x, const float *w, float *y)
+{
+    ptrdiff_t terms = s->kernel_h * s->kernel_w * s->channels, padded = (s->filters + PANEL - 1) / PANEL * PANEL;
+    float *panels = aligned_alloc(64, (size_t)(padded * terms + 16) / 16 * 16 * sizeof *panels);
+    if (panels == NULL)
+        return -1;
+    for (ptrdiff_t o = 0; o < padded; o += PANEL)
+        for (ptrdiff_t t = 0; t < terms; t++)
+            for (ptrdiff_t k = 0; k < PANEL; k++)
+                panels[(o * terms) + t * PANEL + k] = o + k < s->filters ? w[t * s->filters + o + k] : 0.0f;
+    NAME(forward_work) work = {.size = s, .x = x, .panels = panels, .y = y};
+    work.rows = NAME(block_rows)(s, 96 << 10);
+    work.blocks = (s->out_h + work.rows - 1) / work.rows;
+    hb_run(NAME(forward_item), &work, s->batch * work.blocks);
+    free(panels);
+    return work.failed ? -1 : 0;
+}
+
+/* -------------------------------------------------------------------------------- dw = x^T g
+ *
+ * A tile of ROWS terms times PANEL filters stays in registers while all pixels of a block are summed. The batch is cut
+ * into PARTS parts, whatever the threads: each has its own sums, and these are added in order.
+ */
+enum { PARTS = 8 };
+
+typedef struct {
+    const hb_conv *size;
+    const float *x, *g;
+    const uint64_t *bits;
+    float *sums; /* (parts, kH kW C, padded filters) */
+    ptrdiff_t rows, blocks, parts, padded;
+    int failed;
+} NAME(gradient_work);
+
+INLINE void NAME(gradient_tile)(const int rows, const block *b, const float *x, const float *g, ptrdiff_t stride,
+                                float *out, ptrdiff_t padded)
+{
+    vf sum[ROWS][2];
+    for (int m = 0; m < rows; m++) {
+        sum[m][0] = load(out + m * padded);
+        sum[m][1] = load(out + m * padded + LANES);
+    }
+    for (ptrdiff_t p = 0; p < b->pixels; p++, g += stride) {
+        const float *term = x + b->at[p];
+        vf g0 = load(g), g1 = load(g + LANES);
+#pragma GCC unroll 16
+        for (int m = 0; m < rows; m++) {
+            vf a = all(term[m]);
+            sum[m][0] = FMA(a, g0, sum[m][0]);
+            sum[m][1] = FMA(a, g1, sum[m][1]);
+        }
+    }
+    for (int m = 0; m < rows; m++) {
+        store(out + m * padded, sum[m][0]);
+        store(out + m * padded + LANES, sum[m][1]);
+    }
+}
+
+TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
+{
+    NAME(gradient_work) *work = context;
+    const hb_conv *s = work->size;
+    ptrdiff_t all_blocks = s->batch * work->blocks, padded = work->padded;
+    size_t block_size = (NAME(block_bytes)(s, work->rows) + 63) / 64 * 64;
+    size_t g_size = padded == s->filters ? 0 : (size_t)(work->rows * s->out_w * padded) * sizeof(float);
+    char *memory = hb_scratch(block_size + g_size);
+    if (memory == NULL) {
+        work->failed = 1;
+        return;
+    }
+    float *sums = work->sums + part * s->kernel_h * s->kernel_w * s->channels * padded;
+    for (ptrdiff_t k = all_blocks * part / work->parts; k < all_blocks * (part + 1) / work->parts; k++) {
+        ptrdiff_t n = k / work->blocks, y0 = k % work->blocks * work->rows, rows_here = MIN(work->rows, s->out_h - y0);
+        block b = NAME(make_block)(s, work->x, work->bits, n, y0, rows_here, memory);
+        const float *g = work->g + (n * s->out_h + y0) * s->out_w * s->filters;
+        if (g_size) { /* zeros after the last filter */
+            float *copy = (float *)(memory + block_size);
+            memset(copy, 0, g_size);
+            for (ptrdiff_t p = 0; p < b.pixels; p++)
+                memcpy(copy + p * padded, g + p * s->filters, (size_t)s->filters * sizeof *copy);
+            g = copy;
+        }
+        for (ptrdiff_t i = 0; i < s->kernel_h; i++) {
+            const float *x = b.first + i * b.step;
+            float *out = sums + i * b.run * padded;
+            for (ptrdiff_t o = 0; o < padded; o += PANEL)
+                for (ptrdiff_t r = 0; r < b.run; r += ROWS) {
+                    FOR_ROWS(MIN(ROWS, b.run - r), NAME(gradient_tile)(rows, &b, x + r, g + o, padded,
+                                                                       out + r * padded + o, padded))
+                }
+        }
+    }
+}
+
+static int NAME(conv2d_weight_gradient)(const hb_conv *s, const float *x, const uint64_t *bits, const float *g,
+                                        float *dw)
+{
+    ptrdiff_t terms = s->kernel_h * s->kernel_w * s->channels;
+    NAME(gradient_work) work = {.size = s, .x = x, .bits = bits, .g = g};
+    work.padded = (s->filters + PANEL - 1) / PANEL * PANEL;
+    work.rows = NAME(block_rows)(s, 32 << 10);
+    work.blocks = (s->out_h + work.rows - 1) / work.rows;
+    work.parts = MAX(1, MIN(PARTS, s->batch * work.blocks));
+    work.sums = calloc((size_t)(work.parts * terms * work.padded), sizeof(float));
+    if (work.sums == NULL)
+        return -1;
+    hb_run(NAME(gradient_item), &work, work.parts);
+    for (ptrdiff_t t = 0; t < terms; t++)
+        for (ptrdiff_t o = 0; o < s->filters; o++) {
+            float sum = 0.0f;
+            for (ptrdiff_t part = 0; part < work.parts; part++)
+                sum += work.sums[(part * terms + t) * work.padded + o];
+            dw[t * s->filters + o] = sum;
+        }
+    free(work.sums);
+    return work.failed ? -1 : 0;
+}
+
+/* -------------------------------------------------------------------------------- y = alpha (signs * w)
+ *
+ * Filters side by side: one word of the picture meets two registers of filters.
+ */
+typedef struct {
+    const hb_conv *size;
+    const uint64_t *x, *panels; /* (O / (2 WORDS), kH, kW words, 2 WORDS) */
+    const float *alpha;
+    float *y;
+} NAME(binary_work);
+
+TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
+{
+    const NAME(binary_work) *work = context;
+    const hb_conv *s = work->size;
+    ptrdiff_t n = item / s->out_h, oy = item % s->out_h, words = (s->channels + 63) / 64, run = s->kernel_w * words;
+    ptrdiff_t top = oy * s->stride - s->pad_h;
+    ptrdiff_t i0 = MAX(0, -top), i1 = MIN(s->kernel_h, s->height - top);
+    for (ptrdiff_t ox = 0; ox < s->out_w; ox++) {
+        ptrdiff_t left = ox * s->stride - s->pad_w;
+        ptrdiff_t j0 = MAX(0, -left), j1 = MIN(s->kernel_w, s->width - left);
+        /* Taps outside the picture contribute 0: they are not there. */
+        ptrdiff_t all_bits = MAX(0, i1 - i0) * MAX(0, j1 - j0) * s->channels;
+        const uint64_t *first = work->x + ((n * s->height + top) * s->width + left) * words;
+        float *y = work->y + (item * s->out_w + ox) * s->filters;
+        for (ptrdiff_t o = 0; o < s->filters; o += 2 * WORDS) {
+            const uint64_t *panel = work->panels + o * s->kernel_h * run;
+            vw differing[2] = {{0}, {0}}, counters[2] = {{0}, {0}};
+            int waiting = 0;
+            for (ptrdiff_t i = i0; i < i1; i++) {
+                const uint64_t *pixel = first + i * s->width * words, *w = panel + (i * run + j0 * words) * 2 * WORDS;
+                for (ptrdiff_t k = j0 * words; k < j1 * words; k++, w += 2 * WORDS) {
+                    vw a = (vw){0} + pixel[k];
+                    counters[0] = add_counts(counters[0], a ^ *(const vw *)w);
+                    counters[1] = add_counts(counters[1], a ^ *(const vw *)(w + WORDS));
+                    if (++waiting == WAIT) {
+                        waiting = 0;
+                        for (int h = 0; h < 2; h++) {
+                            differing[h] += sum_counts(counters[h]);
+                            counters[h] = (vw){0};
+                        }
+                    }
+                }
+            }
+            for (int h = 0; h < 2; h++) {
+                differing[h] += sum_counts(counters[h]);
+                for (int k = 0; k < WORDS && o + h * WORDS + k < s->filters; k++) {
+                    ptrdiff_t f = o + h * WORDS + k;
+                    y[f] = work->alpha[f] * (float)(all_bits - 2 * (ptrdiff_t)differing[h][k]);
+                }
+            }
+        }
+    }
+}
+
+static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const uint64_t *w, const float *alpha, float *y)
+{
+    ptrdiff_t terms = s->kernel_h * s->kernel_w * ((s->channels + 63) / 64);
+    ptrdiff_t padded = (s->filters + 2 * WORDS - 1) / (2 * WORDS) * (2 * WORDS);
+    uint64_t *panels = aligned_alloc(64, (size_t)(padded * terms + 8) / 8 * 8 * sizeof *panels);
+    if (panels == NULL)
+        return -1;
+    for (ptrdiff_t o = 0; o < padded; o += 2 * WORDS)
+        for (ptrdiff_t t = 0; t < terms; t++)
+            for (ptrdiff_t k = 0; k < 2 * WORDS; k++)
+                panels[o * terms + t * 2 * WORDS + k] = o + k < s->filters ? w[t * s->filters + o + k] : 0;
+    NAME(binary_work) work = {s, x, panels, alpha, y};
+    hb_run(NAME(binary_item), &work, s->batch * s->out_h);
+    free(panels);
+    return 0;
+}
+
+/* -------------------------------------------------------------------------------- batch normalisation
+ *
+ * Sums are taken by registers of channels, in double, over slices of the rows: SLICES of them whatever the threads.
+ */
+enum { SLICES = 8, SLICE_ROWS = 512 };
+
+typedef struct {
+    ptrdiff_t rows, channels, slices;
+    const float *x, *g;
+    const uint64_t *window;
+    const float *center; /* origin or mean */
+    double *sums;        /* (slices, 2, C) */
+} NAME(sum_work);
+
+/* first += u, second += u v for one register of channels from c on, where
+ *   MOMENTS        u = v = x - center
+ *   ALL, WINDOWED  u = g, everywhere or in the window, and v = x - center
+ */
+enum { MOMENTS, ALL, WINDOWED };
+
+INLINE void NAME(sum_columns)(const int kind, const NAME(sum_work) *work, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c,
+                              double *first, double *second)
+{
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    vf center = load(work->center + c);
+    vd a[2] = {{0}, {0}}, b[2] = {{0}, {0}};
+    for (ptrdiff_t row = begin; row < end; row++) {
+        vf u = load(work->x + row * channels + c);
+        if (kind == MOMENTS) {
+            for (int h = 0; h < 2; h++) {
+                vd distance = half(u, h) - half(center, h);
+                a[h] += distance;
+                b[h] += distance * distance;
+            }
+            continue;
+        }
+        vf v = u - center;
+        u = load(work->g + row * channels + c);
+        if (kind == WINDOWED)
+            u = (vf)((vi)u & spread(bits_at(work->window + row * words, c)));
+        for (int h = 0; h < 2; h++) {
+            a[h] += half(u, h);
+            b[h] += half(u, h) * half(v, h);
+        }
+    }
+    memcpy(first + c, a, sizeof a);
+    memcpy(second + c, b, sizeof b);
+}
+
+TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
+{
+    const NAME(sum_work) *work = context;
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    ptrdiff_t begin = work->rows * slice / work->slices, end = work->rows * (slice + 1) / work->slices;
+    double *first = work->sums + 2 * slice * channels, *second = first + channels;
+    int kind = work->g == NULL ? MOMENTS : work->window == NULL ? ALL : WINDOWED;
+    ptrdiff_t c = 0;
+    for (; c + LANES <= channels; c += LANES) {
+        switch (kind) {
+        case MOMENTS: NAME(sum_columns)(MOMENTS, work, begin, end, c, first, second); break;
+        case ALL: NAME(sum_columns)(ALL, work, begin, end, c, first, second); break;
+        case WINDOWED: NAME(sum_columns)(WINDOWED, work, begin, end, c, first, second); break;
+        }
+    }
+    for (; c < channels; c++) /* the rest, one by one */
+        for (ptrdiff_t row = begin; row < end; row++) {
+            float x = work->x[row * channels + c], center = work->center[c];
+            if (kind == MOMENTS) {
+                double distance = (double)x - center;
+                first[c] += distance;
+                second[c] += distance * distance;
+            } else if (kind == ALL || (work->window[row * words + c / 64] >> (c % 64)) & 1) {
+                double g = work->g[row * channels + c];
+                first[c] += g;
+                second[c] += g * (x - center);
+            }
+        }
+}
+
+static int NAME(sum)(NAME(sum_work) work, double *first, double *second)
+{
+    ptrdiff_t channels = work.channels;
+    work.slices = MAX(1, MIN(SLICES, work.rows / SLICE_ROWS));
+    work.sums = calloc((size_t)(2 * work.slices * channels), sizeof *work.sums);
+    if (work.sums == NULL)
+        return -1;
+    hb_run(NAME(sum_item), &work, work.slices);
+    for (ptrdiff_t slice = 0; slice < work.slices; slice++)
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            first[c] += work.sums[2 * slice * channels + c];
+            second[c] += work.sums[(2 * slice + 1) * channels + c];
+        }
+    free(work.sums);
+    return 0;
+}
+
+static int NAME(moments)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *origin, double *sums,
+                         double *squares)
+{
+    NAME(sum_work) work = {.rows = rows, .channels = channels, .x = x, .center = origin};
+    return NAME(sum)(work, sums, squares);
+}
+
+static int NAME(norm_sums)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *window,
+                           const float *mean, double *sums, double *products)
+{
+    NAME(sum_work) work = {.rows = rows, .channels = channels, .x = x, .g = g, .window = window, .center = mean};
+    return NAME(sum)(work, sums, products);
+}
+
+typedef struct {
+    ptrdiff_t rows, channels, slices;
+    const float *x, *scale, *shift;
+    uint64_t *signs, *window;
+    int nan[SLICES];
+} NAME(sign_work);
+
+TARGET static void NAME(sign_item)(void *context, ptrdiff_t slice)
+{
+    NAME(sign_work) *work = context;
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    vi nan = {0};
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+        const float *x = work->x + row * channels;
+        for (ptrdiff_t word = 0; word < words; word++) {
+            uint64_t signs = 0, window = 0;
+            ptrdiff_t c = 64 * word, end = MIN(channels, c + 64);
+            for (; c + LANES <= end; c += LANES) {
+                vf v = load(x + c) * load(work->scale + c) + load(work->shift + c);
+                nan |= v != v;
+                signs |= (uint64_t)MASK(v < all(0.0f)) << (c % 64);
+                window |= (uint64_t)MASK((v < all(1.0f)) & (v > all(-1.0f))) << (c % 64);
+            }
+            for (; c < end; c++) {
+                float v = x[c] * work->scale[c] + work->shift[c];
+                nan[0] |= v != v;
+                signs |= (uint64_t)(v < 0.0f) << (c % 64);
+                window |= (uint64_t)(v < 1.0f && v > -1.0f) << (c % 64);
+            }
+            work->signs[row * words + word] = signs;
+            work->window[row * words + word] = window;
+        }
+    }
+    for (int k = 0; k < LANES; k++)
+        work->nan[slice] |= nan[k];
+}
+
+static int NAME(norm_sign)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *scale, const float *shift,
+                           uint64_t *signs, uint64_t *window)
+{
+    NAME(sign_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, scale, shift, signs, window, {0}};
+    hb_run(NAME(sign_item), &work, work.slices);
+    int nan = 0;
+    for (int slice = 0; slice < SLICES; slice++)
+        nan |= work.nan[slice];
+    return nan != 0;
+}
+
+typedef struct {
+    ptrdiff_t rows, channels, slices;
+    const float *x, *g;
+    const uint64_t *window;
+    const float *a, *b, *c;
+    float *out;
+} NAME(backward_work);
+
+TARGET static void NAME(backward_item)(void *context, ptrdiff_t slice)
+{
+    const NAME(backward_work) *work = context;
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+        const float *x = work->x + row * channels, *g = work->g + row * channels;
+        const uint64_t *window = work->window == NULL ? NULL : work->window + row * words;
+        float *out = work->out + row * channels;
+        ptrdiff_t k = 0;
+        for (; k + LANES <= channels; k += LANES) {
+            vf u = load(g + k);
+            if (window != NULL)
+                u = (vf)((vi)u & spread(bits_at(window, k)));
+            store(out + k, u * load(work->a + k) + load(x + k) * load(work->b + k) + load(work->c + k));
+        }
+        for (; k < channels; k++) {
+            float u = window == NULL || (window[k / 64] >> (k % 64)) & 1 ? g[k] : 0.0f;
+            out[k] = u * work->a[k] + x[k] * work->b[k] + work->c[k];
+        }
+    }
+}
+
+static int NAME(norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g,
+                               const uint64_t *window, const float *a, const float *b, const float *c, float *out)
+{
+    NAME(backward_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, g, window, a, b, c, out};
+    hb_run(NAME(backward_item), &work, work.slices);
+    return 0;
+}
+
+const hb_kernels NAME(hb) = {
+    NAME_TEXT,
+    NAME(conv2d),
+    NAME(conv2d_weight_gradient),
+    NAME(binary_conv2d),
+    NAME(moments),
+    NAME(norm_sign),
+    NAME(norm_sums),
+    NAME(norm_backward),
+};
