@@ -10,7 +10,7 @@ with wide registers and threads of its own.
 
 from libc.math cimport fabs
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
-from libc.stdlib cimport calloc, free
+from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
 
 ctypedef fused real:
@@ -244,11 +244,29 @@ cdef extern from "csrc/kernels.h":
         Py_ssize_t kernel_h, kernel_w, stride, pad_h, pad_w
         Py_ssize_t out_h, out_w, filters
 
+    ctypedef struct hb_epilogue:
+        const float *alpha
+        const float *bias
+        bint relu
+        const float *slope
+        const float *scale
+        const float *shift
+        bint relu_last
+        const float *threshold
+        const uint64_t *flip
+        uint64_t *bits
+        const float *skip
+        float *y
+        Py_ssize_t skip_step, y_step
+
+    enum: HB_PAD
+
     ctypedef struct hb_kernels:
         const char* name
-        int (*conv2d)(const hb_conv*, const float*, const float*, float*) nogil
+        Py_ssize_t lanes
+        int (*conv2d)(const hb_conv*, const float*, const float*, const hb_epilogue*) nogil
         int (*conv2d_weight_gradient)(const hb_conv*, const float*, const uint64_t*, const float*, float*) nogil
-        int (*binary_conv2d)(const hb_conv*, const uint64_t*, const uint64_t*, const float*, float*) nogil
+        int (*binary_conv2d)(const hb_conv*, const uint64_t*, const uint64_t*, const hb_epilogue*) nogil
         int (*moments)(Py_ssize_t, Py_ssize_t, const float*, const float*, double*, double*) nogil
         int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
         int (*norm_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
@@ -260,6 +278,25 @@ cdef extern from "csrc/kernels.h":
 
 cdef extern from "csrc/pool.h":
     void hb_set_threads(int count)
+
+cdef extern from "csrc/panels.h":
+    float* hb_float_panels(const float*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil
+    uint64_t* hb_word_panels(const uint64_t*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil
+
+cdef extern from "csrc/plan.h":
+    ctypedef enum hb_kind:
+        HB_CONV2D, HB_BINARY_CONV2D, HB_THRESHOLD, HB_MAX_POOL, HB_UPSAMPLE_ADD
+
+    ctypedef struct hb_step:
+        hb_kind kind
+        hb_conv size
+        const void* in_ "in"
+        const void* filters
+        const uint64_t* flip
+        void* out
+        hb_epilogue end
+
+    int hb_run_plan(const hb_kernels*, const hb_step*, Py_ssize_t) nogil
 
 cdef extern from "csrc/memory.h":
     void hb_keep_memory()
@@ -303,9 +340,17 @@ def wide_conv2d(const float[:, :, :, ::1] x, const float[:, :, :, ::1] w, stride
     """out = x * w."""
     cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], stride,
                               pad_h, pad_w, out.shape[1], out.shape[2], out.shape[3])
-    cdef int status
+    cdef hb_epilogue end
+    cdef float* panels
+    cdef int status = -1
+    memset(&end, 0, sizeof(end))
+    end.y, end.y_step = &out[0, 0, 0, 0], size.filters
     with nogil:
-        status = wide.conv2d(&size, &x[0, 0, 0, 0], &w[0, 0, 0, 0], &out[0, 0, 0, 0])
+        panels = hb_float_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * size.channels, size.filters,
+                                 2 * wide.lanes)
+        if panels != NULL:
+            status = wide.conv2d(&size, &x[0, 0, 0, 0], panels, &end)
+        free(panels)
     check(status)
 
 
@@ -331,12 +376,19 @@ def wide_weight_gradient(const float[:, :, :, ::1] x, const uint64_t[:, :, :, ::
 
 def wide_binary_conv2d(const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] w, channels, const float[::1] alpha,
                        stride, padding, float[:, :, :, ::1] out):
-    """out = alpha (x * w), x packed signs, w packed filters (kH, kW, words, O)."""
+    """out = alpha (x * w), x packed signs, w packed filters (kH, kW, words, O), alpha padded."""
     cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], channels, w.shape[0], w.shape[1], stride,
                               padding, padding, out.shape[1], out.shape[2], out.shape[3])
-    cdef int status
+    cdef hb_epilogue end
+    cdef uint64_t* panels
+    cdef int status = -1
+    memset(&end, 0, sizeof(end))
+    end.alpha, end.y, end.y_step = &alpha[0], &out[0, 0, 0, 0], size.filters
     with nogil:
-        status = wide.binary_conv2d(&size, &x[0, 0, 0, 0], &w[0, 0, 0, 0], &alpha[0], &out[0, 0, 0, 0])
+        panels = hb_word_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * x.shape[3], size.filters, wide.lanes)
+        if panels != NULL:
+            status = wide.binary_conv2d(&size, &x[0, 0, 0, 0], panels, &end)
+        free(panels)
     check(status)
 
 
@@ -375,3 +427,142 @@ def wide_norm_backward(const float[:, ::1] x, const float[:, ::1] grad, const ui
     with nogil:
         status = wide.norm_backward(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &a[0], &b[0], &c[0], &out[0, 0])
     check(status)
+
+
+# -------------------------------------------------------------------------------------------- whole networks
+
+cdef class Plan:
+    """Steps of csrc/plan.c. The arrays named in a step must stay where they are: the plan keeps them alive."""
+
+    cdef hb_step* steps
+    cdef Py_ssize_t count, room
+    cdef list arrays, panels
+
+    def __cinit__(self):
+        if wide == NULL:
+            raise RuntimeError("plans need wide kernels")
+        self.arrays, self.panels = [], []
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            if self.steps[i].kind == HB_CONV2D or self.steps[i].kind == HB_BINARY_CONV2D:
+                free(<void*>self.steps[i].filters)
+        free(self.steps)
+
+    cdef hb_step* append(self, hb_kind kind, hb_conv size) except NULL:
+        cdef hb_step* more
+        if self.count == self.room:
+            more = <hb_step*>realloc(self.steps, (2 * self.room + 16) * sizeof(hb_step))
+            if more == NULL:
+                raise MemoryError()
+            self.steps, self.room = more, 2 * self.room + 16
+        more = &self.steps[self.count]
+        memset(more, 0, sizeof(hb_step))
+        more.kind, more.size = kind, size
+        return more
+
+    cdef const float* numbers(self, array) except? NULL:
+        """Where an array of floats, padded, or None, lies."""
+        cdef const float[::1] view
+        if array is None:
+            return NULL
+        view = array
+        if view.shape[0] % HB_PAD:
+            raise ValueError(f"{view.shape[0]} numbers are not padded to a multiple of {HB_PAD}")
+        self.arrays.append(array)
+        return &view[0]
+
+    cdef void finish(self, hb_step* step, end, Py_ssize_t filters) except *:
+        """The epilogue: a dict of hb_epilogue's fields; y and skip are (N, H, W, C) whose last axis is contiguous."""
+        cdef float[:, :, :, :] y
+        cdef const float[:, :, :, :] skip
+        cdef uint64_t[:, :, :, ::1] bits
+        cdef const uint64_t[::1] flip
+        step.end.alpha, step.end.bias = self.numbers(end.get("alpha")), self.numbers(end.get("bias"))
+        step.end.slope = self.numbers(end.get("slope"))
+        step.end.scale, step.end.shift = self.numbers(end.get("scale")), self.numbers(end.get("shift"))
+        step.end.relu, step.end.relu_last = end.get("relu", False), end.get("relu_last", False)
+        shape = step.size.batch, step.size.out_h, step.size.out_w
+        if end.get("bits") is not None:
+            bits, flip = end["bits"], end["flip"]
+            if (bits.shape[0], bits.shape[1], bits.shape[2], bits.shape[3]) != (*shape, flip.shape[0]):
+                raise ValueError("bits do not fit the convolution")
+            step.end.bits, step.end.flip = &bits[0, 0, 0, 0], &flip[0]
+            step.end.threshold = self.numbers(end["threshold"])
+            self.arrays += [end["bits"], end["flip"]]
+        if end.get("y") is not None:
+            y = end["y"]
+            if (y.shape[0], y.shape[1], y.shape[2], y.shape[3]) != (*shape, filters):
+                raise ValueError("the result does not fit the convolution")
+            step.end.y, step.end.y_step = &y[0, 0, 0, 0], y.strides[2] // sizeof(float)
+            self.arrays.append(end["y"])
+        if end.get("skip") is not None:
+            skip = end["skip"]
+            if (skip.shape[0], skip.shape[1], skip.shape[2], skip.shape[3]) != (*shape, filters):
+                raise ValueError("what is to be added does not fit the convolution")
+            step.end.skip, step.end.skip_step = &skip[0, 0, 0, 0], skip.strides[2] // sizeof(float)
+            self.arrays.append(end["skip"])
+
+    def conv2d(self, const float[:, :, :, ::1] x, const float[:, :, :, ::1] w, stride, padding, out_h, out_w, end):
+        """y = x * w, then the epilogue."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], stride,
+                                  padding, padding, out_h, out_w, w.shape[3])
+        cdef hb_step* step = self.append(HB_CONV2D, size)
+        step.in_ = &x[0, 0, 0, 0]
+        self.finish(step, end, size.filters)
+        self.arrays.append(x)
+        step.filters = hb_float_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * size.channels, size.filters,
+                                       2 * wide.lanes)
+        if step.filters == NULL:
+            raise MemoryError()
+        self.count += 1
+
+    def binary_conv2d(self, const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] w, channels, padding, end):
+        """y = x * w of packed signs, filters (kH, kW, words, O), stride 1, same size; then the epilogue."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], channels, w.shape[0], w.shape[1], 1,
+                                  padding, padding, x.shape[1], x.shape[2], w.shape[3])
+        cdef hb_step* step = self.append(HB_BINARY_CONV2D, size)
+        step.in_ = &x[0, 0, 0, 0]
+        self.finish(step, end, size.filters)
+        self.arrays.append(x)
+        step.filters = hb_word_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * x.shape[3], size.filters,
+                                      wide.lanes)
+        if step.filters == NULL:
+            raise MemoryError()
+        self.count += 1
+
+    def threshold(self, const float[:, :, :, ::1] x, threshold, const uint64_t[::1] flip, uint64_t[:, :, :, ::1] bits):
+        """bits = (x < threshold) xor flip."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
+        cdef hb_step* step = self.append(HB_THRESHOLD, size)
+        step.in_, step.filters, step.flip = &x[0, 0, 0, 0], self.numbers(threshold), &flip[0]
+        step.out = &bits[0, 0, 0, 0]
+        self.arrays += [x, flip, bits]
+        self.count += 1
+
+    def max_pool(self, const float[:, :, :, ::1] x, float[:, :, :, ::1] y):
+        """y = largest of each 2 x 2 pixels of x."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
+        cdef hb_step* step = self.append(HB_MAX_POOL, size)
+        step.in_, step.out = &x[0, 0, 0, 0], &y[0, 0, 0, 0]
+        self.arrays += [x, y]
+        self.count += 1
+
+    def upsample_add(self, const float[:, :, :, ::1] x, float[:, :, :, ::1] y):
+        """y += x, each pixel of x four times."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
+        cdef hb_step* step = self.append(HB_UPSAMPLE_ADD, size)
+        step.in_, step.out = &x[0, 0, 0, 0], &y[0, 0, 0, 0]
+        self.arrays += [x, y]
+        self.count += 1
+
+    def __len__(self):
+        return self.count
+
+    def run(self):
+        """All steps in order."""
+        cdef int status
+        with nogil:
+            status = hb_run_plan(wide, self.steps, self.count)
+        check(status)

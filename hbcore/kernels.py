@@ -60,6 +60,9 @@ def wide(*operands: Array) -> bool:
     )
 
 
+# Arrays of one number per filter are padded to a multiple of this (csrc/kernels.h, HB_PAD).
+PAD = 32
+
 # The winner of a window is the place of a pixel, at most 255, in one byte.
 MAX_WINDOW = 16
 
@@ -147,8 +150,22 @@ def scaled_binary_conv2d(x: Words, w: Words, alpha: Array, channels: int, stride
     out_w = conv_size(x.shape[2], w.shape[2], stride, padding)
     out = np.empty((len(x), out_h, out_w, len(w)), dtype=np.float32)
     side_by_side = np.ascontiguousarray(w.transpose(1, 2, 3, 0))  # (kH, kW, words, O)
-    _kernels.wide_binary_conv2d(np.ascontiguousarray(x), side_by_side, channels, alpha, stride, padding, out)
+    _kernels.wide_binary_conv2d(np.ascontiguousarray(x), side_by_side, channels, padded(alpha), stride, padding, out)
     return out
+
+
+def padded(numbers: Array) -> Array:
+    """One number per filter, followed by zeros up to a multiple of PAD, as the wide kernels read them."""
+    out = np.zeros(-(-len(numbers) // PAD) * PAD, dtype=np.float32)
+    out[: len(numbers)] = numbers
+    return out
+
+
+def new_plan() -> _kernels.Plan:
+    """An empty list of steps for hbcore.deploy. RuntimeError without wide kernels."""
+    if _kernels is None or _variant == "cython":
+        raise RuntimeError(f"deployment needs wide kernels, but hbcore runs with {kernel_report()['kernels']} kernels")
+    return _kernels.Plan()
 
 
 def _require_words(x: Words, w: Words, channels: int) -> None:

@@ -9,6 +9,8 @@
 #define NAME(x) x##_avx512
 #define NAME_TEXT "avx512"
 #define LANES 16
+#define PIXELS 4
+#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
 #define ROWS 12
 #define FMA(a, b, c) ((vf)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define MASK(v) ((uint32_t)_mm512_movepi32_mask((__m512i)(v)))

@@ -17,18 +17,41 @@ typedef struct {
     ptrdiff_t out_h, out_w, filters;
 } hb_conv;
 
+/* What becomes of a sum before it is stored. In this order, each step per filter and left out where it is NULL or 0:
+ *
+ *     v = alpha v,   v = v + bias,   v = max(v, 0),   v = v > 0 ? v : slope v,   v = scale v + shift,   v = max(v, 0),
+ *     bits = (v < threshold) xor flip,   y = v + skip
+ *
+ * Arrays of one number per filter are padded to a multiple of HB_PAD. steps: from one pixel to the next.
+ */
+enum { HB_PAD = 32 };
+
+typedef struct {
+    const float *alpha, *bias;
+    int relu;
+    const float *slope, *scale, *shift;
+    int relu_last;
+    const float *threshold;
+    const uint64_t *flip;
+    uint64_t *bits;
+    const float *skip;
+    float *y;
+    ptrdiff_t skip_step, y_step;
+} hb_epilogue;
+
 /* Functions return 0, or -1 where memory ran out. */
 typedef struct {
     const char *name;
+    ptrdiff_t lanes; /* floats in a register */
 
-    /* y = x * w */
-    int (*conv2d)(const hb_conv *size, const float *x, const float *w, float *y);
+    /* y = x * w; w in panels of 2 lanes, see panels.h. */
+    int (*conv2d)(const hb_conv *size, const float *x, const float *w, const hb_epilogue *end);
 
     /* dw = gradient of the filters for g = dL/dy; x as floats, or as signs in bits where x is NULL. */
     int (*conv2d_weight_gradient)(const hb_conv *size, const float *x, const uint64_t *bits, const float *g, float *dw);
 
-    /* y = alpha (signs * w); w: bits (kH, kW, words, O). */
-    int (*binary_conv2d)(const hb_conv *size, const uint64_t *x, const uint64_t *w, const float *alpha, float *y);
+    /* y = signs * w; w in panels of as many filters as there are lanes. */
+    int (*binary_conv2d)(const hb_conv *size, const uint64_t *x, const uint64_t *w, const hb_epilogue *end);
 
     /* Rows of C channels. sums += x - origin, squares += (x - origin)^2. */
     int (*moments)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *origin, double *sums,
@@ -45,6 +68,16 @@ typedef struct {
     /* With g set to 0 outside the window: out = a g + b x + c. out may be g. */
     int (*norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *window,
                          const float *a, const float *b, const float *c, float *out);
+
+    /* bits = (x < threshold) xor flip, thresholds padded. */
+    int (*threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold, const uint64_t *flip,
+                     uint64_t *bits);
+
+    /* y (N, H / 2, W / 2, C) = largest of each 2 x 2 pixels of x (N, H, W, C). */
+    int (*max_pool)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x, float *y);
+
+    /* y (N, 2 h, 2 w, C) += x (N, h, w, C), each pixel four times. */
+    int (*upsample_add)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x, float *y);
 } hb_kernels;
 
 /* The best table that this CPU can run, or the one called `name` if that is not NULL; NULL if there is none. */

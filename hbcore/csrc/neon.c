@@ -9,6 +9,8 @@
 #define NAME(x) x##_neon
 #define NAME_TEXT "neon"
 #define LANES 4
+#define PIXELS 2
+#define EVEN_LANES 0, 2, 4, 6
 #define ROWS 8
 #define FMA(a, b, c) ((vf)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 #define MASK(v) ((uint32_t)vaddvq_s32(vandq_s32((int32x4_t)(v), (int32x4_t){1, 2, 4, 8})))

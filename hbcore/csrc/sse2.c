@@ -9,6 +9,8 @@
 #define NAME(x) x##_sse2
 #define NAME_TEXT "sse2"
 #define LANES 4
+#define PIXELS 2
+#define EVEN_LANES 0, 2, 4, 6
 #define ROWS 6
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define MASK(v) ((uint32_t)_mm_movemask_ps((__m128)(v)))

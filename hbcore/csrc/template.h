@@ -3,6 +3,8 @@
  *   TARGET      function attribute that allows its instructions
  *   NAME(x)     x with the instruction set's name at its end
  *   LANES       floats in a register;  ROWS: of a register tile, ROWS x 2 registers of sums
+ *   PIXELS      of a tile of a binary convolution
+ *   EVEN_LANES  0, 2, 4, ...: LANES of them
  *   FMA(a,b,c)  a b + c, fused where the hardware can
  *   MASK(v)     one bit per lane: the sign bits of a vector of int32
  *   add_counts(n, v)  adds the bits set in v to counters, which can take WAIT words before
@@ -46,6 +48,12 @@ INLINE vd half(vf v, int upper)
     vh halves[2];
     memcpy(halves, &v, sizeof v);
     return __builtin_convertvector(halves[upper], vd);
+}
+
+/* a where the mask is -1, b where it is 0 */
+INLINE vf choose(vi mask, vf a, vf b)
+{
+    return (vf)((mask & (vi)a) | (~mask & (vi)b));
 }
 
 /* Which lane stands for which bit of a group of LANES bits. */
@@ -146,21 +154,63 @@ static ptrdiff_t NAME(block_rows)(const hb_conv *s, size_t bytes)
     return rows;
 }
 
+/* -------------------------------------------------------------------------------- what becomes of a sum */
+
+/* Filters f ... f + LANES - 1 of one pixel; bits gather in *word, which is written when it is full. */
+INLINE void NAME(finish)(const hb_epilogue *end, vf v, ptrdiff_t pixel, ptrdiff_t f, ptrdiff_t filters, uint64_t *word)
+{
+    if (end->alpha != NULL)
+        v *= load(end->alpha + f);
+    if (end->bias != NULL)
+        v += load(end->bias + f);
+    if (end->relu)
+        v = choose(v > all(0.0f), v, all(0.0f));
+    if (end->slope != NULL)
+        v = choose(v > all(0.0f), v, v * load(end->slope + f));
+    if (end->scale != NULL)
+        v = v * load(end->scale + f) + load(end->shift + f);
+    if (end->relu_last)
+        v = choose(v > all(0.0f), v, all(0.0f));
+    ptrdiff_t used = MIN(LANES, filters - f);
+    if (end->bits != NULL) {
+        uint64_t below = (uint64_t)MASK(v < load(end->threshold + f)) << (f % 64);
+        *word |= below & (used == LANES ? ~0ull : ((1ull << used) - 1) << (f % 64));
+        if (f % 64 + LANES == 64 || f + LANES >= filters) {
+            end->bits[pixel * ((filters + 63) / 64) + f / 64] = *word ^ end->flip[f / 64];
+            *word = 0;
+        }
+    }
+    if (end->y == NULL)
+        return;
+    float *y = end->y + pixel * end->y_step + f;
+    const float *skip = end->skip == NULL ? NULL : end->skip + pixel * end->skip_step + f;
+    if (used == LANES) {
+        if (skip != NULL)
+            v += load(skip);
+        store(y, v);
+        return;
+    }
+    float line[LANES];
+    store(line, v);
+    for (ptrdiff_t k = 0; k < used; k++)
+        y[k] = skip == NULL ? line[k] : skip[k] + line[k];
+}
+
 /* -------------------------------------------------------------------------------- y = x * w
  *
- * w lies in panels of PANEL filters: (O / PANEL, kH kW C, PANEL), zeros after the last. A tile of ROWS pixels times one
- * panel stays in registers while all kH kW C terms are summed.
+ * A tile of ROWS pixels times one panel stays in registers while all kH kW C terms are summed.
  */
 typedef struct {
     const hb_conv *size;
     const float *x, *panels;
-    float *y;
+    const hb_epilogue *end;
     ptrdiff_t rows, blocks; /* of a picture */
     int failed;
 } NAME(forward_work);
 
 INLINE void NAME(forward_tile)(const int rows, const block *b, ptrdiff_t kernel_h, const ptrdiff_t *at,
-                               const float *panel, float *y, ptrdiff_t filters, ptrdiff_t used)
+                               const float *panel, const hb_epilogue *end, ptrdiff_t first, ptrdiff_t o,
+                               ptrdiff_t filters)
 {
     vf sum[ROWS][2];
     const float *pixel[ROWS];
@@ -182,17 +232,12 @@ INLINE void NAME(forward_tile)(const int rows, const block *b, ptrdiff_t kernel_
         for (int m = 0; m < rows; m++)
             pixel[m] += b->step;
     }
-    for (int m = 0; m < rows; m++, y += filters) {
-        if (used == PANEL) {
-            store(y, sum[m][0]);
-            store(y + LANES, sum[m][1]);
-        } else {
-            float line[PANEL];
-            store(line, sum[m][0]);
-            store(line + LANES, sum[m][1]);
-            memcpy(y, line, (size_t)used * sizeof *y);
-        }
-    }
+    for (int m = 0; m < rows; m++)
+        for (int h = 0; h < 2; h++)
+            if (o + h * LANES < filters) {
+                uint64_t none = 0;
+                NAME(finish)(end, sum[m][h], first + m, o + h * LANES, filters, &none);
+            }
 }
 
 /* Calls tile(rows, ...) with `rows` a constant of the compiler's. */
@@ -220,32 +265,22 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
     }
     block b = NAME(make_block)(s, work->x, NULL, n, y0, rows_here, memory);
     ptrdiff_t terms = s->kernel_h * b.run;
-    float *y = work->y + (n * s->out_h + y0) * s->out_w * s->filters;
+    ptrdiff_t first = (n * s->out_h + y0) * s->out_w;
     for (ptrdiff_t o = 0; o < s->filters; o += PANEL) {
         const float *panel = work->panels + o * terms;
-        ptrdiff_t used = MIN(PANEL, s->filters - o);
         for (ptrdiff_t p = 0; p < b.pixels; p += ROWS) {
-            FOR_ROWS(MIN(ROWS, b.pixels - p), NAME(forward_tile)(rows, &b, s->kernel_h, b.at + p, panel,
-                                                                 y + p * s->filters + o, s->filters, used))
+            FOR_ROWS(MIN(ROWS, b.pixels - p), NAME(forward_tile)(rows, &b, s->kernel_h, b.at + p, panel, work->end,
+                                                                 first + p, o, s->filters))
         }
     }
 }
 
-static int NAME(conv2d)(const hb_conv *s, const float *x, const float *w, float *y)
+static int NAME(conv2d)(const hb_conv *s, const float *x, const float *w, const hb_epilogue *end)
 {
-    ptrdiff_t terms = s->kernel_h * s->kernel_w * s->channels, padded = (s->filters + PANEL - 1) / PANEL * PANEL;
-    float *panels = aligned_alloc(64, (size_t)(padded * terms + 16) / 16 * 16 * sizeof *panels);
-    if (panels == NULL)
-        return -1;
-    for (ptrdiff_t o = 0; o < padded; o += PANEL)
-        for (ptrdiff_t t = 0; t < terms; t++)
-            for (ptrdiff_t k = 0; k < PANEL; k++)
-                panels[(o * terms) + t * PANEL + k] = o + k < s->filters ? w[t * s->filters + o + k] : 0.0f;
-    NAME(forward_work) work = {.size = s, .x = x, .panels = panels, .y = y};
+    NAME(forward_work) work = {.size = s, .x = x, .panels = w, .end = end};
     work.rows = NAME(block_rows)(s, 96 << 10);
     work.blocks = (s->out_h + work.rows - 1) / work.rows;
     hb_run(NAME(forward_item), &work, s->batch * work.blocks);
-    free(panels);
     return work.failed ? -1 : 0;
 }
 
@@ -349,75 +384,90 @@ static int NAME(conv2d_weight_gradient)(const hb_conv *s, const float *x, const 
     return work.failed ? -1 : 0;
 }
 
-/* -------------------------------------------------------------------------------- y = alpha (signs * w)
+/* -------------------------------------------------------------------------------- y = signs * w
  *
- * Filters side by side: one word of the picture meets two registers of filters.
+ * Filters side by side: a word of the picture meets two registers of filters, LANES in all. A tile is PIXELS pixels in a
+ * row that have the same taps inside the picture, so that filters are loaded once for all of them.
  */
 typedef struct {
     const hb_conv *size;
-    const uint64_t *x, *panels; /* (O / (2 WORDS), kH, kW words, 2 WORDS) */
-    const float *alpha;
-    float *y;
+    const uint64_t *x, *panels;
+    const hb_epilogue *end;
 } NAME(binary_work);
+
+INLINE vf NAME(agreement)(ptrdiff_t bits, vw a, vw b)
+{
+    vi low = __builtin_shufflevector((vi)a, (vi)b, EVEN_LANES);
+    return __builtin_convertvector((int32_t)bits - 2 * low, vf);
+}
+
+/* taps: kernel rows i0 ... i1 - 1, words k0 ... k1 - 1 of each. */
+INLINE void NAME(binary_tile)(const int pixels, const NAME(binary_work) *work, const uint64_t *first, ptrdiff_t step,
+                              ptrdiff_t pixel, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t k0, ptrdiff_t k1, ptrdiff_t bits)
+{
+    const hb_conv *s = work->size;
+    ptrdiff_t words = (s->channels + 63) / 64, run = s->kernel_w * words;
+    uint64_t gathered[PIXELS] = {0};
+    for (ptrdiff_t o = 0; o < s->filters; o += LANES) {
+        const uint64_t *panel = work->panels + o * s->kernel_h * run;
+        vw differing[PIXELS][2] = {0}, counters[PIXELS][2] = {0};
+        int waiting = 0;
+        for (ptrdiff_t i = i0; i < i1; i++) {
+            const uint64_t *x = first + i * s->width * words, *w = panel + (i * run + k0) * LANES;
+            for (ptrdiff_t k = k0; k < k1; k++, w += LANES) {
+                vw w0 = *(const vw *)w, w1 = *(const vw *)(w + WORDS);
+#pragma GCC unroll 8
+                for (int p = 0; p < pixels; p++) {
+                    vw a = (vw){0} + x[p * step + k];
+                    counters[p][0] = add_counts(counters[p][0], a ^ w0);
+                    counters[p][1] = add_counts(counters[p][1], a ^ w1);
+                }
+                if (++waiting == WAIT) {
+                    waiting = 0;
+                    for (int p = 0; p < pixels; p++)
+                        for (int h = 0; h < 2; h++) {
+                            differing[p][h] += sum_counts(counters[p][h]);
+                            counters[p][h] = (vw){0};
+                        }
+                }
+            }
+        }
+        for (int p = 0; p < pixels; p++) {
+            for (int h = 0; h < 2; h++)
+                differing[p][h] += sum_counts(counters[p][h]);
+            NAME(finish)(work->end, NAME(agreement)(bits, differing[p][0], differing[p][1]), pixel + p, o, s->filters,
+                         &gathered[p]);
+        }
+    }
+}
 
 TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
 {
     const NAME(binary_work) *work = context;
     const hb_conv *s = work->size;
-    ptrdiff_t n = item / s->out_h, oy = item % s->out_h, words = (s->channels + 63) / 64, run = s->kernel_w * words;
+    ptrdiff_t n = item / s->out_h, oy = item % s->out_h, words = (s->channels + 63) / 64;
     ptrdiff_t top = oy * s->stride - s->pad_h;
     ptrdiff_t i0 = MAX(0, -top), i1 = MIN(s->kernel_h, s->height - top);
-    for (ptrdiff_t ox = 0; ox < s->out_w; ox++) {
-        ptrdiff_t left = ox * s->stride - s->pad_w;
+    for (ptrdiff_t ox = 0; ox < s->out_w;) {
+        ptrdiff_t left = ox * s->stride - s->pad_w, last = left + (PIXELS - 1) * s->stride;
         ptrdiff_t j0 = MAX(0, -left), j1 = MIN(s->kernel_w, s->width - left);
         /* Taps outside the picture contribute 0: they are not there. */
-        ptrdiff_t all_bits = MAX(0, i1 - i0) * MAX(0, j1 - j0) * s->channels;
+        ptrdiff_t bits = MAX(0, i1 - i0) * MAX(0, j1 - j0) * s->channels;
         const uint64_t *first = work->x + ((n * s->height + top) * s->width + left) * words;
-        float *y = work->y + (item * s->out_w + ox) * s->filters;
-        for (ptrdiff_t o = 0; o < s->filters; o += 2 * WORDS) {
-            const uint64_t *panel = work->panels + o * s->kernel_h * run;
-            vw differing[2] = {{0}, {0}}, counters[2] = {{0}, {0}};
-            int waiting = 0;
-            for (ptrdiff_t i = i0; i < i1; i++) {
-                const uint64_t *pixel = first + i * s->width * words, *w = panel + (i * run + j0 * words) * 2 * WORDS;
-                for (ptrdiff_t k = j0 * words; k < j1 * words; k++, w += 2 * WORDS) {
-                    vw a = (vw){0} + pixel[k];
-                    counters[0] = add_counts(counters[0], a ^ *(const vw *)w);
-                    counters[1] = add_counts(counters[1], a ^ *(const vw *)(w + WORDS));
-                    if (++waiting == WAIT) {
-                        waiting = 0;
-                        for (int h = 0; h < 2; h++) {
-                            differing[h] += sum_counts(counters[h]);
-                            counters[h] = (vw){0};
-                        }
-                    }
-                }
-            }
-            for (int h = 0; h < 2; h++) {
-                differing[h] += sum_counts(counters[h]);
-                for (int k = 0; k < WORDS && o + h * WORDS + k < s->filters; k++) {
-                    ptrdiff_t f = o + h * WORDS + k;
-                    y[f] = work->alpha[f] * (float)(all_bits - 2 * (ptrdiff_t)differing[h][k]);
-                }
-            }
-        }
+        ptrdiff_t pixel = item * s->out_w + ox, step = s->stride * words;
+        int whole = ox + PIXELS <= s->out_w && left >= 0 && last + s->kernel_w <= s->width;
+        if (whole)
+            NAME(binary_tile)(PIXELS, work, first, step, pixel, i0, i1, 0, s->kernel_w * words, bits);
+        else
+            NAME(binary_tile)(1, work, first, step, pixel, i0, i1, j0 * words, j1 * words, bits);
+        ox += whole ? PIXELS : 1;
     }
 }
 
-static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const uint64_t *w, const float *alpha, float *y)
+static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const uint64_t *w, const hb_epilogue *end)
 {
-    ptrdiff_t terms = s->kernel_h * s->kernel_w * ((s->channels + 63) / 64);
-    ptrdiff_t padded = (s->filters + 2 * WORDS - 1) / (2 * WORDS) * (2 * WORDS);
-    uint64_t *panels = aligned_alloc(64, (size_t)(padded * terms + 8) / 8 * 8 * sizeof *panels);
-    if (panels == NULL)
-        return -1;
-    for (ptrdiff_t o = 0; o < padded; o += 2 * WORDS)
-        for (ptrdiff_t t = 0; t < terms; t++)
-            for (ptrdiff_t k = 0; k < 2 * WORDS; k++)
-                panels[o * terms + t * 2 * WORDS + k] = o + k < s->filters ? w[t * s->filters + o + k] : 0;
-    NAME(binary_work) work = {s, x, panels, alpha, y};
+    NAME(binary_work) work = {s, x, w, end};
     hb_run(NAME(binary_item), &work, s->batch * s->out_h);
-    free(panels);
     return 0;
 }
 
@@ -617,8 +667,105 @@ static int NAME(norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *
     return 0;
 }
 
+/* -------------------------------------------------------------------------------- inference only */
+
+typedef struct {
+    ptrdiff_t rows, channels, slices;
+    const float *x, *threshold;
+    const uint64_t *flip;
+    uint64_t *bits;
+} NAME(threshold_work);
+
+TARGET static void NAME(threshold_item)(void *context, ptrdiff_t slice)
+{
+    const NAME(threshold_work) *work = context;
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+        const float *x = work->x + row * channels;
+        for (ptrdiff_t word = 0; word < words; word++) {
+            uint64_t bits = 0;
+            ptrdiff_t c = 64 * word, end = MIN(channels, c + 64);
+            for (; c + LANES <= end; c += LANES)
+                bits |= (uint64_t)MASK(load(x + c) < load(work->threshold + c)) << (c % 64);
+            for (; c < end; c++)
+                bits |= (uint64_t)(x[c] < work->threshold[c]) << (c % 64);
+            work->bits[row * words + word] = bits ^ work->flip[word];
+        }
+    }
+}
+
+static int NAME(threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold,
+                           const uint64_t *flip, uint64_t *bits)
+{
+    NAME(threshold_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / 64)), x, threshold, flip, bits};
+    hb_run(NAME(threshold_item), &work, work.slices);
+    return 0;
+}
+
+typedef struct {
+    ptrdiff_t height, width, channels; /* of x */
+    const float *x;
+    float *y;
+} NAME(resize_work);
+
+/* One row of y. */
+TARGET static void NAME(pool_item)(void *context, ptrdiff_t row)
+{
+    const NAME(resize_work) *work = context;
+    ptrdiff_t c = work->channels, line = work->width * c;
+    const float *x = work->x + 2 * row * line;
+    float *y = work->y + row * (work->width / 2) * c;
+    for (ptrdiff_t p = 0; p < work->width / 2; p++, x += 2 * c, y += c) {
+        ptrdiff_t k = 0;
+        for (; k + LANES <= c; k += LANES) {
+            vf a = load(x + k), b = load(x + c + k), d = load(x + line + k), e = load(x + line + c + k);
+            a = choose(b > a, b, a);
+            d = choose(e > d, e, d);
+            store(y + k, choose(d > a, d, a));
+        }
+        for (; k < c; k++)
+            y[k] = MAX(MAX(x[k], x[c + k]), MAX(x[line + k], x[line + c + k]));
+    }
+}
+
+static int NAME(max_pool)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x,
+                          float *y)
+{
+    NAME(resize_work) work = {height, width, channels, x, y};
+    hb_run(NAME(pool_item), &work, batch * height / 2);
+    return 0;
+}
+
+/* One row of x, two of y. */
+TARGET static void NAME(upsample_item)(void *context, ptrdiff_t row)
+{
+    const NAME(resize_work) *work = context;
+    ptrdiff_t c = work->channels;
+    const float *x = work->x + row * work->width * c;
+    for (int twice = 0; twice < 2; twice++) {
+        float *y = work->y + (2 * row + twice) * 2 * work->width * c;
+        for (ptrdiff_t p = 0; p < 2 * work->width; p++, y += c) {
+            const float *pixel = x + p / 2 * c;
+            ptrdiff_t k = 0;
+            for (; k + LANES <= c; k += LANES)
+                store(y + k, load(y + k) + load(pixel + k));
+            for (; k < c; k++)
+                y[k] += pixel[k];
+        }
+    }
+}
+
+static int NAME(upsample_add)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x,
+                              float *y)
+{
+    NAME(resize_work) work = {height, width, channels, x, y};
+    hb_run(NAME(upsample_item), &work, batch * height);
+    return 0;
+}
+
 const hb_kernels NAME(hb) = {
     NAME_TEXT,
+    LANES,
     NAME(conv2d),
     NAME(conv2d_weight_gradient),
     NAME(binary_conv2d),
@@ -626,4 +773,7 @@ const hb_kernels NAME(hb) = {
     NAME(norm_sign),
     NAME(norm_sums),
     NAME(norm_backward),
+    NAME(threshold),
+    NAME(max_pool),
+    NAME(upsample_add),
 };
