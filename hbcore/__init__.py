@@ -5,7 +5,7 @@ Read it in this order, each file stands on the ones before:
     bits         the binary contract: what a bit means, packing, products
     threads      slices of a batch side by side, same result for any number of threads
     arrays       the real-valued routines in plain NumPy
-    kernels      the compiled twins of both (_kernels.pyx) and their fallback
+    kernels      the compiled twins of both (_kernels.pyx, csrc/) and their fallback
     autograd     Function, the graph, one walk back through it
     ops          arithmetic and activations, forward above backward
     tensor       Tensor: an array that remembers how it was computed
@@ -15,6 +15,7 @@ Read it in this order, each file stands on the ones before:
     module, layers, blocks, hourglass      from parameters to the paper's networks
     losses, optim, schedules               training
     introspect, serialize                  looking inside, model files
+    deploy                                 a trained network as one plan
 """
 
 from importlib.metadata import PackageNotFoundError, version

@@ -266,11 +266,15 @@ cdef extern from "csrc/kernels.h":
         Py_ssize_t lanes
         int (*conv2d)(const hb_conv*, const float*, const float*, const hb_epilogue*) nogil
         int (*conv2d_weight_gradient)(const hb_conv*, const float*, const uint64_t*, const float*, float*) nogil
-        int (*binary_conv2d)(const hb_conv*, const uint64_t*, const uint64_t*, const hb_epilogue*) nogil
+        int (*binary_conv2d)(const hb_conv*, const uint64_t*, const uint64_t*, const uint64_t*, const hb_epilogue*) nogil
         int (*moments)(Py_ssize_t, Py_ssize_t, const float*, const float*, double*, double*) nogil
         int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
         int (*norm_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
                          double*, double*) nogil
+        int (*max_pool)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*) nogil
+        int (*max_pool_backward)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*,
+                                 const float*, float*) nogil
+        int (*add)(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, Py_ssize_t, float*, Py_ssize_t) nogil
         int (*norm_backward)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
                              const float*, const float*, float*) nogil
 
@@ -282,6 +286,8 @@ cdef extern from "csrc/pool.h":
 cdef extern from "csrc/panels.h":
     float* hb_float_panels(const float*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil
     uint64_t* hb_word_panels(const uint64_t*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil
+    uint64_t* hb_packed_panels(const uint64_t*, Py_ssize_t kernel_h, Py_ssize_t kernel_w, Py_ssize_t channels,
+                               Py_ssize_t filters, Py_ssize_t width) nogil
 
 cdef extern from "csrc/plan.h":
     ctypedef enum hb_kind:
@@ -292,6 +298,7 @@ cdef extern from "csrc/plan.h":
         hb_conv size
         const void* in_ "in"
         const void* filters
+        const uint64_t* packed
         const uint64_t* flip
         void* out
         hb_epilogue end
@@ -381,14 +388,17 @@ def wide_binary_conv2d(const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, :
                               padding, padding, out.shape[1], out.shape[2], out.shape[3])
     cdef hb_epilogue end
     cdef uint64_t* panels
+    cdef uint64_t* packed
     cdef int status = -1
     memset(&end, 0, sizeof(end))
     end.alpha, end.y, end.y_step = &alpha[0], &out[0, 0, 0, 0], size.filters
     with nogil:
         panels = hb_word_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * x.shape[3], size.filters, wide.lanes)
+        packed = hb_packed_panels(&w[0, 0, 0, 0], size.kernel_h, size.kernel_w, size.channels, size.filters, wide.lanes)
         if panels != NULL:
-            status = wide.binary_conv2d(&size, &x[0, 0, 0, 0], panels, &end)
+            status = wide.binary_conv2d(&size, &x[0, 0, 0, 0], panels, packed, &end)
         free(panels)
+        free(packed)
     check(status)
 
 
@@ -429,6 +439,38 @@ def wide_norm_backward(const float[:, ::1] x, const float[:, ::1] grad, const ui
     check(status)
 
 
+def wide_max_pool(const float[:, :, :, ::1] x, float[:, :, :, ::1] out):
+    """out = largest of each 2 x 2 pixels. Returns False if any is NaN."""
+    cdef int nan
+    with nogil:
+        nan = wide.max_pool(x.shape[0], x.shape[1], x.shape[2], x.shape[3], &x[0, 0, 0, 0], &out[0, 0, 0, 0])
+    return not nan
+
+
+def wide_max_pool_backward(const float[:, :, :, ::1] x, const float[:, :, :, ::1] y, const float[:, :, :, ::1] grad,
+                           float[:, :, :, ::1] out):
+    """out = grad at the first pixel of each window that equals y, 0 elsewhere."""
+    with nogil:
+        wide.max_pool_backward(x.shape[0], x.shape[1], x.shape[2], x.shape[3], &x[0, 0, 0, 0], &y[0, 0, 0, 0],
+                               &grad[0, 0, 0, 0], &out[0, 0, 0, 0])
+
+
+cdef bint is_rows(const float[:, :, :, :] x) noexcept:
+    """Pixels at one distance from each other, each contiguous: a whole array, or some channels of a wider one."""
+    return (x.strides[3] == sizeof(float) and x.strides[1] == x.shape[2] * x.strides[2]
+            and x.strides[0] == x.shape[1] * x.strides[1])
+
+
+def wide_add(const float[:, :, :, :] a, const float[:, :, :, :] b, float[:, :, :, :] out):
+    """out = a + b. Returns False, and does nothing, if any of them does not lie in rows."""
+    if not (is_rows(a) and is_rows(b) and is_rows(out)):
+        return False
+    with nogil:
+        wide.add(a.shape[0] * a.shape[1] * a.shape[2], a.shape[3], &a[0, 0, 0, 0], a.strides[2] // sizeof(float),
+                 &b[0, 0, 0, 0], b.strides[2] // sizeof(float), &out[0, 0, 0, 0], out.strides[2] // sizeof(float))
+    return True
+
+
 # -------------------------------------------------------------------------------------------- whole networks
 
 cdef class Plan:
@@ -448,6 +490,7 @@ cdef class Plan:
         for i in range(self.count):
             if self.steps[i].kind == HB_CONV2D or self.steps[i].kind == HB_BINARY_CONV2D:
                 free(<void*>self.steps[i].filters)
+                free(<void*>self.steps[i].packed)
         free(self.steps)
 
     cdef hb_step* append(self, hb_kind kind, hb_conv size) except NULL:
@@ -530,6 +573,8 @@ cdef class Plan:
                                       wide.lanes)
         if step.filters == NULL:
             raise MemoryError()
+        step.packed = hb_packed_panels(&w[0, 0, 0, 0], size.kernel_h, size.kernel_w, size.channels, size.filters,
+                                       wide.lanes)
         self.count += 1
 
     def threshold(self, const float[:, :, :, ::1] x, threshold, const uint64_t[::1] flip, uint64_t[:, :, :, ::1] bits):

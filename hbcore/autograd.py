@@ -19,6 +19,8 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.kernels import add
+
 Array = NDArray[Any]
 
 _recording: ContextVar[bool] = ContextVar("recording", default=True)
@@ -92,9 +94,9 @@ def backward(root: Function | Leaf, grad: Array) -> None:
             if key not in gradients:
                 gradients[key] = parent_grad
             elif key in own:
-                gradients[key] += parent_grad
+                add(gradients[key], parent_grad, out=gradients[key])
             else:
-                gradients[key] = gradients[key] + parent_grad
+                gradients[key] = add(gradients[key], parent_grad)
                 own.add(key)
 
 

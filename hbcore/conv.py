@@ -8,6 +8,9 @@ docs/layout.md). A convolution becomes a matrix product by writing each output p
 
 The rows take kH kW times the memory of the picture, so they are made for one slice of the batch at a time, used while
 they are in the cache, and made again in the backward pass rather than kept.
+
+That is the way of float64 and of CPUs without wide kernels. In float32 `kernels.conv2d` makes no rows at all: it reads
+the neighbourhoods where they are (csrc/template.h), forward, and backward by the equations of `convolve_backward`.
 """
 
 from __future__ import annotations
@@ -166,12 +169,19 @@ class MaxPool2d(Function):
 
     def __init__(self, size: int = 2) -> None:
         self.size = size
+        self.winner: Array | None = None
 
     def forward(self, x: Array) -> Array:
+        pairs = kernels.max_pool_pairs(x) if self.size == 2 else None
+        if pairs is not None:
+            self.x, self.y = x, pairs
+            return pairs
         y, self.winner = kernels.max_pool(x, self.size)
         return y
 
     def backward(self, g: Array) -> tuple[Array]:
+        if self.winner is None:
+            return (kernels.max_pool_pairs_backward(self.x, self.y, g),)
         return (kernels.max_pool_backward(g, self.winner, self.size),)
 
 

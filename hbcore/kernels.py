@@ -337,3 +337,33 @@ def max_pool_backward(grad: Array, winner: NDArray[np.uint8], size: int) -> Arra
     out = np.empty((n, h * size, w * size, c), dtype=grad.dtype)
     for_slices(lambda s: _kernels.max_pool_backward(grad[s], winner[s], size, out[s]), n, _item_bytes(out))
     return out
+
+
+def max_pool_pairs(x: Array) -> Array | None:
+    """Largest of each 2 x 2 pixels, or None if the wide kernels cannot: other types, or NaN."""
+    n, h, w, c = x.shape
+    if not wide(x) or h % 2 or w % 2:
+        return None
+    out = np.empty((n, h // 2, w // 2, c), dtype=np.float32)
+    return out if _kernels.wide_max_pool(np.ascontiguousarray(x), out) else None
+
+
+def max_pool_pairs_backward(x: Array, y: Array, grad: Array) -> Array:
+    """Gradient of :func:`max_pool_pairs`: to the first pixel, in reading order, that is the largest."""
+    out = np.empty(x.shape, dtype=np.float32)
+    _kernels.wide_max_pool_backward(np.ascontiguousarray(x), y, np.ascontiguousarray(grad), out)
+    return out
+
+
+# Below this, NumPy adds sooner than threads can be asked to.
+ADD_SIZE = 1 << 15
+
+
+def add(a: Array, b: Array, out: Array | None = None) -> Array:
+    """a + b; on threads for large float32 (N, H, W, C) of one shape, or some channels of such."""
+    if a.size < ADD_SIZE or a.ndim != 4 or a.shape != b.shape or not wide(a, b):
+        return np.asarray(np.add(a, b, out=out))
+    result = np.empty(a.shape, dtype=np.float32) if out is None else out
+    if not _kernels.wide_add(a, b, result):
+        np.add(a, b, out=result)
+    return result

@@ -48,10 +48,13 @@ class Module:
                         yield f"{name}.{index}", item
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module (named by the prefix) and all below it."""
-        yield prefix, self
-        for name, child in self.children():
-            yield from child.named_modules(f"{prefix}.{name}" if prefix else name)
+        """This module (named by the prefix) and all below it, each before its children."""
+        waiting: list[tuple[str, Module]] = [(prefix, self)]
+        while waiting:
+            path, module = waiting.pop()
+            yield path, module
+            below = [(f"{path}.{name}" if path else name, child) for name, child in module.children()]
+            waiting.extend(reversed(below))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
         for prefix, module in self.named_modules():

@@ -141,7 +141,7 @@ def test_splits_and_seeds_share_no_person() -> None:
 # say so in the change log. The tolerance allows for other mathematical libraries, not for another drawing.
 PUBLISHED = {  # index: head top, right wrist, left ankle
     0: ((114.27, 34.27), (86.10, 29.83), (122.57, 118.42)),
-    1: ((82.35, 32.13), (86.01, 91.43), (88.35, 144.48)),
+    1: ((63.21, 19.89), (64.65, 48.46), (56.78, 100.39)),
     2: ((93.27, 40.71), (85.99, 87.03), (92.70, 126.06)),
 }
 LIBRARY_TOLERANCE = 0.02  # pixels; the numbers above are rounded to a hundredth
@@ -446,8 +446,8 @@ def test_poses_are_varied_and_mostly_upright() -> None:
         assert 25.0 < float(np.std([pose.legs[side].knee for pose in poses])) < 60.0
     turned = np.cos(np.radians([pose.facing for pose in poses]))
     front, back = float((turned > 0.5).mean()), float((turned < -0.5).mean())
-    assert 0.6 < front < 0.8
-    assert 0.15 < back < 0.3
+    assert 0.68 < front < 0.86
+    assert 0.1 < back < 0.22
     assert 1.0 - front - back > 0.03  # sides
 
 
@@ -474,4 +474,4 @@ def test_pictures_are_varied(persons: list[Person]) -> None:
     spans = np.array([person.side for person in persons])
     assert float(spans.std() / spans.mean()) > 0.05
     right_first = [p.joints[J["right_shoulder"], 0] < p.joints[J["left_shoulder"], 0] for p in persons]
-    assert 0.5 < float(np.mean(right_first)) < 0.82  # a guess of "right is on the left" fails for one in five
+    assert 0.5 < float(np.mean(right_first)) < 0.86  # a guess of "right is on the left" fails for one in six

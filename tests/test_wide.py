@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hbcore import StackedHourglass, Tensor, arrays, bits, kernels
 from hbcore.binary import binary_conv2d, sign
 from hbcore.blocks import Style, Unit
-from hbcore.conv import convolve, convolve_backward
+from hbcore.conv import convolve, convolve_backward, max_pool2d
 from hbcore.losses import heatmap_cross_entropy
 from hbcore.norm import batch_norm
 from hbcore.threads import set_threads
@@ -291,3 +291,36 @@ def test_an_unknown_variant_is_an_error_that_names_it():
     done = forced("mmx")
     assert done.returncode == 1
     assert "HBCORE_KERNELS=mmx" in done.stderr.splitlines()[-1]
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), CHANNELS, st.integers(1, 3))
+def test_max_pool_of_pairs(batch, height, width, channels, levels):
+    """Few levels make many ties: the first pixel wins, as in the plain kernels."""
+    rng = np.random.default_rng(channels)
+    x = rng.integers(0, levels, (batch, 2 * height, 2 * width, channels)).astype(np.float32)
+    y, winner = arrays.max_pool(x, 2)
+    g = normal(y.shape)
+    assert np.array_equal(kernels.max_pool_pairs(x), y)
+    assert np.array_equal(kernels.max_pool_pairs_backward(x, y, g), arrays.max_pool_backward(g, winner, 2))
+
+
+@pytest.mark.parametrize("channels", [1, 8, 17])
+def test_max_pool_leaves_nan_to_others(channels):
+    for place in range(4):
+        x = normal((2, 4, 4, channels))
+        x[1, 2 + place // 2, place % 2, channels - 1] = np.nan
+        assert kernels.max_pool_pairs(x) is None
+        assert np.isnan(max_pool2d(Tensor(x)).data[1, 1, 0, channels - 1])
+
+
+def test_add_of_whole_arrays_and_of_parts():
+    wide, other = normal((3, 40, 40, 50)), normal((3, 40, 40, 50), 1)
+    for part in (slice(None), slice(3, 30), slice(0, 49)):
+        a, b, out = wide[..., part], other[..., part], np.full(wide.shape, 7.5, dtype=np.float32)
+        assert a.size > kernels.ADD_SIZE
+        assert np.array_equal(kernels.add(a, b), a + b)
+        assert kernels.add(a, b, out=out[..., part]) is not None
+        assert np.array_equal(out[..., part], a + b)
+        assert (np.delete(out, np.arange(50)[part], axis=-1) == 7.5).all()
+    for a, b in ((wide.transpose(0, 2, 1, 3), other), (wide[:, ::2], other[:, 1::2]), (wide, other[0])):
+        assert np.array_equal(kernels.add(a, b), a + b)

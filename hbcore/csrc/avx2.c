@@ -9,7 +9,7 @@
 #define NAME(x) x##_avx2
 #define NAME_TEXT "avx2"
 #define LANES 8
-#define PIXELS 2
+#define PIXELS 4
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
 #define ROWS 6
 #define FMA(a, b, c) ((vf)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))

@@ -50,8 +50,10 @@ typedef struct {
     /* dw = gradient of the filters for g = dL/dy; x as floats, or as signs in bits where x is NULL. */
     int (*conv2d_weight_gradient)(const hb_conv *size, const float *x, const uint64_t *bits, const float *g, float *dw);
 
-    /* y = signs * w; w in panels of as many filters as there are lanes. */
-    int (*binary_conv2d)(const hb_conv *size, const uint64_t *x, const uint64_t *w, const hb_epilogue *end);
+    /* y = signs * w; w in panels of as many filters as there are lanes, once with a word (or more) for every tap, and,
+     * unless it is NULL, once with the taps of each kernel row packed into common words. */
+    int (*binary_conv2d)(const hb_conv *size, const uint64_t *x, const uint64_t *w, const uint64_t *packed,
+                         const hb_epilogue *end);
 
     /* Rows of C channels. sums += x - origin, squares += (x - origin)^2. */
     int (*moments)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *origin, double *sums,
@@ -73,8 +75,16 @@ typedef struct {
     int (*threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold, const uint64_t *flip,
                      uint64_t *bits);
 
-    /* y (N, H / 2, W / 2, C) = largest of each 2 x 2 pixels of x (N, H, W, C). */
+    /* y (N, H / 2, W / 2, C) = largest of each 2 x 2 pixels of x (N, H, W, C). Returns 1 if any x is NaN. */
     int (*max_pool)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x, float *y);
+
+    /* dx = g at the first pixel of each window, in reading order, that equals y, and 0 elsewhere. */
+    int (*max_pool_backward)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x,
+                             const float *y, const float *g, float *dx);
+
+    /* out = a + b over rows of `width` numbers, each array with its own step from row to row. */
+    int (*add)(ptrdiff_t rows, ptrdiff_t width, const float *a, ptrdiff_t a_step, const float *b, ptrdiff_t b_step,
+               float *out, ptrdiff_t out_step);
 
     /* y (N, 2 h, 2 w, C) += x (N, h, w, C), each pixel four times. */
     int (*upsample_add)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x, float *y);

@@ -9,7 +9,7 @@
 #define NAME(x) x##_neon
 #define NAME_TEXT "neon"
 #define LANES 4
-#define PIXELS 2
+#define PIXELS 4
 #define EVEN_LANES 0, 2, 4, 6
 #define ROWS 8
 #define FMA(a, b, c) ((vf)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))

@@ -29,3 +29,26 @@ uint64_t *hb_word_panels(const uint64_t *w, ptrdiff_t terms, ptrdiff_t filters, 
                 *p++ = k < filters ? w[t * filters + k] : 0;
     return panels;
 }
+
+uint64_t *hb_packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kernel_w, ptrdiff_t channels,
+                           ptrdiff_t filters, ptrdiff_t width)
+{
+    ptrdiff_t words = hb_packed_words(kernel_w, channels);
+    if (channels > 64 || words >= kernel_w)
+        return NULL;
+    uint64_t *rows = calloc((size_t)(kernel_h * words * filters), sizeof *rows), *panels = NULL;
+    if (rows != NULL) {
+        for (ptrdiff_t i = 0; i < kernel_h; i++)
+            for (ptrdiff_t j = 0; j < kernel_w; j++)
+                for (ptrdiff_t o = 0; o < filters; o++) {
+                    ptrdiff_t at = j * channels, up = at % 64;
+                    uint64_t *row = rows + (i * words + at / 64) * filters + o, tap = w[(i * kernel_w + j) * filters + o];
+                    row[0] |= tap << up;
+                    if (up + channels > 64)
+                        row[filters] |= tap >> (64 - up);
+                }
+        panels = hb_word_panels(rows, kernel_h * words, filters, width);
+    }
+    free(rows);
+    return panels;
+}

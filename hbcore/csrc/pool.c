@@ -11,7 +11,7 @@
 #include <pthread.h>
 
 #define MAX_HELPERS 63
-#define PATIENCE 4000 /* looks for the next job before sleeping */
+#define PATIENCE 500 /* looks for the next job before sleeping: a few microseconds */
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the caller of the job */
 static pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;  /* guards sleep and waking up */

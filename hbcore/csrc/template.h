@@ -14,6 +14,7 @@
 
 #include "kernels.h"
 #include "memory.h"
+#include "panels.h"
 #include "pool.h"
 
 #define INLINE static inline __attribute__((always_inline)) TARGET
@@ -154,25 +155,41 @@ static ptrdiff_t NAME(block_rows)(const hb_conv *s, size_t bytes)
     return rows;
 }
 
-/* -------------------------------------------------------------------------------- what becomes of a sum */
+/* -------------------------------------------------------------------------------- what becomes of a sum
+ *
+ * The common epilogues are compiled on their own, so that nothing needs to be asked for every few filters: sums that are
+ * stored as they are or times alpha, perhaps added to a skip path, perhaps with their bits; LANES filters or a multiple.
+ */
+enum { ALPHA = 1, SKIP = 2, BITS = 4, ANY = 8 };
+
+INLINE int NAME(kind)(const hb_epilogue *end, ptrdiff_t filters)
+{
+    if (filters % LANES != 0 || end->y == NULL || end->bias != NULL || end->relu || end->slope != NULL
+        || end->scale != NULL || end->relu_last)
+        return ANY;
+    return (end->alpha != NULL) * ALPHA + (end->skip != NULL) * SKIP + (end->bits != NULL) * BITS;
+}
 
 /* Filters f ... f + LANES - 1 of one pixel; bits gather in *word, which is written when it is full. */
-INLINE void NAME(finish)(const hb_epilogue *end, vf v, ptrdiff_t pixel, ptrdiff_t f, ptrdiff_t filters, uint64_t *word)
+INLINE void NAME(finish)(const int kind, const hb_epilogue *end, vf v, ptrdiff_t pixel, ptrdiff_t f, ptrdiff_t filters,
+                         uint64_t *word)
 {
-    if (end->alpha != NULL)
+    ptrdiff_t used = kind == ANY ? MIN(LANES, filters - f) : LANES;
+    if (kind == ANY ? end->alpha != NULL : kind & ALPHA)
         v *= load(end->alpha + f);
-    if (end->bias != NULL)
-        v += load(end->bias + f);
-    if (end->relu)
-        v = choose(v > all(0.0f), v, all(0.0f));
-    if (end->slope != NULL)
-        v = choose(v > all(0.0f), v, v * load(end->slope + f));
-    if (end->scale != NULL)
-        v = v * load(end->scale + f) + load(end->shift + f);
-    if (end->relu_last)
-        v = choose(v > all(0.0f), v, all(0.0f));
-    ptrdiff_t used = MIN(LANES, filters - f);
-    if (end->bits != NULL) {
+    if (kind == ANY) {
+        if (end->bias != NULL)
+            v += load(end->bias + f);
+        if (end->relu)
+            v = choose(v > all(0.0f), v, all(0.0f));
+        if (end->slope != NULL)
+            v = choose(v > all(0.0f), v, v * load(end->slope + f));
+        if (end->scale != NULL)
+            v = v * load(end->scale + f) + load(end->shift + f);
+        if (end->relu_last)
+            v = choose(v > all(0.0f), v, all(0.0f));
+    }
+    if (kind == ANY ? end->bits != NULL : kind & BITS) {
         uint64_t below = (uint64_t)MASK(v < load(end->threshold + f)) << (f % 64);
         *word |= below & (used == LANES ? ~0ull : ((1ull << used) - 1) << (f % 64));
         if (f % 64 + LANES == 64 || f + LANES >= filters) {
@@ -180,10 +197,10 @@ INLINE void NAME(finish)(const hb_epilogue *end, vf v, ptrdiff_t pixel, ptrdiff_
             *word = 0;
         }
     }
-    if (end->y == NULL)
+    if (kind == ANY && end->y == NULL)
         return;
     float *y = end->y + pixel * end->y_step + f;
-    const float *skip = end->skip == NULL ? NULL : end->skip + pixel * end->skip_step + f;
+    const float *skip = (kind == ANY ? end->skip != NULL : kind & SKIP) ? end->skip + pixel * end->skip_step + f : NULL;
     if (used == LANES) {
         if (skip != NULL)
             v += load(skip);
@@ -208,7 +225,7 @@ typedef struct {
     int failed;
 } NAME(forward_work);
 
-INLINE void NAME(forward_tile)(const int rows, const block *b, ptrdiff_t kernel_h, const ptrdiff_t *at,
+INLINE void NAME(forward_tile)(const int rows, const int kind, const block *b, ptrdiff_t kernel_h, const ptrdiff_t *at,
                                const float *panel, const hb_epilogue *end, ptrdiff_t first, ptrdiff_t o,
                                ptrdiff_t filters)
 {
@@ -236,7 +253,7 @@ INLINE void NAME(forward_tile)(const int rows, const block *b, ptrdiff_t kernel_
         for (int h = 0; h < 2; h++)
             if (o + h * LANES < filters) {
                 uint64_t none = 0;
-                NAME(finish)(end, sum[m][h], first + m, o + h * LANES, filters, &none);
+                NAME(finish)(kind, end, sum[m][h], first + m, o + h * LANES, filters, &none);
             }
 }
 
@@ -265,11 +282,15 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
     }
     block b = NAME(make_block)(s, work->x, NULL, n, y0, rows_here, memory);
     ptrdiff_t terms = s->kernel_h * b.run;
+    int kind = NAME(kind)(work->end, s->filters);
     ptrdiff_t first = (n * s->out_h + y0) * s->out_w;
     for (ptrdiff_t o = 0; o < s->filters; o += PANEL) {
         const float *panel = work->panels + o * terms;
-        for (ptrdiff_t p = 0; p < b.pixels; p += ROWS) {
-            FOR_ROWS(MIN(ROWS, b.pixels - p), NAME(forward_tile)(rows, &b, s->kernel_h, b.at + p, panel, work->end,
+        ptrdiff_t p = 0;
+        for (; kind == 0 && p + ROWS <= b.pixels; p += ROWS)
+            NAME(forward_tile)(ROWS, 0, &b, s->kernel_h, b.at + p, panel, work->end, first + p, o, s->filters);
+        for (; p < b.pixels; p += ROWS) {
+            FOR_ROWS(MIN(ROWS, b.pixels - p), NAME(forward_tile)(rows, ANY, &b, s->kernel_h, b.at + p, panel, work->end,
                                                                  first + p, o, s->filters))
         }
     }
@@ -366,7 +387,7 @@ static int NAME(conv2d_weight_gradient)(const hb_conv *s, const float *x, const 
     ptrdiff_t terms = s->kernel_h * s->kernel_w * s->channels;
     NAME(gradient_work) work = {.size = s, .x = x, .bits = bits, .g = g};
     work.padded = (s->filters + PANEL - 1) / PANEL * PANEL;
-    work.rows = NAME(block_rows)(s, 32 << 10);
+    work.rows = NAME(block_rows)(s, 64 << 10);
     work.blocks = (s->out_h + work.rows - 1) / work.rows;
     work.parts = MAX(1, MIN(PARTS, s->batch * work.blocks));
     work.sums = calloc((size_t)(work.parts * terms * work.padded), sizeof(float));
@@ -391,7 +412,7 @@ static int NAME(conv2d_weight_gradient)(const hb_conv *s, const float *x, const 
  */
 typedef struct {
     const hb_conv *size;
-    const uint64_t *x, *panels;
+    const uint64_t *x, *panels, *packed;
     const hb_epilogue *end;
 } NAME(binary_work);
 
@@ -401,24 +422,32 @@ INLINE vf NAME(agreement)(ptrdiff_t bits, vw a, vw b)
     return __builtin_convertvector((int32_t)bits - 2 * low, vf);
 }
 
-/* taps: kernel rows i0 ... i1 - 1, words k0 ... k1 - 1 of each. */
-INLINE void NAME(binary_tile)(const int pixels, const NAME(binary_work) *work, const uint64_t *first, ptrdiff_t step,
-                              ptrdiff_t pixel, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t k0, ptrdiff_t k1, ptrdiff_t bits)
+/* Words of the picture: the first of the first pixel, and how far it is to the next pixel and the next kernel row. */
+typedef struct {
+    const uint64_t *first;
+    ptrdiff_t pixel, row;
+} NAME(field);
+
+/* Kernel rows i0 ... i1 - 1 of `run` words, of which k0 ... k1 - 1 count. */
+INLINE void NAME(binary_tile)(const int pixels, const int kind, const NAME(binary_work) *work, const uint64_t *panels,
+                              ptrdiff_t run, NAME(field) x, ptrdiff_t pixel, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t k0,
+                              ptrdiff_t k1, ptrdiff_t bits)
 {
-    const hb_conv *s = work->size;
-    ptrdiff_t words = (s->channels + 63) / 64, run = s->kernel_w * words;
+    const hb_epilogue *end = work->end;
+    ptrdiff_t filters = work->size->filters, panel_words = work->size->kernel_h * run * LANES;
+    ptrdiff_t count = k1 - k0, skipped = (run - count) * LANES;
+    const uint64_t *first = x.first + i0 * x.row + k0, *panel = panels + (i0 * run + k0) * LANES;
     uint64_t gathered[PIXELS] = {0};
-    for (ptrdiff_t o = 0; o < s->filters; o += LANES) {
-        const uint64_t *panel = work->panels + o * s->kernel_h * run;
+    for (ptrdiff_t o = 0; o < filters; o += LANES, panel += panel_words) {
+        const uint64_t *row = first, *w = panel;
         vw differing[PIXELS][2] = {0}, counters[PIXELS][2] = {0};
         int waiting = 0;
-        for (ptrdiff_t i = i0; i < i1; i++) {
-            const uint64_t *x = first + i * s->width * words, *w = panel + (i * run + k0) * LANES;
-            for (ptrdiff_t k = k0; k < k1; k++, w += LANES) {
+        for (ptrdiff_t i = i0; i < i1; i++, row += x.row, w += skipped)
+            for (ptrdiff_t k = 0; k < count; k++, w += LANES) {
                 vw w0 = *(const vw *)w, w1 = *(const vw *)(w + WORDS);
 #pragma GCC unroll 8
                 for (int p = 0; p < pixels; p++) {
-                    vw a = (vw){0} + x[p * step + k];
+                    vw a = (vw){0} + row[p * x.pixel + k];
                     counters[p][0] = add_counts(counters[p][0], a ^ w0);
                     counters[p][1] = add_counts(counters[p][1], a ^ w1);
                 }
@@ -431,42 +460,93 @@ INLINE void NAME(binary_tile)(const int pixels, const NAME(binary_work) *work, c
                         }
                 }
             }
-        }
+#pragma GCC unroll 8
         for (int p = 0; p < pixels; p++) {
-            for (int h = 0; h < 2; h++)
-                differing[p][h] += sum_counts(counters[p][h]);
-            NAME(finish)(work->end, NAME(agreement)(bits, differing[p][0], differing[p][1]), pixel + p, o, s->filters,
-                         &gathered[p]);
+            vf sums = NAME(agreement)(bits, differing[p][0] + sum_counts(counters[p][0]),
+                                      differing[p][1] + sum_counts(counters[p][1]));
+            NAME(finish)(kind, end, sums, pixel + p, o, filters, &gathered[p]);
         }
     }
+}
+
+/* Calls the tile with its constants. */
+TARGET static void NAME(binary_tiles)(int many, int kind, const NAME(binary_work) *work, const uint64_t *panels,
+                                      ptrdiff_t run, NAME(field) x, ptrdiff_t pixel, ptrdiff_t i0, ptrdiff_t i1,
+                                      ptrdiff_t k0, ptrdiff_t k1, ptrdiff_t bits)
+{
+#define TILE(pixels, kind) NAME(binary_tile)(pixels, kind, work, panels, run, x, pixel, i0, i1, k0, k1, bits)
+    if (!many)
+        TILE(1, ANY);
+    else if (kind == ALPHA)
+        TILE(PIXELS, ALPHA);
+    else if (kind == (ALPHA | SKIP))
+        TILE(PIXELS, ALPHA | SKIP);
+    else if (kind == (ALPHA | SKIP | BITS))
+        TILE(PIXELS, ALPHA | SKIP | BITS);
+    else
+        TILE(PIXELS, ANY);
+#undef TILE
+}
+
+/* A row of outputs' neighbourhoods with packed taps, for those that lie inside the picture in x: (kH, out_w, words). */
+TARGET static uint64_t *NAME(pack_taps)(const NAME(binary_work) *work, const uint64_t *x, ptrdiff_t i0, ptrdiff_t i1)
+{
+    const hb_conv *s = work->size;
+    ptrdiff_t words = hb_packed_words(s->kernel_w, s->channels);
+    size_t bytes = (size_t)(s->kernel_h * s->out_w * words) * sizeof(uint64_t);
+    uint64_t *rows = hb_scratch(bytes);
+    if (rows == NULL)
+        return NULL;
+    memset(rows, 0, bytes);
+    ptrdiff_t begin = (s->pad_w + s->stride - 1) / s->stride;
+    ptrdiff_t end = s->width + s->pad_w < s->kernel_w ? 0 : (s->width + s->pad_w - s->kernel_w) / s->stride + 1;
+    for (ptrdiff_t i = i0; i < i1; i++)
+        for (ptrdiff_t j = 0; j < s->kernel_w; j++) {
+            ptrdiff_t at = j * s->channels, up = at % 64;
+            const uint64_t *tap = x + i * s->width + j - s->pad_w;
+            uint64_t *row = rows + i * s->out_w * words + at / 64;
+            for (ptrdiff_t ox = begin; ox < end; ox++)
+                row[ox * words] |= tap[ox * s->stride] << up;
+            for (ptrdiff_t ox = begin; up + s->channels > 64 && ox < end; ox++)
+                row[ox * words + 1] |= tap[ox * s->stride] >> (64 - up);
+        }
+    return rows;
 }
 
 TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
 {
     const NAME(binary_work) *work = context;
     const hb_conv *s = work->size;
-    ptrdiff_t n = item / s->out_h, oy = item % s->out_h, words = (s->channels + 63) / 64;
+    ptrdiff_t n = item / s->out_h, oy = item % s->out_h, words = (s->channels + 63) / 64, run = s->kernel_w * words;
     ptrdiff_t top = oy * s->stride - s->pad_h;
     ptrdiff_t i0 = MAX(0, -top), i1 = MIN(s->kernel_h, s->height - top);
+    const uint64_t *line = work->x + (n * s->height + top) * s->width * words;
+    const uint64_t *packed = work->packed == NULL ? NULL : NAME(pack_taps)(work, line, i0, i1);
+    ptrdiff_t packed_run = hb_packed_words(s->kernel_w, s->channels);
+    int kind = NAME(kind)(work->end, s->filters);
     for (ptrdiff_t ox = 0; ox < s->out_w;) {
         ptrdiff_t left = ox * s->stride - s->pad_w, last = left + (PIXELS - 1) * s->stride;
         ptrdiff_t j0 = MAX(0, -left), j1 = MIN(s->kernel_w, s->width - left);
         /* Taps outside the picture contribute 0: they are not there. */
         ptrdiff_t bits = MAX(0, i1 - i0) * MAX(0, j1 - j0) * s->channels;
-        const uint64_t *first = work->x + ((n * s->height + top) * s->width + left) * words;
-        ptrdiff_t pixel = item * s->out_w + ox, step = s->stride * words;
-        int whole = ox + PIXELS <= s->out_w && left >= 0 && last + s->kernel_w <= s->width;
-        if (whole)
-            NAME(binary_tile)(PIXELS, work, first, step, pixel, i0, i1, 0, s->kernel_w * words, bits);
-        else
-            NAME(binary_tile)(1, work, first, step, pixel, i0, i1, j0 * words, j1 * words, bits);
+        ptrdiff_t pixel = item * s->out_w + ox;
+        int inside = left >= 0 && left + s->kernel_w <= s->width;
+        int whole = inside && ox + PIXELS <= s->out_w && last + s->kernel_w <= s->width;
+        if (inside && packed != NULL) {
+            NAME(field) x = {packed + ox * packed_run, packed_run, s->out_w * packed_run};
+            NAME(binary_tiles)(whole, kind, work, work->packed, packed_run, x, pixel, i0, i1, 0, packed_run, bits);
+        } else {
+            NAME(field) x = {line + left * words, s->stride * words, s->width * words};
+            NAME(binary_tiles)(whole, kind, work, work->panels, run, x, pixel, i0, i1, j0 * words, j1 * words, bits);
+        }
         ox += whole ? PIXELS : 1;
     }
 }
 
-static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const uint64_t *w, const hb_epilogue *end)
+static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const uint64_t *w, const uint64_t *packed,
+                               const hb_epilogue *end)
 {
-    NAME(binary_work) work = {s, x, w, end};
+    NAME(binary_work) work = {s, x, w, packed, end};
     hb_run(NAME(binary_item), &work, s->batch * s->out_h);
     return 0;
 }
@@ -667,7 +747,7 @@ static int NAME(norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *
     return 0;
 }
 
-/* -------------------------------------------------------------------------------- inference only */
+/* -------------------------------------------------------------------------------- comparing, pooling, adding */
 
 typedef struct {
     ptrdiff_t rows, channels, slices;
@@ -704,35 +784,112 @@ static int NAME(threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, c
 
 typedef struct {
     ptrdiff_t height, width, channels; /* of x */
-    const float *x;
-    float *y;
+    const float *x, *g;
+    float *y, *dx;
+    int nan;
 } NAME(resize_work);
 
 /* One row of y. */
 TARGET static void NAME(pool_item)(void *context, ptrdiff_t row)
 {
-    const NAME(resize_work) *work = context;
+    NAME(resize_work) *work = context;
     ptrdiff_t c = work->channels, line = work->width * c;
     const float *x = work->x + 2 * row * line;
     float *y = work->y + row * (work->width / 2) * c;
+    vi nan = {0};
     for (ptrdiff_t p = 0; p < work->width / 2; p++, x += 2 * c, y += c) {
         ptrdiff_t k = 0;
         for (; k + LANES <= c; k += LANES) {
             vf a = load(x + k), b = load(x + c + k), d = load(x + line + k), e = load(x + line + c + k);
+            nan |= (a != a) | (b != b) | (d != d) | (e != e);
             a = choose(b > a, b, a);
             d = choose(e > d, e, d);
             store(y + k, choose(d > a, d, a));
         }
-        for (; k < c; k++)
-            y[k] = MAX(MAX(x[k], x[c + k]), MAX(x[line + k], x[line + c + k]));
+        for (; k < c; k++) {
+            float window[4] = {x[k], x[c + k], x[line + k], x[line + c + k]};
+            y[k] = window[0];
+            for (int i = 0; i < 4; i++) {
+                y[k] = MAX(y[k], window[i]);
+                nan[0] |= window[i] != window[i];
+            }
+        }
     }
+    for (int k = 0; k < LANES; k++)
+        if (nan[k])
+            work->nan = 1; /* whoever writes it, writes the same */
 }
 
 static int NAME(max_pool)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x,
                           float *y)
 {
-    NAME(resize_work) work = {height, width, channels, x, y};
+    NAME(resize_work) work = {.height = height, .width = width, .channels = channels, .x = x, .y = y};
     hb_run(NAME(pool_item), &work, batch * height / 2);
+    return work.nan;
+}
+
+/* The two rows of dx under one row of y. */
+TARGET static void NAME(pool_backward_item)(void *context, ptrdiff_t row)
+{
+    const NAME(resize_work) *work = context;
+    ptrdiff_t c = work->channels, line = work->width * c, from[4] = {0, c, line, line + c};
+    const float *x = work->x + 2 * row * line, *y = work->y + row * line / 2, *g = work->g + row * line / 2;
+    float *dx = work->dx + 2 * row * line;
+    for (ptrdiff_t p = 0; p < work->width / 2; p++, x += 2 * c, dx += 2 * c, y += c, g += c) {
+        ptrdiff_t k = 0;
+        for (; k + LANES <= c; k += LANES) {
+            vi free = ~(vi){0}; /* nobody has won yet */
+            for (int i = 0; i < 4; i++) {
+                vi won = free & (load(x + from[i] + k) == load(y + k));
+                store(dx + from[i] + k, (vf)(won & (vi)load(g + k)));
+                free &= ~won;
+            }
+        }
+        for (; k < c; k++) {
+            int free = 1;
+            for (int i = 0; i < 4; i++) {
+                int won = free && x[from[i] + k] == y[k];
+                dx[from[i] + k] = won ? g[k] : 0.0f;
+                free &= !won;
+            }
+        }
+    }
+}
+
+static int NAME(max_pool_backward)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                                   const float *x, const float *y, const float *g, float *dx)
+{
+    NAME(resize_work) work = {height, width, channels, x, g, (float *)y, dx, 0};
+    hb_run(NAME(pool_backward_item), &work, batch * height / 2);
+    return 0;
+}
+
+typedef struct {
+    ptrdiff_t rows, width, a_step, b_step, out_step, slices;
+    const float *a, *b;
+    float *out;
+} NAME(add_work);
+
+TARGET static void NAME(add_item)(void *context, ptrdiff_t slice)
+{
+    const NAME(add_work) *work = context;
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+        const float *a = work->a + row * work->a_step, *b = work->b + row * work->b_step;
+        float *out = work->out + row * work->out_step;
+        ptrdiff_t k = 0;
+        for (; k + LANES <= work->width; k += LANES)
+            store(out + k, load(a + k) + load(b + k));
+        for (; k < work->width; k++)
+            out[k] = a[k] + b[k];
+    }
+}
+
+static int NAME(add)(ptrdiff_t rows, ptrdiff_t width, const float *a, ptrdiff_t a_step, const float *b,
+                     ptrdiff_t b_step, float *out, ptrdiff_t out_step)
+{
+    NAME(add_work) work = {rows, width, a_step, b_step, out_step, 1, a, b, out};
+    work.slices = MAX(1, MIN(SLICES, rows * width / (1 << 14)));
+    hb_run(NAME(add_item), &work, work.slices);
     return 0;
 }
 
@@ -758,7 +915,7 @@ TARGET static void NAME(upsample_item)(void *context, ptrdiff_t row)
 static int NAME(upsample_add)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x,
                               float *y)
 {
-    NAME(resize_work) work = {height, width, channels, x, y};
+    NAME(resize_work) work = {.height = height, .width = width, .channels = channels, .x = x, .y = y};
     hb_run(NAME(upsample_item), &work, batch * height);
     return 0;
 }
@@ -775,5 +932,7 @@ const hb_kernels NAME(hb) = {
     NAME(norm_backward),
     NAME(threshold),
     NAME(max_pool),
+    NAME(max_pool_backward),
+    NAME(add),
     NAME(upsample_add),
 };
