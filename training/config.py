@@ -171,11 +171,11 @@ class Optim(Section):
     """Loss, optimizer and schedule."""
 
     name: Annotated[Literal["adam", "rmsprop", "sgd"], "The optimizer."] = "adam"
-    lr: Annotated[float, Limits(above=0), "Learning rate at its highest."] = 1e-2
-    steps: Annotated[int, Limits(1), "Length of the run in batches."] = 700
-    batch_size: Annotated[int, Limits(1), "Pictures in a batch."] = 16
+    lr: Annotated[float, Limits(above=0), "Learning rate at its highest."] = 2e-2
+    steps: Annotated[int, Limits(1), "Length of the run in batches."] = 2_450
+    batch_size: Annotated[int, Limits(1), "Pictures in a batch."] = 8
     schedule: Annotated[Literal["cosine", "step", "constant"], "How the learning rate falls."] = "cosine"
-    warmup: Annotated[int, Limits(0), "Steps over which the learning rate first rises."] = 30
+    warmup: Annotated[int, Limits(0), "Steps over which the learning rate first rises."] = 60
     milestones: Annotated[tuple[float, ...], Limits(0, 1), "When to drop: shares of the run."] = (0.6, 0.85)
     decay: Annotated[float, Limits(above=0, most=1), "The factor of each drop of the step schedule."] = 0.1
     weight_decay: Annotated[float, Limits(0), "Decoupled decay of the weights, times the rate."] = 0.0
@@ -193,7 +193,7 @@ class Run(Section):
     threads: Annotated[int, Limits(0), "Threads of the engine; 0: one per core."] = 0
     checkpoint_minutes: Annotated[float, Limits(above=0), "Most minutes of work a crash may cost."] = 10.0
     log_every: Annotated[int, Limits(1), "Steps between two rows of log.csv."] = 50
-    eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 1_000
+    eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 1_225
     stop_after: Annotated[int | None, Limits(1), "Stop at this step; the schedule stays."] = None
     patience: Annotated[int | None, Limits(1), "Stop after so many evaluations without a new best."] = None
 

@@ -27,7 +27,7 @@ _FABRIC: tuple[Colour, ...] = (
     (112, 140, 176), (190, 172, 136), (120, 96, 66), (92, 98, 66),
 )  # fmt: skip
 
-_PATTERNS = {"plain": 0.44, "stripes": 0.15, "print": 0.12, "jacket": 0.12, "two-tone": 0.07, "buttons": 0.10}
+_PATTERNS = {"plain": 0.14, "stripes": 0.10, "print": 0.24, "jacket": 0.26, "two-tone": 0.06, "buttons": 0.20}
 _BOTTOMS = {"trousers": 0.56, "shorts": 0.24, "skirt": 0.13, "dress": 0.07}
 _STYLES = {"short": 0.46, "long": 0.17, "tail": 0.11, "bun": 0.06, "bob": 0.11, "round": 0.05, "bald": 0.04}
 _HATS = {"none": 0.84, "cap": 0.09, "wool": 0.04, "brim": 0.03}
@@ -90,6 +90,15 @@ def fabric(rng: Rng) -> Colour:
     return vivid(rng)
 
 
+def against(colour: Colour, other: Colour) -> Colour:
+    """The colour, made lighter or darker where it could hardly be told from the other."""
+    if sum(abs(a - b) for a, b in zip(colour, other, strict=True)) > 150:
+        return colour
+    light = sum(other) > 3 * 110
+    red, green, blue = (channel // 3 if light else 170 + channel // 3 for channel in colour)
+    return red, green, blue
+
+
 def skin(rng: Rng) -> Colour:
     """A colour of skin, light and dark ones equally likely."""
     return nudge(rng, _SKIN[int(rng.integers(len(_SKIN)))], 8)
@@ -128,7 +137,7 @@ def draw_look(rng: Rng) -> Look:
         hat=_pick(rng, _HATS),
         hat_colour=fabric(rng),
         shirt=shirt,
-        second=fabric(rng),
+        second=against(fabric(rng), shirt),
         pattern=pattern,
         sleeve=sleeve,
         hem=hem,

@@ -157,14 +157,14 @@ class _Dresser:
         self.sketch.band("trunk", (centres, size * left, size * front), fills)
 
         if look.pattern == "jacket":
-            strip = ((1.02, 66.0), (0.7, 70.0), (look.hem, 76.0), (look.hem, 104.0), (0.7, 110.0), (1.02, 114.0))
+            strip = ((1.02, 62.0), (0.7, 64.0), (look.hem, 68.0), (look.hem, 112.0), (0.7, 116.0), (1.02, 118.0))
             self._patch("trunk", depth + 0.001, strip, look.second, wide)
         elif look.pattern == "print":
-            badge = ((0.84, 62.0), (0.58, 58.0), (0.58, 122.0), (0.84, 118.0))
+            badge = ((0.86, 58.0), (0.52, 54.0), (0.52, 126.0), (0.86, 122.0))
             self._patch("trunk", depth + 0.001, badge, look.second, wide)
         elif look.pattern == "buttons":
-            line = ((1.0, 86.0), (look.hem, 86.0), (look.hem, 94.0), (1.0, 94.0))
-            self._patch("trunk", depth + 0.001, line, tone(look.shirt, 0.6), wide)
+            line = ((1.0, 83.0), (look.hem, 83.0), (look.hem, 97.0), (1.0, 97.0))
+            self._patch("trunk", depth + 0.001, line, look.second, wide)
         cut = 1.0 - look.neckline
         neck = ((1.1, 10.0), (1.03, 50.0), (cut, 78.0), (cut, 102.0), (1.03, 130.0), (1.1, 170.0))
         self._patch("trunk", depth + 0.002, neck, tone(look.skin, 0.9), 1.02 * wide)

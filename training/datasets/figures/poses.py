@@ -258,18 +258,18 @@ def lie(rng: Rng) -> Pose:
 
 
 FAMILIES: tuple[tuple[Callable[[Rng], Pose], float], ...] = (
-    (stand, 0.42),
-    (walk, 0.22),
+    (stand, 0.46),
+    (walk, 0.24),
     (run, 0.07),
     (sit, 0.05),
-    (crouch, 0.03),
+    (crouch, 0.02),
     (lunge, 0.04),
-    (jump, 0.05),
-    (kick, 0.03),
-    (throw, 0.04),
-    (bow, 0.02),
-    (balance, 0.02),
-    (lie, 0.01),
+    (jump, 0.04),
+    (kick, 0.02),
+    (throw, 0.03),
+    (bow, 0.01),
+    (balance, 0.015),
+    (lie, 0.005),
 )
 _CUMULATED = np.cumsum([share for _, share in FAMILIES])
 
@@ -280,11 +280,11 @@ def draw_pose(rng: Rng) -> tuple[str, Pose]:
     pose = _head(rng, family(rng))
     if rng.random() < 0.5:
         pose = pose.mirrored()
-    # People mostly face the camera; one in five turns their back on it, and some are seen from anywhere.
+    # People mostly face the camera; one in seven turns their back on it, and some are seen from anywhere.
     view = rng.random()
-    if view < 0.72:
+    if view < 0.77:
         facing = _about(rng, 0.0, 55.0)
-    elif view < 0.90:
+    elif view < 0.91:
         facing = 180.0 + _about(rng, 0.0, 55.0)
     else:
         facing = 360.0 * float(rng.random())
