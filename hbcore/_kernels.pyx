@@ -8,7 +8,7 @@ threads. Inner loops run over channels, which lie side by side. At the end the d
 with wide registers and threads of its own.
 """
 
-from libc.math cimport fabs
+from libc.math cimport fabs, sqrt, sqrtf
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free, realloc
 from libc.string cimport memcpy, memset
@@ -236,6 +236,21 @@ def max_pool_backward(const real[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1]
                             pixel[c] = grad[n, oy, ox, c] if winner[n, oy, ox, c] == tap else 0
 
 
+def adam(real[::1] w, const real[::1] g, real[::1] mean, real[::1] square, double b1, double b2, double step_size,
+         double correction, double eps):
+    """The update of hbcore.optim.Adam in one pass, rounded as NumPy rounds it."""
+    cdef Py_ssize_t i
+    cdef real keep1 = <real>b1, take1 = <real>(1 - b1), keep2 = <real>b2, take2 = <real>(1 - b2)
+    cdef real size = <real>step_size, divisor = <real>correction, small = <real>eps, m, v, root
+    with nogil:
+        for i in range(w.shape[0]):
+            m = mean[i] * keep1 + take1 * g[i]
+            v = square[i] * keep2 + take2 * (g[i] * g[i])
+            mean[i], square[i] = m, v
+            root = <real>sqrtf(<float>(v / divisor)) if real is float else <real>sqrt(v / divisor)
+            w[i] = w[i] - size * (m / (root + small))
+
+
 # -------------------------------------------------------------------------------------------- wide registers
 
 cdef extern from "csrc/kernels.h":
@@ -264,6 +279,7 @@ cdef extern from "csrc/kernels.h":
     ctypedef struct hb_kernels:
         const char* name
         Py_ssize_t lanes
+        uint64_t (*count_rounds)(Py_ssize_t) nogil
         int (*conv2d)(const hb_conv*, const float*, const float*, const hb_epilogue*) nogil
         int (*conv2d_weight_gradient)(const hb_conv*, const float*, const uint64_t*, const float*, float*) nogil
         int (*binary_conv2d)(const hb_conv*, const uint64_t*, const uint64_t*, const uint64_t*, const hb_epilogue*) nogil
@@ -321,6 +337,13 @@ def choose_wide(name):
 def set_threads(int count):
     """Threads of the wide kernels."""
     hb_set_threads(count)
+
+
+def wide_count(Py_ssize_t rounds):
+    """Count for benchmarks; returns how many bits were compared."""
+    with nogil:
+        wide.count_rounds(rounds)
+    return rounds * 8 * 32 * wide.lanes
 
 
 def keep_memory():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import os
+import time
 import warnings
 
 import numpy as np
@@ -79,6 +80,18 @@ def keep_memory() -> None:
     """
     if _kernels is not None:
         _kernels.keep_memory()
+
+
+def popcount_ceiling(repeats: int = 9) -> float:
+    """Binary multiply-accumulates per second of one core that only counts bits, in registers: for benchmarks."""
+    if not (_kernels is not None and _variant != "cython"):
+        raise RuntimeError(f"the ceiling is that of wide kernels, but hbcore runs with {kernel_report()['kernels']}")
+    rates = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        done = _kernels.wide_count(200_000)
+        rates.append(done / (time.perf_counter() - start))
+    return sorted(rates)[repeats // 2]
 
 
 def _rows(x: Array) -> Array:
@@ -337,6 +350,29 @@ def max_pool_backward(grad: Array, winner: NDArray[np.uint8], size: int) -> Arra
     out = np.empty((n, h * size, w * size, c), dtype=grad.dtype)
     for_slices(lambda s: _kernels.max_pool_backward(grad[s], winner[s], size, out[s]), n, _item_bytes(out))
     return out
+
+
+def adam(
+    w: Array,
+    g: Array,
+    mean: Array,
+    square: Array,
+    betas: tuple[float, float],
+    step_size: float,
+    correction: float,
+    eps: float,
+) -> None:
+    """In place, see :class:`hbcore.optim.Adam`: one pass instead of a dozen, which matters for many small arrays."""
+    b1, b2 = betas
+    if _kernels is not None and all(x.flags.c_contiguous and x.dtype == w.dtype for x in (w, g, mean, square)):
+        flat = w.reshape(-1), g.reshape(-1), mean.reshape(-1), square.reshape(-1)
+        _kernels.adam(*flat, b1, b2, step_size, correction, eps)
+        return
+    mean *= b1
+    mean += (1 - b1) * g
+    square *= b2
+    square += (1 - b2) * (g * g)
+    w -= step_size * (mean / (np.sqrt(square / correction) + eps))
 
 
 def max_pool_pairs(x: Array) -> Array | None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from hbcore import kernels
 from hbcore.autograd import Array
 from hbcore.module import Module, Parameter
 
@@ -122,12 +123,8 @@ class Adam(Optimizer):
     def update(self, w: Array, g: Array, *state: Array) -> None:
         mean, square = state
         b1, b2 = self.betas
-        mean *= b1
-        mean += (1 - b1) * g
-        square *= b2
-        square += (1 - b2) * (g * g)
-        step_size = self.lr / (1 - b1**self.steps)
-        w -= step_size * (mean / (np.sqrt(square / (1 - b2**self.steps)) + self.eps))
+        step_size, correction = self.lr / (1 - b1**self.steps), 1 - b2**self.steps
+        kernels.adam(w, g, mean, square, self.betas, step_size, correction, self.eps)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}

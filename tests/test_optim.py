@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from hbcore import BatchNorm2d
+from hbcore import BatchNorm2d, kernels
 from hbcore.module import Parameter
 from hbcore.optim import OPTIMIZERS, SGD, Adam, ExponentialMovingAverage, Optimizer, RMSprop
+from tests.strategies import REAL_TYPES
 
 TOLERANCE = 1e-15  # a rounding or two of numbers of size 1
 DECAY = [0.0, 0.1]
@@ -190,3 +191,19 @@ def test_moving_average_is_a_copy():
     average = ExponentialMovingAverage(module, decay=0.5)
     module.gamma.data += 1
     assert average.state["gamma"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("dtype", REAL_TYPES)
+def test_adam_in_one_pass_is_adam_in_many_to_the_bit(dtype, monkeypatch):
+    results = []
+    for compiled in (True, False):
+        if not compiled:
+            monkeypatch.setattr(kernels, "_kernels", None)
+        rng = np.random.default_rng(0)
+        w, mean, square = rng.standard_normal((3, 5, 7, 11)).astype(dtype)
+        square = np.abs(square)
+        for step in range(1, 4):
+            g = rng.standard_normal(w.shape).astype(dtype)
+            kernels.adam(w, g, mean, square, (0.9, 0.999), 0.01 / step, 1 - 0.999**step, 1e-8)
+        results.append((w.tobytes(), mean.tobytes(), square.tobytes()))
+    assert results[0] == results[1]

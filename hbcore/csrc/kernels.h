@@ -88,6 +88,9 @@ typedef struct {
 
     /* y (N, 2 h, 2 w, C) += x (N, h, w, C), each pixel four times. */
     int (*upsample_add)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x, float *y);
+
+    /* For benchmarks: xor and count `rounds` x 8 registers that never leave the CPU; returns something of the counts. */
+    uint64_t (*count_rounds)(ptrdiff_t rounds);
 } hb_kernels;
 
 /* The best table that this CPU can run, or the one called `name` if that is not NULL; NULL if there is none. */

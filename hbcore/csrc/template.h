@@ -316,8 +316,8 @@ typedef struct {
     const hb_conv *size;
     const float *x, *g;
     const uint64_t *bits;
-    float *sums; /* (parts, kH kW C, padded filters) */
-    ptrdiff_t rows, blocks, parts, padded;
+    float *sums, *dw; /* sums: (parts, kH kW C, padded filters) */
+    ptrdiff_t terms, rows, blocks, parts, padded;
     int failed;
 } NAME(gradient_work);
 
@@ -381,11 +381,25 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
     }
 }
 
+/* Some terms of dw: the parts' sums, added in order. */
+TARGET static void NAME(reduce_item)(void *context, ptrdiff_t item)
+{
+    const NAME(gradient_work) *work = context;
+    ptrdiff_t filters = work->size->filters, padded = work->padded, items = MIN(PARTS, work->terms);
+    for (ptrdiff_t t = work->terms * item / items; t < work->terms * (item + 1) / items; t++) {
+        float *first = work->sums + t * padded;
+        for (ptrdiff_t part = 1; part < work->parts; part++)
+            for (ptrdiff_t o = 0; o < padded; o += LANES)
+                store(first + o, load(first + o) + load(first + part * work->terms * padded + o));
+        memcpy(work->dw + t * filters, first, (size_t)filters * sizeof *first);
+    }
+}
+
 static int NAME(conv2d_weight_gradient)(const hb_conv *s, const float *x, const uint64_t *bits, const float *g,
                                         float *dw)
 {
     ptrdiff_t terms = s->kernel_h * s->kernel_w * s->channels;
-    NAME(gradient_work) work = {.size = s, .x = x, .bits = bits, .g = g};
+    NAME(gradient_work) work = {.size = s, .x = x, .bits = bits, .g = g, .dw = dw, .terms = terms};
     work.padded = (s->filters + PANEL - 1) / PANEL * PANEL;
     work.rows = NAME(block_rows)(s, 64 << 10);
     work.blocks = (s->out_h + work.rows - 1) / work.rows;
@@ -394,13 +408,7 @@ static int NAME(conv2d_weight_gradient)(const hb_conv *s, const float *x, const 
     if (work.sums == NULL)
         return -1;
     hb_run(NAME(gradient_item), &work, work.parts);
-    for (ptrdiff_t t = 0; t < terms; t++)
-        for (ptrdiff_t o = 0; o < s->filters; o++) {
-            float sum = 0.0f;
-            for (ptrdiff_t part = 0; part < work.parts; part++)
-                sum += work.sums[(part * terms + t) * work.padded + o];
-            dw[t * s->filters + o] = sum;
-        }
+    hb_run(NAME(reduce_item), &work, work.failed ? 0 : MIN(PARTS, terms));
     free(work.sums);
     return work.failed ? -1 : 0;
 }
@@ -920,19 +928,46 @@ static int NAME(upsample_add)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width
     return 0;
 }
 
+/* -------------------------------------------------------------------------------- the ceiling */
+
+TARGET static uint64_t NAME(count_rounds)(ptrdiff_t rounds)
+{
+    vw counters[8] = {{0}}, filters[8], total = {0}, picture = (vw){0} + 0x9E3779B97F4A7C15u;
+    for (int i = 0; i < 8; i++)
+        filters[i] = picture * (vw)((vw){0} + (uint64_t)(2 * i + 1));
+    int waiting = 0;
+    for (ptrdiff_t round = 0; round < rounds; round++) {
+#pragma GCC unroll 8
+        for (int i = 0; i < 8; i++)
+            counters[i] = add_counts(counters[i], picture ^ filters[i]);
+        picture += 1; /* nothing can be counted ahead of time */
+        if (++waiting == WAIT) {
+            waiting = 0;
+            for (int i = 0; i < 8; i++) {
+                total += sum_counts(counters[i]);
+                counters[i] = (vw){0};
+            }
+        }
+    }
+    for (int i = 0; i < 8; i++)
+        total += sum_counts(counters[i]);
+    return total[0];
+}
+
 const hb_kernels NAME(hb) = {
-    NAME_TEXT,
-    LANES,
-    NAME(conv2d),
-    NAME(conv2d_weight_gradient),
-    NAME(binary_conv2d),
-    NAME(moments),
-    NAME(norm_sign),
-    NAME(norm_sums),
-    NAME(norm_backward),
-    NAME(threshold),
-    NAME(max_pool),
-    NAME(max_pool_backward),
-    NAME(add),
-    NAME(upsample_add),
+    .name = NAME_TEXT,
+    .lanes = LANES,
+    .conv2d = NAME(conv2d),
+    .conv2d_weight_gradient = NAME(conv2d_weight_gradient),
+    .binary_conv2d = NAME(binary_conv2d),
+    .moments = NAME(moments),
+    .norm_sign = NAME(norm_sign),
+    .norm_sums = NAME(norm_sums),
+    .norm_backward = NAME(norm_backward),
+    .threshold = NAME(threshold),
+    .max_pool = NAME(max_pool),
+    .max_pool_backward = NAME(max_pool_backward),
+    .add = NAME(add),
+    .upsample_add = NAME(upsample_add),
+    .count_rounds = NAME(count_rounds),
 };
