@@ -1,0 +1,18 @@
+"""What somebody chose on the command line, as every table takes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """repeats, seconds: of each table, see timing.interleave. full: large training steps, and peers on 2 threads too.
+    tiny: the smallest sizes that run, to see whether everything works. compile: PyTorch compiled, besides eager.
+    """
+
+    repeats: int = 15
+    seconds: float = 60.0
+    full: bool = False
+    tiny: bool = False
+    compile: bool = False
