@@ -172,7 +172,7 @@ class Optim(Section):
 
     name: Annotated[Literal["adam", "rmsprop", "sgd"], "The optimizer."] = "adam"
     lr: Annotated[float, Limits(above=0), "Learning rate at its highest."] = 2e-2
-    steps: Annotated[int, Limits(1), "Length of the run in batches."] = 2_600
+    steps: Annotated[int, Limits(1), "Length of the run in batches."] = 2_250
     batch_size: Annotated[int, Limits(1), "Pictures in a batch."] = 8
     schedule: Annotated[Literal["cosine", "step", "constant"], "How the learning rate falls."] = "cosine"
     warmup: Annotated[int, Limits(0), "Steps over which the learning rate first rises."] = 60
@@ -193,7 +193,7 @@ class Run(Section):
     threads: Annotated[int, Limits(0), "Threads of the engine; 0: one per core."] = 0
     checkpoint_minutes: Annotated[float, Limits(above=0), "Most minutes of work a crash may cost."] = 10.0
     log_every: Annotated[int, Limits(1), "Steps between two rows of log.csv."] = 50
-    eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 2_600
+    eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 2_250
     stop_after: Annotated[int | None, Limits(1), "Stop at this step; the schedule stays."] = None
     patience: Annotated[int | None, Limits(1), "Stop after so many evaluations without a new best."] = None
 

@@ -57,8 +57,8 @@ def _noise(rng: Rng) -> NDArray[np.float32]:
     """Differences of brightness at two scales, (80, 80)."""
     cells, strength = (int(rng.integers(2, 9)), int(rng.integers(12, 51))), rng.random(2, np.float32)
     coarse, fine = (_enlarge(rng.integers(0, 256, (count, count), dtype=np.uint8)) for count in cells)
-    coarse *= 0.5 * strength[0]
-    fine *= 0.4 * strength[1]
+    coarse *= 0.3 * strength[0]
+    fine *= 0.2 * strength[1]
     return coarse + fine
 
 
