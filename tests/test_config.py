@@ -75,7 +75,7 @@ def test_differences_read_as_toml() -> None:
     assert config.differences(Config(), other) == [
         'data.train: ["synthetic"] -> ["lsp:x"]',
         'data.limit: "none" -> 5',
-        "optim.lr: 0.01 -> 0.002",
+        "optim.lr: 0.02 -> 0.002",
     ]
 
 
