@@ -195,7 +195,7 @@ class Run:
     def advance(self, signalled: Sequence[int] = ()) -> None:
         """Step, log, evaluate and save, until the run is at its end, out of patience, or `signalled` is not empty."""
         config, progress = self.config, self.progress
-        stop = min(config.optim.steps, config.run.stop_after or config.optim.steps)
+        stop = self.stop
         saved = started = time.monotonic()
         before = progress.seconds
         with closing(batches(self.recipe, progress.step, stop, config.data.workers)) as stream:
@@ -221,6 +221,11 @@ class Run:
                 if time.monotonic() - saved >= 60 * config.run.checkpoint_minutes:
                     self.save()
                     saved = time.monotonic()
+
+    @property
+    def stop(self) -> int:
+        """The step at which this run ends."""
+        return min(self.config.optim.steps, self.config.run.stop_after or self.config.optim.steps)
 
     @property
     def out_of_patience(self) -> bool:

@@ -85,7 +85,7 @@ def train(options: argparse.Namespace) -> None:
         test = _test_set(config)
         run = Run(config, folder, data, test)
         run.resume()
-        bar = ProgressBar(run.progress.step, config.optim.steps, config.optim.batch_size, options.quiet)
+        bar = ProgressBar(run.progress.step, run.stop, config.optim.batch_size, options.quiet)
         with closing(bar):
             run.report, run.say = bar.update, bar.say
             write_json(folder / "env.json", environment() | hbcore.kernel_report() | {"command": options.command})

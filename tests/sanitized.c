@@ -1,0 +1,106 @@
+/* Every kernel on buffers of exactly the right size, at sizes around every remainder: for AddressSanitizer and UBSan.
+ * What the results are is checked elsewhere; here only that nothing is read or written out of place. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "kernels.h"
+#include "panels.h"
+#include "pool.h"
+
+static float *floats(ptrdiff_t count)
+{
+    float *p = malloc((size_t)count * sizeof *p);
+    for (ptrdiff_t i = 0; i < count; i++)
+        p[i] = (float)(i * 7919 % 23) - 11.0f;
+    return p;
+}
+
+static uint64_t *words(ptrdiff_t rows, ptrdiff_t channels)
+{
+    ptrdiff_t each = (channels + 63) / 64;
+    uint64_t *p = malloc((size_t)(rows * each) * sizeof *p);
+    for (ptrdiff_t i = 0; i < rows * each; i++)
+        p[i] = (uint64_t)i * 0x9E3779B97F4A7C15u & (i % each == each - 1 && channels % 64 ? (1ull << channels % 64) - 1 : ~0ull);
+    return p;
+}
+
+static void convolutions(const hb_kernels *k, hb_conv s)
+{
+    ptrdiff_t in = s.batch * s.height * s.width, out = s.batch * s.out_h * s.out_w, taps = s.kernel_h * s.kernel_w;
+    ptrdiff_t padded = (s.filters + HB_PAD - 1) / HB_PAD * HB_PAD;
+    float *x = floats(in * s.channels), *w = floats(taps * s.channels * s.filters), *y = floats(out * s.filters);
+    float *dw = floats(taps * s.channels * s.filters), *each = floats(padded);
+    uint64_t *bits = words(in, s.channels), *filters = words(taps * s.filters, s.channels), *signs = words(out, s.filters);
+    uint64_t *flip = words(1, s.filters);
+    float *panels = hb_float_panels(w, taps * s.channels, s.filters, 2 * k->lanes);
+    uint64_t *word_panels = hb_word_panels(filters, taps * ((s.channels + 63) / 64), s.filters, k->lanes);
+    uint64_t *packed = hb_packed_panels(filters, s.kernel_h, s.kernel_w, s.channels, s.filters, k->lanes);
+    hb_epilogue ends[4] = {
+        {.y = y, .y_step = s.filters},
+        {.alpha = each, .y = y, .y_step = s.filters},
+        {.alpha = each, .y = y, .y_step = s.filters, .skip = y, .skip_step = s.filters},
+        {.alpha = each, .bias = each, .relu = 1, .slope = each, .scale = each, .shift = each, .relu_last = 1,
+         .threshold = each, .flip = flip, .bits = signs, .y = y, .y_step = s.filters, .skip = y, .skip_step = s.filters},
+    };
+    for (int e = 0; e < 4; e++) {
+        if (e != 3 || s.filters <= 64)
+            k->conv2d(&s, x, panels, e == 3 ? &ends[1] : &ends[e]);
+        k->binary_conv2d(&s, bits, word_panels, packed, &ends[e]);
+    }
+    k->conv2d_weight_gradient(&s, x, NULL, y, dw);
+    k->conv2d_weight_gradient(&s, NULL, bits, y, dw);
+    void *all[] = {x, w, y, dw, each, bits, filters, signs, flip, panels, word_panels, packed};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
+{
+    ptrdiff_t padded = (c + HB_PAD - 1) / HB_PAD * HB_PAD;
+    float *x = floats(4 * n * c), *g = floats(4 * n * c), *each = floats(padded), *small = floats(n * c);
+    double *a = calloc((size_t)c, sizeof *a), *b = calloc((size_t)c, sizeof *b);
+    uint64_t *signs = words(n, c), *window = words(n, c), *flip = words(1, c);
+    k->moments(n, c, x, each, a, b);
+    k->norm_sign(n, c, x, each, each, signs, window);
+    k->norm_sums(n, c, x, g, window, each, a, b);
+    k->norm_sums(n, c, x, g, NULL, each, a, b);
+    k->norm_backward(n, c, x, g, window, each, each, each, g);
+    k->threshold(n, c, x, each, flip, signs);
+    k->max_pool(1, 2, 2 * n, c, x, small);
+    k->max_pool_backward(1, 2, 2 * n, c, x, small, small, g);
+    k->upsample_add(1, 1, n, c, small, x);
+    k->add(n, c, x, c, g, c, x, c);
+    void *all[] = {x, g, each, small, a, b, signs, window, flip};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        free(all[i]);
+}
+
+int main(void)
+{
+    const char *names[] = {"avx512", "avx2", "sse2", "neon"};
+    static const ptrdiff_t channels[] = {1, 3, 8, 16, 17, 31, 33, 64, 65, 130}, filters[] = {1, 7, 8, 16, 24, 33, 64, 65};
+    static const ptrdiff_t kernels[] = {1, 2, 3, 7};
+    hb_set_threads(3);
+    for (int v = 0; v < 4; v++) {
+        const hb_kernels *k = hb_choose(names[v]);
+        if (k == NULL)
+            continue;
+        printf("%s\n", k->name);
+        for (size_t c = 0; c < 10; c++)
+            for (size_t f = 0; f < 8; f++)
+                for (size_t n = 0; n < 4; n++)
+                    for (ptrdiff_t stride = 1; stride <= 2; stride++) {
+                        ptrdiff_t kernel = kernels[n], pad = (ptrdiff_t)(c + f) % kernel, height = 3 + (ptrdiff_t)c % 5;
+                        hb_conv s = {2, height, 9, channels[c], kernel, kernel, stride, pad, pad, 0, 0, filters[f]};
+                        if (s.height + 2 * pad < kernel)
+                            continue;
+                        s.out_h = (s.height + 2 * pad - kernel) / stride + 1;
+                        s.out_w = (s.width + 2 * pad - kernel) / stride + 1;
+                        convolutions(k, s);
+                    }
+        for (ptrdiff_t n = 1; n < 1200; n += 399)
+            for (ptrdiff_t c = 1; c < 140; c += 1 + c / 9)
+                rows(k, n, c);
+    }
+    return 0;
+}
