@@ -1,11 +1,21 @@
-/* Every kernel on buffers of exactly the right size, at sizes around every remainder: for AddressSanitizer and UBSan.
- * What the results are is checked elsewhere; here only that nothing is read or written out of place. */
+/* Every kernel on buffers of exactly the right size, at sizes around every remainder: for AddressSanitizer and UBSan, and
+ * for instruction sets that this machine can only emulate. Prints for each variant its name, a hash of all bits and
+ * binary results, which must be the same everywhere, and a hash of the sums of reals, the same wherever multiply-add is
+ * fused. What the results should be is checked elsewhere (test_wide.py). */
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "kernels.h"
 #include "panels.h"
 #include "pool.h"
+
+static uint64_t exact_hash, real_hash;
+
+static void hash(uint64_t *into, const void *data, size_t bytes)
+{
+    for (const unsigned char *p = data; bytes--; p++)
+        *into = (*into ^ *p) * 0x100000001B3u;
+}
 
 static float *floats(ptrdiff_t count)
 {
@@ -45,10 +55,18 @@ static void convolutions(const hb_kernels *k, hb_conv s)
     for (int e = 0; e < 4; e++) {
         if (e != 3 || s.filters <= 64)
             k->conv2d(&s, x, panels, e == 3 ? &ends[1] : &ends[e]);
+        hash(&real_hash, y, (size_t)(out * s.filters) * sizeof *y);
+        if (ends[e].skip != NULL) /* added to something known */
+            for (ptrdiff_t i = 0; i < out * s.filters; i++)
+                y[i] = (float)(i % 5);
         k->binary_conv2d(&s, bits, word_panels, packed, &ends[e]);
+        hash(&exact_hash, y, (size_t)(out * s.filters) * sizeof *y);
     }
+    hash(&exact_hash, signs, (size_t)(out * ((s.filters + 63) / 64)) * sizeof *signs);
     k->conv2d_weight_gradient(&s, x, NULL, y, dw);
+    hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
     k->conv2d_weight_gradient(&s, NULL, bits, y, dw);
+    hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
     void *all[] = {x, w, y, dw, each, bits, filters, signs, flip, panels, word_panels, packed};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
@@ -62,14 +80,21 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     uint64_t *signs = words(n, c), *window = words(n, c), *flip = words(1, c);
     k->moments(n, c, x, each, a, b);
     k->norm_sign(n, c, x, each, each, signs, window);
+    hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);
+    hash(&exact_hash, window, (size_t)(n * ((c + 63) / 64)) * sizeof *window);
     k->norm_sums(n, c, x, g, window, each, a, b);
     k->norm_sums(n, c, x, g, NULL, each, a, b);
+    hash(&real_hash, a, (size_t)c * sizeof *a);
+    hash(&real_hash, b, (size_t)c * sizeof *b);
     k->norm_backward(n, c, x, g, window, each, each, each, g);
+    hash(&exact_hash, g, (size_t)(n * c) * sizeof *g);
     k->threshold(n, c, x, each, flip, signs);
+    hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);
     k->max_pool(1, 2, 2 * n, c, x, small);
     k->max_pool_backward(1, 2, 2 * n, c, x, small, small, g);
     k->upsample_add(1, 1, n, c, small, x);
     k->add(n, c, x, c, g, c, x, c);
+    hash(&exact_hash, x, (size_t)(4 * n * c) * sizeof *x);
     void *all[] = {x, g, each, small, a, b, signs, window, flip};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
@@ -85,7 +110,7 @@ int main(void)
         const hb_kernels *k = hb_choose(names[v]);
         if (k == NULL)
             continue;
-        printf("%s\n", k->name);
+        exact_hash = real_hash = 0xCBF29CE484222325u;
         for (size_t c = 0; c < 10; c++)
             for (size_t f = 0; f < 8; f++)
                 for (size_t n = 0; n < 4; n++)
@@ -101,6 +126,7 @@ int main(void)
         for (ptrdiff_t n = 1; n < 1200; n += 399)
             for (ptrdiff_t c = 1; c < 140; c += 1 + c / 9)
                 rows(k, n, c);
+        printf("%s %016llx %016llx\n", k->name, (unsigned long long)exact_hash, (unsigned long long)real_hash);
     }
     return 0;
 }
