@@ -260,7 +260,13 @@ def test_no_worker_outlives_its_trainer(tmp_path: Path, number: signal.Signals) 
     (tmp_path / "consumer.py").write_text(CONSUMER)
     command = [sys.executable, str(tmp_path / "consumer.py")]
     with subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        # A suite started in the background may have been told to ignore Ctrl-C; the trainer was not.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as trainer:
         assert trainer.stdout is not None
         for _ in range(5):
