@@ -53,7 +53,7 @@ if _variant == "numpy":
 
 
 def wide(*operands: Array) -> bool:
-    """Whether the wide kernels can take these operands: they know float32 only, and nothing empty."""
+    """Whether there are wide kernels that can take these operands: they know float32 only, and nothing empty."""
     return (
         _kernels is not None
         and _variant != "cython"
@@ -84,7 +84,7 @@ def keep_memory() -> None:
 
 def popcount_ceiling(repeats: int = 9) -> float:
     """Binary multiply-accumulates per second of one core that only counts bits, in registers: for benchmarks."""
-    if not (_kernels is not None and _variant != "cython"):
+    if not wide():
         raise RuntimeError(f"the ceiling is that of wide kernels, but hbcore runs with {kernel_report()['kernels']}")
     rates = []
     for _ in range(repeats):
@@ -176,7 +176,7 @@ def padded(numbers: Array) -> Array:
 
 def new_plan() -> _kernels.Plan:
     """An empty list of steps for hbcore.deploy. RuntimeError without wide kernels."""
-    if _kernels is None or _variant == "cython":
+    if not wide():
         raise RuntimeError(f"deployment needs wide kernels, but hbcore runs with {kernel_report()['kernels']} kernels")
     return _kernels.Plan()
 

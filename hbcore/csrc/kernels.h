@@ -44,7 +44,7 @@ typedef struct {
     const char *name;
     ptrdiff_t lanes; /* floats in a register */
 
-    /* y = x * w; w in panels of 2 lanes, see panels.h. */
+    /* y = x * w; w in panels of 2 lanes, see panels.h. No bits come of it: they are for binary convolutions only. */
     int (*conv2d)(const hb_conv *size, const float *x, const float *w, const hb_epilogue *end);
 
     /* dw = gradient of the filters for g = dL/dy; x as floats, or as signs in bits where x is NULL. */

@@ -91,11 +91,6 @@ typedef struct {
     ptrdiff_t *at;      /* where the neighbourhood of each begins */
 } block;
 
-INLINE void fill_from_floats(float *out, const float *x, ptrdiff_t count)
-{
-    memcpy(out, x, (size_t)count * sizeof *out);
-}
-
 /* +1 and -1 for `pixels` pixels of signs. */
 INLINE void fill_from_bits(float *out, const uint64_t *bits, ptrdiff_t pixels, ptrdiff_t channels)
 {
@@ -135,7 +130,7 @@ TARGET static block NAME(make_block)(const hb_conv *s, const float *x, const uin
         }
         memset(row, 0, (size_t)(s->pad_w * c) * sizeof *row);
         if (x != NULL)
-            fill_from_floats(row + s->pad_w * c, x + from * c, s->width * c);
+            memcpy(row + s->pad_w * c, x + from * c, (size_t)(s->width * c) * sizeof *row);
         else
             fill_from_bits(row + s->pad_w * c, bits + from * words, s->width, c);
         memset(row + (s->pad_w + s->width) * c, 0, (size_t)(s->pad_w * c) * sizeof *row);
