@@ -150,6 +150,8 @@ def torso_size(truth: Floats, skeleton: Skeleton, labelled: NDArray[np.bool_] | 
     count = len(skeleton.joints)
     if truth.ndim != 3 or truth.shape[1:] != (count, 2):
         raise ValueError(f"metrics: truth (N, {count}, 2) expected, got {truth.shape}")
+    if skeleton.torso is None:
+        return np.full(len(truth), np.nan)
     ends = truth[:, list(skeleton.torso)]
     if labelled is not None:
         labelled = np.asarray(labelled, dtype=bool)

@@ -95,8 +95,8 @@ class PoseModel:
                 joints=tuple(parts["joints"]),
                 edges=_pairs(parts["edges"]),
                 flip_pairs=_pairs(parts["flip_pairs"]),
-                head=tuple(parts["head"]) if parts["head"] else None,
-                torso=tuple(parts["torso"]),
+                head=_group(parts["head"]),
+                torso=_group(parts["torso"]),
             )
             codec, output = HeatmapCodec(**header["codec"]), header["output"]
             _check(network, skeleton, codec, output)
@@ -124,6 +124,10 @@ def _check(network: StackedHourglass, skeleton: Skeleton, codec: HeatmapCodec, o
 def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the network sees: pictures as float32 in [0, 1], no mean subtracted (as the paper's)."""
     return pictures.astype(np.float32) * np.float32(1 / 255)
+
+
+def _group(values: list[int] | None) -> tuple[int, int] | None:
+    return None if values is None else (int(values[0]), int(values[1]))
 
 
 def _pairs(values: list[list[int]]) -> tuple[tuple[int, int], ...]:

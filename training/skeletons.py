@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 class Skeleton:
     """The joints of one annotation scheme.
 
-    `edges` are the lines to draw, `flip_pairs` the joints that change places in a mirror, `head` the two ends
-    of the head, or None, and `torso` left shoulder and right hip: the distance between them is the norm of
-    PCK on LSP (Yang and Ramanan, 2013). All of them are pairs of indices into `joints`.
+    `edges` are the lines to draw and `flip_pairs` the joints that change places in a mirror. The rest is what
+    metrics measure in, None where a scheme has no such thing: `head` the two ends of the head, `torso` left
+    shoulder and right hip, whose distance is the norm of PCK on LSP (Yang and Ramanan, 2013), `outer_eyes` the
+    outer corners of right and left eye, `pupils` the points around each eye whose mean stands for its pupil.
+    All of them are indices into `joints`.
 
     Raises ValueError if an index is out of range, a name occurs twice or a joint stands in two flip pairs.
     """
@@ -26,12 +28,14 @@ class Skeleton:
     joints: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
     flip_pairs: tuple[tuple[int, int], ...]
-    head: tuple[int, int] | None
-    torso: tuple[int, int]
+    head: tuple[int, int] | None = None
+    torso: tuple[int, int] | None = None
+    outer_eyes: tuple[int, int] | None = None
+    pupils: tuple[tuple[int, ...], tuple[int, ...]] | None = None
 
     def __post_init__(self) -> None:
-        pairs = (*self.edges, *self.flip_pairs, self.torso, *((self.head,) if self.head else ()))
-        if any(not 0 <= joint < len(self.joints) for pair in pairs for joint in pair):
+        groups = (*self.edges, *self.flip_pairs, self.head, self.torso, self.outer_eyes, *(self.pupils or ()))
+        if any(not 0 <= joint < len(self.joints) for group in groups if group for joint in group):
             raise ValueError(f"skeleton {self.name}: a pair names a joint outside 0..{len(self.joints) - 1}")
         if len(set(self.joints)) != len(self.joints):
             raise ValueError(f"skeleton {self.name}: a joint name occurs twice")

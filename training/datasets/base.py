@@ -6,6 +6,7 @@ A point is (x, y) in pixels, 0-based, with pixel centres at integers: a picture 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,8 +22,8 @@ class Person:
 
     `picture` is uint8 RGB (H, W, 3); `joints` float32 (K, 2), (0, 0) where `labelled`, bool (K,), is False.
     `center` (x, y) and `side` are the crop square of the data set's own rule, in picture pixels. `head_size`,
-    in picture pixels, is the norm of PCKh and nan where the data set has none. `name` is for messages and
-    reports.
+    in picture pixels, is the norm of PCKh and nan where the data set has none; `yaw`, in degrees, is how far a
+    face looks to the side, nan where nobody knows. `name` is for messages and reports.
     """
 
     picture: NDArray[np.uint8]
@@ -32,6 +33,7 @@ class Person:
     side: float
     head_size: float
     name: str
+    yaw: float = math.nan
 
 
 class PersonDataset(Protocol):
