@@ -13,7 +13,7 @@ from training.checkpoint import FORMAT, Progress, read_checkpoint, restore, save
 from training.codec import HeatmapCodec
 from training.errors import DataError, DiskError
 from training.files import sha256
-from training.pose_model import PoseModel
+from training.model import Model
 from training.skeletons import LSP
 
 CONFIG = '[run]\nout = "a \\" quote, ü and \\u0000"\n'
@@ -115,7 +115,7 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path) -> None:
         path.write_bytes(cut)
         with pytest.raises(DataError, match="not a safetensors file"):
             read_checkpoint(path)
-    PoseModel(StackedHourglass(16, 14, depth=1), LSP, HeatmapCodec(32)).save(path)
+    Model(StackedHourglass(16, 14, depth=1), LSP, HeatmapCodec(32)).save(path)
     with pytest.raises(DataError, match="not a file of format hbcore-run/1"):
         read_checkpoint(path)
     with pytest.raises(DataError, match="No such file"):

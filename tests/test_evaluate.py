@@ -19,9 +19,12 @@ from training.codec import HeatmapCodec
 from training.datasets import Person
 from training.datasets.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, UserError
-from training.evaluate import TestSet, evaluate, mean_pose_scores
-from training.pose_model import NotFinite, PoseModel, to_input
+from training.evaluate import baseline_scores, evaluate
+from training.loader import Joined
+from training.model import Model, NotFinite, to_input
+from training.pose import POSE
 from training.skeletons import LSP, MPII, Skeleton
+from training.testset import TestSet
 
 STICK = Skeleton(
     name="stick",
@@ -65,6 +68,7 @@ class Sticks:
             40.0,
             self.heads[index],
             f"stick{index}.png",
+            yaw=(-30.0, 45.0)[index],
         )
 
 
@@ -84,8 +88,8 @@ def network(joints: int = 16, seed: int = 0, **options: Any) -> StackedHourglass
     return made
 
 
-def model(skeleton: Skeleton = MPII, size: int = 64, output: str = "sigmoid", **options: Any) -> PoseModel:
-    return PoseModel(network(len(skeleton.joints), **options), skeleton, HeatmapCodec(size), output)
+def model(skeleton: Skeleton = MPII, size: int = 64, output: str = "sigmoid", **options: Any) -> Model:
+    return Model(network(len(skeleton.joints), **options), skeleton, HeatmapCodec(size), output)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +110,7 @@ def test_a_test_set_holds_everybody_in_the_pixels_of_the_crops() -> None:
     assert test.head_size[0] == 3
     assert math.isnan(test.head_size[1])
     assert (test.skeleton, test.protocol, test.bad) == (STICK, "sticks: made by hand", ())
+    assert test.yaw.tolist() == [-30, 45]
 
 
 def test_unreadable_pictures_of_a_test_set_are_named_and_left_out() -> None:
@@ -132,7 +137,7 @@ def test_scores_are_those_computed_by_hand() -> None:
     predicted[0, 0] += (0, 2.0)  # 0.2 of the torso: still right; 0.33 of the head
     predicted[0, 2] += (2.4, 3.2)  # 4 pixels: wrong by the torso, and by the head (3 allowed)
     predicted[1, 1] += (4.01, 0)  # just wrong
-    scores = test.score(predicted)
+    scores = POSE.score(test, predicted)
     expected = {
         "PCKh@0.5": 200 / 3,
         "PCKh@0.5/Head": 0,
@@ -148,47 +153,49 @@ def test_scores_are_those_computed_by_hand() -> None:
     }
     assert list(scores) == list(expected)
     assert scores == pytest.approx(expected)
-    assert list(test.protocols(scores)) == ["data", "PCKh", "PCK"]
+    assert list(POSE.used_protocols(test, scores)) == ["data", "PCKh", "PCK"]
 
 
 def test_without_a_head_there_is_no_pckh_and_without_both_no_score() -> None:
     test = TestSet.read([replace(TWO, heads=(math.nan, math.nan))], 40)
-    scores = test.score(test.joints)
+    scores = POSE.score(test, test.joints)
     assert next(iter(scores)) == "PCK@0.2"
     assert not any(key.startswith("PCKh") or key == "AUC" for key in scores)
-    assert list(test.protocols(scores)) == ["data", "PCK"]
+    assert list(POSE.used_protocols(test, scores)) == ["data", "PCK"]
     shoulderless = ((False, True, True), (False, True, True))
     test = TestSet.read([replace(TWO, labelled=shoulderless, heads=(0, math.nan))], 40)
     with pytest.raises(DataError, match="nothing in the test set can be scored"):
-        test.score(test.joints)
+        POSE.score(test, test.joints)
     nobody = replace(TWO, labelled=((False,) * 3,) * 2)
     with pytest.raises(DataError, match="nothing in the test set can be scored"):
-        TestSet.read([nobody], 40).score(test.joints)
+        POSE.score(TestSet.read([nobody], 40), test.joints)
 
 
 def test_the_mean_pose_is_the_line_to_beat() -> None:
     """Means: left shoulder (15, 10), right hip (15, 25), head (17, 2), all 5 or more from the truth of both."""
     test = TestSet.read([TWO], 40)
-    scores = mean_pose_scores([TWO], test)
+    scores = baseline_scores(POSE, Joined([TWO]), test)
     # Errors of person 0 (torso 10): 5, 7.07, 7.28; of person 1 (torso 20, so 4 allowed): 5, 7.07, 7.28.
     assert scores["PCK@0.2"] == 0
     near = replace(TWO, joints=(TWO.joints[0], TWO.joints[0]), bad=(1,))
-    assert mean_pose_scores([near], test)["PCK@0.2/left_shoulder"] == 50  # exact for person 0, 10 away for person 1
+    assert (
+        baseline_scores(POSE, Joined([near]), test)["PCK@0.2/left_shoulder"] == 50
+    )  # exact for person 0, 10 away for person 1
     # The mean is over labelled joints, in the pixels of the test set's crops.
     half = TestSet.read([TWO], 20)
     only_first = replace(TWO, labelled=(ALL, (False,) * 3))
-    assert mean_pose_scores([only_first], half)["PCKh@0.1"] == 100
+    assert baseline_scores(POSE, Joined([only_first]), half)["PCKh@0.1"] == 100
     with pytest.raises(DataError, match="other joints than stick"):
-        mean_pose_scores([SyntheticFigures("train", 1)], test)
+        baseline_scores(POSE, Joined([SyntheticFigures("train", 1)]), test)
     with pytest.raises(DataError, match="no labelled joint"):
-        mean_pose_scores([replace(TWO, bad=(0, 1))], test)
+        baseline_scores(POSE, Joined([replace(TWO, bad=(0, 1))]), test)
 
 
 # ---------------------------------------------------------------------------------------------- packed = float
 
 
 def signs_and_sums(
-    made: PoseModel, pictures: NDArray[np.uint8]
+    made: Model, pictures: NDArray[np.uint8]
 ) -> Iterator[tuple[str, NDArray[np.float32], NDArray[np.float32]]]:
     """(layer, its input, its output) of every binary convolution."""
     seen: list[tuple[str, NDArray[np.float32], NDArray[np.float32]]] = []
@@ -242,9 +249,9 @@ def test_packed_bits_compute_the_same_integers_in_every_layer(figures: TestSet, 
 def test_packed_bits_give_the_same_joints_and_scores(figures: TestSet, output: str, flip: bool) -> None:
     made = model(seed=1, output=output)
     use_packed(made.network, False)
-    simulated = evaluate(made, figures, flip)
+    simulated = evaluate(POSE, made, figures, flip)
     use_packed(made.network, True)
-    packed = evaluate(made, figures, flip)
+    packed = evaluate(POSE, made, figures, flip)
     assert packed[0] == simulated[0]
     assert np.array_equal(packed[1], simulated[1])
     assert len(np.unique(packed[1])) > 100  # different answers for different people
@@ -284,11 +291,11 @@ def test_the_flip_test_is_the_mean_of_two_answers(monkeypatch: pytest.MonkeyPatc
     """Maps that point at the bright half: a joint in the picture's left half is one of the mirror's right half."""
     made = model(STICK, 16, depth=1, features=16)
 
-    def maps(self: PoseModel, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def maps(self: Model, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         grey = pictures[:, ::4, ::4, 0].astype(np.float32)
         return np.stack([grey, 2 * grey, 3 * grey], axis=-1)
 
-    monkeypatch.setattr(PoseModel, "_maps", maps)
+    monkeypatch.setattr(Model, "_maps", maps)
     picture = np.zeros((1, 16, 16, 3), np.uint8)
     picture[:, :, :4] = 10
     left = np.zeros((4, 4), np.float32)
@@ -325,15 +332,15 @@ def test_a_model_file_says_everything_about_itself(tmp_path: Path, figures: Test
     assert header["trained"] == {"steps": 7}
     assert header["output"] == "identity"
     assert header["architecture"]["features"] == 32
-    loaded = PoseModel.load(path)
+    loaded = Model.load(path)
     assert (loaded.skeleton, loaded.codec, loaded.output) == (MPII, HeatmapCodec(64), "identity")
     assert np.array_equal(loaded.predict(figures.pictures)[0], made.predict(figures.pictures)[0])
 
 
-@pytest.mark.parametrize("skeleton", [LSP, STICK])
+@pytest.mark.parametrize("skeleton", [LSP, STICK, replace(STICK, outer_eyes=(0, 1), pupils=((0,), (1, 2)))])
 def test_skeletons_survive_the_file(tmp_path: Path, skeleton: Skeleton) -> None:
     model(skeleton, 32, depth=1, features=16).save(tmp_path / "m")
-    assert PoseModel.load(tmp_path / "m").skeleton == skeleton
+    assert Model.load(tmp_path / "m").skeleton == skeleton
 
 
 def rewrite(path: Path, change: dict[str, Any]) -> None:
@@ -382,12 +389,12 @@ def rewrite(path: Path, change: dict[str, Any]) -> None:
 def test_a_model_file_whose_parts_do_not_fit_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
     path = tmp_path / "m.safetensors"
     model(STICK, 64, features=16, depth=1).save(path)
-    PoseModel.load(path)
+    Model.load(path)
     rewrite(path, {})
-    PoseModel.load(path)
+    Model.load(path)
     rewrite(path, change)
     with pytest.raises(DataError, match=r"m\.safetensors") as caught:
-        PoseModel.load(path)
+        Model.load(path)
     assert "\n" not in str(caught.value)
 
 
@@ -397,8 +404,8 @@ def test_a_model_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NotFinite, match="heatmaps are not finite"):
         made.predict(np.zeros((1, 32, 32, 3), np.uint8))
     made.save(tmp_path / "m")
-    with pytest.raises(DataError, match=r"not a pose model of this version \(heads.0.heatmaps.weight is not finite\)"):
-        PoseModel.load(tmp_path / "m")
+    with pytest.raises(DataError, match=r"not a model of this version \(heads.0.heatmaps.weight is not finite\)"):
+        Model.load(tmp_path / "m")
     made.network.state_dict()["stem.modules.0.weight"][...] = np.nan
     with pytest.raises(NotFinite, match="computes NaN"):
         made.predict(np.zeros((1, 32, 32, 3), np.uint8))
@@ -406,7 +413,7 @@ def test_a_model_that_is_not_finite_is_refused(tmp_path: Path) -> None:
 
 def test_joints_of_model_and_test_set_must_agree(figures: TestSet) -> None:
     with pytest.raises(DataError, match=r"joints of lsp \(14\), the test set has those of mpii \(16\)") as caught:
-        evaluate(model(LSP), figures)
+        evaluate(POSE, model(LSP), figures)
     assert caught.value.exit_code == 3
 
 

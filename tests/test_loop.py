@@ -22,12 +22,13 @@ from training.config import Config
 from training.datasets import Person, PersonDataset
 from training.datasets.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, DiskError, Diverged
-from training.evaluate import TestSet
 from training.files import read_log, sha256
 from training.loader import Joined
 from training.loop import Run, build_network, learning_rate
-from training.pose_model import PoseModel
+from training.model import Model
+from training.pose import POSE
 from training.skeletons import LSP, MPII, Skeleton
+from training.testset import TestSet
 
 ROOT = Path(__file__).resolve().parents[1]
 TINY = (
@@ -78,7 +79,7 @@ def tiny(*more: str) -> Config:
 def make(folder: Path, *more: str, data: PersonDataset = FOUR, test: PersonDataset = FOUR, **options: Any) -> Run:
     config = tiny(*more)
     options = {"say": lambda text: None} | options
-    return Run(config, folder, Joined([data]), TestSet.read([test], config.data.size), **options)
+    return Run(POSE, config, folder, Joined([data]), TestSet.read([test], config.data.size), **options)
 
 
 def bytes_of(run: Run) -> list[bytes]:
@@ -97,8 +98,8 @@ def test_a_small_network_learns_four_people_by_heart(tmp_path: Path) -> None:
     assert np.mean(losses[-10:]) < 0.5 * losses[0]
     assert run.headline == "PCKh@0.5"
     assert run.progress.best >= 90  # per cent; 100 where this was written, 3 for the mean pose of other figures
-    model = PoseModel.load(tmp_path / "best.safetensors")
-    assert TestSet.read([FOUR], 32).score(model.predict(run.test.pictures)[0])["PCKh@0.5"] == run.progress.best
+    model = Model.load(tmp_path / "best.safetensors")
+    assert POSE.score(TestSet.read([FOUR], 32), model.predict(run.test.pictures)[0])["PCKh@0.5"] == run.progress.best
 
 
 @pytest.mark.parametrize("name", ["adam", "rmsprop", "sgd"])
@@ -217,14 +218,14 @@ def test_the_average_is_what_is_evaluated_and_saved(tmp_path: Path) -> None:
     first = 2 / 11 * weights[0] + 9 / 11 * weights[1]
     second = 1 / 4 * first + 3 / 4 * weights[2]
     run.save()
-    saved = PoseModel.load(tmp_path / "last.safetensors").network.state_dict()["heads.0.heatmaps.weight"]
+    saved = Model.load(tmp_path / "last.safetensors").network.state_dict()["heads.0.heatmaps.weight"]
     np.testing.assert_allclose(saved, second, rtol=1e-5, atol=1e-7)  # float32
     assert not np.array_equal(saved, weights[2])
 
     plain = make(tmp_path, "optim.ema=0")
     plain.step(plain.recipe.batch(0))
     plain.save_model("plain")
-    state = PoseModel.load(tmp_path / "plain.safetensors").network.state_dict()
+    state = Model.load(tmp_path / "plain.safetensors").network.state_dict()
     assert all(np.array_equal(array, state[name]) for name, array in plain.network.state_dict().items())
 
 
@@ -270,7 +271,7 @@ def test_the_logged_loss_is_the_mean_since_the_last_row(tmp_path: Path) -> None:
 
 def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([5.0, 9.0, 7.0, 9.0])
-    monkeypatch.setattr(loop, "evaluate", lambda model, test: ({"PCKh@0.5": next(scores)}, None))
+    monkeypatch.setattr(loop, "evaluate", lambda task, model, test: ({"PCKh@0.5": next(scores)}, None))
     run = make(tmp_path, "run.eval_every=1")
     run.train()
     assert (run.progress.best, run.progress.best_step, run.progress.stale) == (9.0, 2, 2)
@@ -286,7 +287,7 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_patience_ends_a_run_and_a_resumed_one_stays_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([5.0, 6.0, 6.0, 1.0])
-    monkeypatch.setattr(loop, "evaluate", lambda model, test: ({"PCKh@0.5": next(scores)}, None))
+    monkeypatch.setattr(loop, "evaluate", lambda task, model, test: ({"PCKh@0.5": next(scores)}, None))
     more = ("optim.steps=100", "run.eval_every=2", "run.patience=2")
     said: list[str] = []
     make(tmp_path, *more, say=said.append).train()
@@ -410,7 +411,7 @@ def test_an_enormous_rate_diverges_and_spares_the_checkpoint(tmp_path: Path, mor
     run = make(tmp_path, "optim.lr=1e38", "optim.steps=50", "run.checkpoint_minutes=1e-9", *more)
     with pytest.raises(Diverged, match=r"step \d+: .*train anew with a lower optim.lr"):
         run.train()
-    model = PoseModel.load(tmp_path / "last.safetensors")  # which refuses what is not finite
+    model = Model.load(tmp_path / "last.safetensors")  # which refuses what is not finite
     assert all(np.isfinite(array).all() for array in model.network.state_dict().values())
     again = make(tmp_path, "optim.lr=1e38", "optim.steps=50", *more)
     again.resume()

@@ -16,13 +16,13 @@ from safetensors.numpy import load_file
 
 from hbcore import StackedHourglass
 from hbcore.serialize import read_arrays
+from training import cli, pose, task
 from training import config as configuration
-from training import pose
 from training.codec import HeatmapCodec
 from training.config import Config
 from training.datasets import open_dataset
 from training.errors import DataError
-from training.pose_model import PoseModel
+from training.model import Model
 from training.skeletons import LSP, MPII
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -63,7 +63,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def no_curves(trained: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They take longer than these runs, and the one of `trained` has them."""
-    monkeypatch.setattr(pose, "curves", lambda log, path: None)
+    monkeypatch.setattr(cli, "curves", lambda *_: None)
 
 
 def command(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -191,7 +191,7 @@ def test_a_configuration_is_written_whole_or_not_at_all(
 ) -> None:
     written: list[str] = []
     monkeypatch.setattr(
-        pose,
+        cli,
         "atomic_write",
         lambda path, data: written.append(f"{path.name} {tomllib.loads(data.decode())['run']['seed']}"),
     )
@@ -361,7 +361,7 @@ def test_divergence_is_one_line_and_exit_code_4(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert re.fullmatch(r"train: step \d: the .*synthetic/train/00000\d.*train anew with .*\n", done.stderr)
     assert done.stdout == ""
-    PoseModel.load(tmp_path / "run/last.safetensors")
+    Model.load(tmp_path / "run/last.safetensors")
 
 
 def test_a_reader_that_leaves_is_no_traceback() -> None:
@@ -382,11 +382,11 @@ def test_eval_without_data_uses_the_synthetic_test_set(
 ) -> None:
     opened: list[tuple[str, str]] = []
 
-    def small(spec: str, split: str) -> object:
+    def small(spec: str, split: str, kinds: object) -> object:
         opened.append((spec, split))
         return open_dataset(f"{spec}?length=2&size=48", split)
 
-    monkeypatch.setattr(pose, "open_dataset", small)
+    monkeypatch.setattr(task, "open_dataset", small)
     done = Outcome(capsys, "eval", trained / "best.safetensors", "--threads", 1)
     assert (done.code, done.errors) == (0, "")
     assert opened == [("synthetic", "test")]
@@ -443,7 +443,7 @@ def test_eval_mistakes(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     garbage.write_bytes(np.random.default_rng(0).bytes(5000))
     cut.write_bytes(model.read_bytes()[:-1])
     legs = tmp_path / "legs.safetensors"
-    PoseModel(StackedHourglass(16, 14, depth=1), LSP, HeatmapCodec(32)).save(legs)
+    Model(StackedHourglass(16, 14, depth=1), LSP, HeatmapCodec(32)).save(legs)
     small = ("--data", "synthetic?length=2&size=48")
     for arguments, code, message in (
         ([tmp_path / "none"], 3, "none: No such file or directory"),
@@ -501,7 +501,7 @@ def test_defects_of_ours_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setitem(pose.VERBS, "eval", broken)
+    monkeypatch.setitem(cli.VERBS, "eval", broken)
     with pytest.raises(ZeroDivisionError):
         pose.main(["eval", "m"])
 
@@ -510,19 +510,19 @@ def test_ctrl_c_before_training_is_130(monkeypatch: pytest.MonkeyPatch, capsys: 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(pose.VERBS, "train", interrupted)
+    monkeypatch.setitem(cli.VERBS, "train", interrupted)
     Outcome(capsys).fails(130, "train: interrupted")
 
 
 def test_without_a_test_split_a_run_asks_for_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def only_training(spec: str, split: str) -> object:
+    def only_training(spec: str, split: str, kinds: object) -> object:
         if split == "test":
             raise DataError("lspet has no test split")
         return open_dataset(spec, split)
 
-    monkeypatch.setattr(pose, "open_dataset", only_training)
+    monkeypatch.setattr(task, "open_dataset", only_training)
     words = [word for word in TINY if word != "--test" and word != "synthetic?length=2&size=48"]
     message = "nothing to test on (lspet has no test split): name a data set with --test"
     Outcome(capsys, "--out", tmp_path / "run", *words).fails(3, message)

@@ -14,8 +14,9 @@ from hbcore import StackedHourglass
 from training import pose
 from training.codec import HeatmapCodec
 from training.errors import BadPicture, DataError, UserError
-from training.pose_model import PoseModel
-from training.predict import crop_for, find_pictures, predict, save_predictions
+from training.model import Model
+from training.points import PointFiles, points_in
+from training.predict import crop_for, find_pictures, look, save_predictions
 from training.report import LEFT, MIDDLE, RIGHT
 from training.skeletons import Skeleton
 
@@ -50,19 +51,19 @@ def save(path: Path, picture: NDArray[np.uint8]) -> Path:
 def seeing(monkeypatch: pytest.MonkeyPatch) -> None:
     """In place of the network: the mean colour of the 4 x 4 input pixels of each heatmap pixel."""
 
-    def maps(self: PoseModel, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def maps(self: Model, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         n, size = len(pictures), SIZE // 4
         blocks = pictures.astype(np.float32).reshape(n, size, 4, size, 4, 3)
         means: NDArray[np.float32] = blocks.mean(axis=(2, 4)) / np.float32(255)
         return means
 
-    monkeypatch.setattr(PoseModel, "_maps", maps)
+    monkeypatch.setattr(Model, "_maps", maps)
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("model") / "flag.safetensors"
-    PoseModel(StackedHourglass(16, 3, depth=1), FLAG, HeatmapCodec(SIZE)).save(path)
+    Model(StackedHourglass(16, 3, depth=1), FLAG, HeatmapCodec(SIZE)).save(path)
     return path
 
 
@@ -296,19 +297,20 @@ def test_crops() -> None:
 
 
 def test_the_functions_beneath(tmp_path: Path, model: Path, seeing: None) -> None:
-    loaded = PoseModel.load(model)
+    loaded = Model.load(model)
     path = save(tmp_path / "in" / "flag.png", flag())
-    found, picture = predict(loaded, path)
-    assert np.array_equal(picture, flag())
-    assert (found.path, found.joints.shape, found.scores.shape) == (path, (3, 2), (3,))
-    np.testing.assert_allclose(found.joints, list(SPOTS.values()), atol=ONE_PIXEL)
+    view = look(loaded, path)
+    assert np.array_equal(view.picture, flag())
+    joints, scores = points_in(loaded, view)
+    assert (view.path, joints.shape, scores.shape) == (path, (3, 2), (3,))
+    np.testing.assert_allclose(joints, list(SPOTS.values()), atol=ONE_PIXEL)
     with pytest.raises(BadPicture, match="the box 900,0,1,1 is not in a picture"):
-        predict(loaded, path, (900, 0, 1, 1))
+        look(loaded, path, (900, 0, 1, 1))
     assert find_pictures([tmp_path / "in", path]) == [path, path]
     with pytest.raises(UserError, match="no picture or folder"):
         find_pictures([tmp_path / "none"])
     (tmp_path / "out").mkdir()
-    done, bad = save_predictions(loaded, [path, tmp_path / "gone.png"], tmp_path / "out")
+    done, bad = save_predictions(loaded, [path, tmp_path / "gone.png"], PointFiles(loaded, tmp_path / "out"))
     assert done == 1
     assert [str(error) for error in bad] == [f"{tmp_path / 'gone.png'}: no such picture"]
 

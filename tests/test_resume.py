@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from hbcore.serialize import read_arrays
-from training import pose
+from training import cli, pose
 from training.checkpoint import FORMAT, Progress
 from training.files import sha256
 
@@ -46,7 +46,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals of POSI
 @pytest.fixture(autouse=True)
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """They take longer than these runs."""
-    monkeypatch.setattr(pose, "curves", lambda log, path: None)
+    monkeypatch.setattr(cli, "curves", lambda *_: None)
 
 
 def words(out: Path, *more: str, steps: int = STEPS, threads: int = 1, workers: int = 0) -> list[str]:

@@ -10,7 +10,7 @@ import json
 import math
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
@@ -220,8 +220,8 @@ class Config:
             raise UserError('data.train = [] is not allowed: name a data set, such as ["synthetic"]')
 
 
-def load(path: str | Path) -> Config:
-    """The configuration in a TOML file; what the file leaves out has its default.
+def load(path: str | Path, defaults: Config | None = None) -> Config:
+    """The configuration in a TOML file; what the file leaves out is as in `defaults`, by default `Config()`.
 
     Raises UserError, naming the file, if it cannot be read, is not TOML, has an unknown key or a bad value.
     """
@@ -232,13 +232,13 @@ def load(path: str | Path) -> Config:
         raise UserError(f"cannot read the configuration {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UserError(f"{path} is not TOML: not UTF-8 text") from None
-    return from_toml(text, str(path))
+    return from_toml(text, str(path), defaults)
 
 
-def from_toml(text: str, source: str = "configuration") -> Config:
+def from_toml(text: str, source: str = "configuration", defaults: Config | None = None) -> Config:
     """Like `load`, from the text itself; `source` is its name in messages."""
     try:
-        return from_dict(tomllib.loads(text))
+        return from_dict(tomllib.loads(text), defaults)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, or a number of 5000 digits
@@ -264,11 +264,12 @@ def override(config: Config, assignments: Iterable[str]) -> Config:
     return from_dict(values)
 
 
-def from_dict(values: Mapping[str, Any]) -> Config:
-    """The inverse of `to_dict`, also after a trip through JSON; what is left out has its default.
+def from_dict(values: Mapping[str, Any], defaults: Config | None = None) -> Config:
+    """The inverse of `to_dict`, also after a trip through JSON; what is left out is as in `defaults`, or `Config()`.
 
     Raises UserError for an unknown section or key and for a bad value.
     """
+    base = defaults or Config()
     made: dict[str, Any] = {}
     for name, table in values.items():
         if name not in _schema() or not isinstance(table, Mapping):
@@ -276,8 +277,8 @@ def from_dict(values: Mapping[str, Any]) -> Config:
         for key in table:
             if key not in _schema()[name]:
                 raise _unknown(f"{name}.{key}")
-        made[name] = _sections()[name](**table)
-    return Config(**made)
+        made[name] = replace(getattr(base, name), **table)
+    return replace(base, **made)
 
 
 def to_dict(config: Config) -> dict[str, dict[str, Any]]:
@@ -290,9 +291,9 @@ def to_toml(config: Config) -> str:
     return _to_toml(config, explain=False)
 
 
-def describe() -> str:
+def describe(defaults: Config | None = None) -> str:
     """Every setting with help, allowed values and default, in the form of a TOML file."""
-    return _to_toml(Config(), explain=True)
+    return _to_toml(defaults or Config(), explain=True)
 
 
 def differences(a: Config, b: Config) -> list[str]:

@@ -60,10 +60,10 @@ class Joined:
     def __init__(self, datasets: Sequence[PersonDataset], limit: int | None = None) -> None:
         first = datasets[0].skeleton
         for dataset in datasets[1:]:
-            if dataset.skeleton.joints != first.joints:
+            if dataset.skeleton.names != first.names:
                 raise UserError(
                     f"{datasets[0].name} and {dataset.name} label different joints "
-                    f"({len(first.joints)} and {len(dataset.skeleton.joints)}): use them one at a time"
+                    f"({len(first.names)} and {len(dataset.skeleton.names)}): use them one at a time"
                 )
         self.datasets = tuple(datasets)
         self.ends = list(accumulate(len(dataset) for dataset in datasets))

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,14 @@ from hbcore.optim import OPTIMIZERS, ExponentialMovingAverage
 from hbcore.schedules import constant, cosine, stepwise, warmup
 from training.augment import Augmentation
 from training.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
-from training.codec import HeatmapCodec
 from training.config import Config, from_toml, to_toml
 from training.errors import DataError, DiskError, Diverged
-from training.evaluate import TestSet, evaluate
+from training.evaluate import evaluate
 from training.files import CsvLog, atomic_write
 from training.loader import Batch, Joined, Recipe, WorkerDied, batches
-from training.pose_model import NotFinite, PoseModel, to_input
+from training.model import Model, NotFinite, to_input
+from training.task import Task
+from training.testset import TestSet
 
 LOSSES = {"bce": heatmap_cross_entropy, "mse": heatmap_mse}
 PRIOR = 0.01  # probability that a pixel of a heatmap is on, at the start
@@ -72,12 +73,13 @@ def learning_rate(config: Config, step: int) -> float:
 
 @dataclass
 class Run:
-    """One training run in its folder.
+    """One training run of a task in its folder.
 
     report(step, values) is called after every step, for a progress bar. Raises DataError if the joints of network, data
     and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something else.
     """
 
+    task: Task
     config: Config
     folder: Path
     data: Joined
@@ -87,17 +89,18 @@ class Run:
     progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        config = self.config
+        task, config = self.task, self.config
         skeleton = self.data.skeleton
-        joints = config.model.joints or len(skeleton.joints)
-        if joints != len(skeleton.joints):
+        joints = config.model.joints or len(skeleton.names)
+        if joints != len(skeleton.names):
             raise DataError(
-                f"model.joints = {joints}, but the data set labels {len(skeleton.joints)}: leave model.joints out"
+                f"model.joints = {joints}, but the data set labels {len(skeleton.names)}: leave model.joints out"
             )
-        if self.test.skeleton.joints != skeleton.joints:
+        if self.test.skeleton.names != skeleton.names:
             raise DataError(
-                f"the joints to train on are those of {skeleton.name} ({joints}), the joints to test on those of "
-                f"{self.test.skeleton.name} ({len(self.test.skeleton.joints)}): name another data set with --test"
+                f"the {task.things} to train on are those of {skeleton.name} ({joints}), the {task.things} to test on "
+                f"those of {self.test.skeleton.name} ({len(self.test.skeleton.names)}): "
+                "name another data set with --test"
             )
         self.progress.people = len(self.data)
         self.network = build_network(config, joints)
@@ -106,7 +109,7 @@ class Run:
             dict(self.network.named_parameters()), config.optim.lr, config.optim.weight_decay
         )
         self.average = ExponentialMovingAverage(self.network, config.optim.ema) if config.optim.ema else None
-        self.codec = HeatmapCodec(config.data.size, sigma=config.data.sigma)
+        self.codec = task.codec(config)
         self.recipe = Recipe(
             self.data,
             Augmentation(**asdict(config.augment)),
@@ -115,7 +118,7 @@ class Run:
             config.run.seed,
             config.data.bad_pictures == "skip",
         )
-        self.headline = next(iter(self.test.score(self.test.joints)))  # the metric that "best" goes by
+        self.headline = next(iter(task.score(self.test, task.truth(self.test))))  # the metric that "best" goes by
         metrics = ["train_loss", "lr", "grad_norm", self.headline]
         self.log = CsvLog(self.folder / "log.csv", ["step", "epoch", *metrics])
 
@@ -148,15 +151,15 @@ class Run:
         )
         self.save_model("last")
 
-    def model(self) -> PoseModel:
+    def model(self) -> Model:
         """The network to be used: averaged weights if there is an average."""
         if self.average is None:
             network = self.network
         else:
-            network = build_network(self.config, len(self.data.skeleton.joints))
+            network = build_network(self.config, len(self.data.skeleton.names))
             network.load_state_dict(self.average.state)
             use_packed(network)
-        return PoseModel(network, self.data.skeleton, self.codec, OUTPUTS[self.config.optim.loss])
+        return Model(network, self.data.skeleton, self.codec, OUTPUTS[self.config.optim.loss], self.task.name)
 
     def save_model(self, name: str) -> None:
         data = [dataset.name for dataset in self.data.datasets]
@@ -236,14 +239,14 @@ class Run:
     def step(self, batch: Batch) -> tuple[float, float]:
         """One update: returns loss and gradient norm. Diverged, before any weight changes, if either is not finite."""
         config = self.config
-        target, weight = self.encode(batch)
+        target = self.encode(batch)
         pictures = to_input(batch.pictures)
         self.network.train()
         try:
             predictions = self.network(Tensor(pictures))
             loss = Tensor(np.zeros((), dtype=np.float32))
             for prediction in predictions:  # intermediate supervision: one term per stack
-                loss = loss + LOSSES[config.optim.loss](prediction, target, weight)
+                loss = loss + LOSSES[config.optim.loss](prediction, *target)
             value = loss.item()
         except FloatingPointError:  # a sign met NaN
             value = math.nan
@@ -270,21 +273,21 @@ class Run:
         self.progress.step += 1
         return value, norm
 
-    def encode(self, batch: Batch) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Target heatmaps (N, h, w, K) and joint weights (N, K)."""
-        encoded = [self.codec.encode(j, v) for j, v in zip(batch.joints, batch.labelled, strict=True)]
-        return np.stack([maps for maps, _ in encoded]), np.stack([weights for _, weights in encoded])
+    def encode(self, batch: Batch) -> tuple[NDArray[Any], ...]:
+        """What the loss compares the network's maps with."""
+        return self.task.target(self.codec, batch)
 
     def evaluate(self) -> float:
         """Score on the test set; keeps the best model."""
         try:
-            scores, _ = evaluate(self.model(), self.test)
+            scores, _ = evaluate(self.task, self.model(), self.test)
         except NotFinite as error:
             self.diverged(str(error))
         score = scores[self.headline]
         self.say(f"step {self.progress.step}: {self.headline} {score:.2f}")
         self.progress.stale += 1
-        if score > self.progress.best:
+        better = score < self.progress.best if self.task.lower_is_better else score > self.progress.best
+        if better or not self.progress.best_step:
             self.progress.best, self.progress.best_step, self.progress.stale = score, self.progress.step, 0
             self.save_model("best")
         return score

@@ -1,25 +1,21 @@
-"""Joints for a user's own pictures."""
+"""A network's look at a user's own pictures. What it saw there is for the task to say."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from training.errors import BadPicture, DataError, UserError
-from training.files import atomic_write, write_json
 from training.geometry import Crop
+from training.model import Model
 from training.pictures import read_picture
-from training.pose_model import PoseModel
-from training.report import overlay, save_png
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".ppm"}
 DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
@@ -27,13 +23,29 @@ BOX_MARGIN = 1.25  # side of the crop over the longer side of a given box: what 
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
-    """One picture: joints (K, 2) in its pixels (centres at integers), scores (K,), and the square looked at."""
+class View:
+    """One picture (H, W, 3), the square of it that the network saw, and its maps (h, w, K) of that square."""
 
     path: Path
-    joints: NDArray[np.float32]
-    scores: NDArray[np.float32]
+    picture: NDArray[np.uint8]
     crop: Crop
+    maps: NDArray[np.float32]
+
+    def file_name(self, number: int) -> str:
+        """The name of a PNG made of it; `number` keeps pictures of the same name apart."""
+        return f"{number:04d}_{self.path.stem[:50]}.png"
+
+
+class Predictions(Protocol):
+    """Where the answers for a user's pictures are written: `add` for each of them, then `close`.
+
+    `files` says what there will be in the folder.
+    """
+
+    files: str
+
+    def add(self, number: int, view: View) -> None: ...
+    def close(self) -> None: ...
 
 
 def find_pictures(inputs: Sequence[Path]) -> list[Path]:
@@ -69,72 +81,42 @@ def crop_for(picture: NDArray[np.uint8], size: int, box: tuple[float, float, flo
     return Crop((x + (width - 1) / 2, y + (height - 1) / 2), BOX_MARGIN * max(width, height), size)
 
 
-def predict(
-    model: PoseModel, path: Path, box: tuple[float, float, float, float] | None = None, flip: bool = False
-) -> tuple[Prediction, NDArray[np.uint8]]:
-    """Joints of the person in one picture, and the picture. BadPicture if it cannot be read or the box is not in it."""
+def look(model: Model, path: Path, box: tuple[float, float, float, float] | None = None, flip: bool = False) -> View:
+    """Show the network one picture. BadPicture if it cannot be read or the box is not in it."""
     picture = read_picture(path)
     try:
         crop = crop_for(picture, model.codec.input_size, box)
     except ValueError as error:
         raise BadPicture(f"{path}: {error}") from None
-    joints, scores = model.predict(crop.extract(picture)[None], flip)
-    return Prediction(path, crop.to_picture(joints[0]), scores[0], crop), picture
+    return View(path, picture, crop, model.heatmaps(crop.extract(picture)[None], flip)[0])
 
 
-def draw(model: PoseModel, found: Prediction, picture: NDArray[np.uint8], threshold: float = 0.0) -> NDArray[np.uint8]:
-    """The picture with the person on it, shrunk or enlarged to a size that can be looked at."""
+def presentable(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """A picture of a size that can be looked at: shrunk if need be, and how many times it is to be enlarged."""
     height, width = picture.shape[:2]
     least, most = DRAWN
-    joints, shrink = found.joints, max(1.0, max(height, width) / most)
+    shrink = max(1.0, max(height, width) / most)
     if shrink > 1:
         size = max(1, round(width / shrink)), max(1, round(height / shrink))
         picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
-        joints = ((joints + 0.5) * np.divide(size, (width, height)) - 0.5).astype(np.float32)
-    longer = max(picture.shape[:2])
-    return overlay(
-        picture,
-        joints,
-        model.skeleton,
-        scores=found.scores,
-        threshold=threshold,
-        zoom=max(1, round(least / longer)),
-        weight=longer / 160,
-    )
+    return picture, max(1, round(least / max(picture.shape[:2])))
 
 
 def save_predictions(
-    model: PoseModel,
+    model: Model,
     paths: Sequence[Path],
-    out: Path,
+    predictions: Predictions,
     box: tuple[float, float, float, float] | None = None,
     flip: bool = False,
-    threshold: float = 0.0,
 ) -> tuple[int, list[BadPicture]]:
-    """Predict every picture; write predictions.json, predictions.csv and one overlay each into the folder `out`.
-
-    Returns how many were read, and why the others were not.
-    """
-    records: list[dict[str, Any]] = []
+    """Look at every picture and write down what is seen. Returns how many were read, and why the others were not."""
     bad: list[BadPicture] = []
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["picture", "joint", "x", "y", "score"])
     for number, path in enumerate(paths):
         try:
-            found, picture = predict(model, path, box, flip)
+            view = look(model, path, box, flip)
         except BadPicture as error:
             bad.append(error)
             continue
-        joints = [
-            {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "score": round(float(score), 4)}
-            for name, (x, y), score in zip(model.skeleton.joints, found.joints, found.scores, strict=True)
-        ]
-        records.append({"picture": str(path), "center": found.crop.center, "side": found.crop.side, "joints": joints})
-        writer.writerows([path, j["name"], j["x"], j["y"], j["score"]] for j in joints)
-        save_png(out / f"{number:04d}_{path.stem[:50]}.png", draw(model, found, picture, threshold))
-    atomic_write(out / "predictions.csv", table.getvalue().encode(errors="backslashreplace"))
-    write_json(
-        out / "predictions.json", {"joints": model.skeleton.joints, "edges": model.skeleton.edges, "people": records}
-    )
-    return len(records), bad
+        predictions.add(number, view)
+    predictions.close()
+    return len(paths) - len(bad), bad

@@ -5,7 +5,9 @@ Left and right are the person's own. Nothing else in the project knows a joint i
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,12 +45,53 @@ class Skeleton:
         if len(set(flipped)) != len(flipped):
             raise ValueError(f"skeleton {self.name}: a joint stands in two flip pairs")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the maps of a network stand for, in order."""
+        return self.joints
+
     def flip_index(self) -> NDArray[np.intp]:
         """The (K,) permutation p of a mirror: joint k of the mirrored person is joint p[k] of the person."""
-        index = np.arange(len(self.joints), dtype=np.intp)
-        for a, b in self.flip_pairs:
-            index[[a, b]] = b, a
-        return index
+        return flip_index(len(self.joints), self.flip_pairs)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `asdict`, also after a trip through JSON.
+
+        Raises KeyError, TypeError or ValueError where `values`, which may come from any file, are no skeleton.
+        """
+        pupils = values.get("pupils")
+        return cls(
+            name=values["name"],
+            joints=tuple(values["joints"]),
+            edges=pairs(values["edges"]),
+            flip_pairs=pairs(values["flip_pairs"]),
+            head=_pair(values["head"]),
+            torso=_pair(values["torso"]),
+            outer_eyes=_pair(values.get("outer_eyes")),
+            pupils=None if pupils is None else (_indices(pupils[0]), _indices(pupils[1])),
+        )
+
+
+def flip_index(count: int, flip_pairs: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
+    """The permutation (count,) that exchanges the two of every pair."""
+    index = np.arange(count, dtype=np.intp)
+    for a, b in flip_pairs:
+        index[[a, b]] = b, a
+    return index
+
+
+def pairs(values: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    """Pairs of indices as they come out of JSON. Raises TypeError or ValueError for anything else."""
+    return tuple((int(a), int(b)) for a, b in values)
+
+
+def _pair(values: Sequence[int] | None) -> tuple[int, int] | None:
+    return None if values is None else pairs([values])[0]
+
+
+def _indices(values: Sequence[int]) -> tuple[int, ...]:
+    return tuple(int(value) for value in values)
 
 
 MPII = Skeleton(

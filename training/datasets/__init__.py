@@ -1,9 +1,9 @@
-"""Pose data sets by name: `open_dataset("lsp:../data/lsp", "test")`."""
+"""Data sets by name: `open_dataset("lsp:../data/lsp", "test")`. Each task has kinds of its own."""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,13 +12,13 @@ from training.datasets.lsp import Lsp, Lspet
 from training.datasets.mpii import Mpii
 from training.errors import DataError, UserError
 
-__all__ = ["Person", "PersonDataset", "open_dataset"]
+__all__ = ["POSE_KINDS", "Kind", "Person", "PersonDataset", "open_dataset"]
 
 Options = dict[str, str]
 
 
 @dataclass(frozen=True)
-class _Kind:
+class Kind:
     """How to open one kind of data set, what its folder holds, if it has one, and what its options take."""
 
     open: Callable[[Path, str, Options], PersonDataset]
@@ -44,16 +44,16 @@ def _open_mpii(root: Path, split: str, options: Options) -> PersonDataset:
     return Mpii(root, split, **options)
 
 
-_KINDS = {
-    "synthetic": _Kind(_open_synthetic, None, {"length": (), "seed": (), "size": ()}),
-    "lsp": _Kind(_open_lsp, "joints.mat and images/", {}),
-    "lspet": _Kind(_open_lspet, "joints.mat and images/", {"labels": ("crowd", "teacher")}),
-    "mpii": _Kind(_open_mpii, "its labels and images/", {"labels": ("release", "hrnet", "hourglass")}),
+POSE_KINDS: Mapping[str, Kind] = {
+    "synthetic": Kind(_open_synthetic, None, {"length": (), "seed": (), "size": ()}),
+    "lsp": Kind(_open_lsp, "joints.mat and images/", {}),
+    "lspet": Kind(_open_lspet, "joints.mat and images/", {"labels": ("crowd", "teacher")}),
+    "mpii": Kind(_open_mpii, "its labels and images/", {"labels": ("release", "hrnet", "hourglass")}),
 }
 
 
-def open_dataset(spec: str, split: str) -> PersonDataset:
-    """Open a data set by its name and folder: `synthetic`, `lsp:PATH`, `lspet:PATH` or `mpii:PATH`.
+def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) -> PersonDataset:
+    """Open a data set by its name and folder: `synthetic`, `lsp:PATH`, `lspet:PATH` or `mpii:PATH` among POSE_KINDS.
 
     Options follow a question mark: `lspet:PATH?labels=teacher` (or crowd), `mpii:PATH?labels=hrnet` (or
     release or hourglass, see Mpii), `synthetic?length=500&seed=1&size=160`. A relative PATH starts at the
@@ -67,9 +67,9 @@ def open_dataset(spec: str, split: str) -> PersonDataset:
     # From the right: a folder may have a question mark in its name as long as options follow it.
     place, _, query = spec.rpartition("?") if "?" in spec else (spec, "", "")
     name, colon, folder = place.partition(":")
-    if name not in _KINDS:
-        raise UserError(_unknown("data set", name, _KINDS))
-    kind = _KINDS[name]
+    if name not in kinds:
+        raise UserError(_unknown("data set", name, kinds))
+    kind = kinds[name]
     options = _options(name, query, kind.options)
     if kind.folder is None:
         if colon:

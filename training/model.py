@@ -1,10 +1,10 @@
-"""A network together with all that is needed to use it: joints, skeleton, codec, crop rule. One file holds it."""
+"""A network with all that is needed to use it: what its maps stand for, codec, crop rule. One file holds it."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,16 +27,18 @@ class NotFinite(DataError):
 
 
 @dataclass(frozen=True, eq=False)
-class PoseModel:
+class Model:
     """From crops to joints.
 
     output: "sigmoid" if the network's maps are logits of probabilities, "identity" if they are the maps themselves.
+    task: the name of the task it was trained for; a model of one task is no use in another.
     """
 
     network: StackedHourglass
     skeleton: Skeleton
     codec: HeatmapCodec
     output: str = "sigmoid"
+    task: str = "pose"
 
     def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
         """Maps (N, h, w, K) in [0, 1] for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
@@ -62,19 +64,18 @@ class PoseModel:
 
     def predict(
         self, pictures: NDArray[np.uint8], flip: bool = False, batch_size: int = 16
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Joints (N, K, 2) in input pixels and scores (N, K) for crops (N, S, S, 3)."""
-        joints, scores = [], []
-        for start in range(0, len(pictures), batch_size):
-            found = self.codec.decode(self.heatmaps(pictures[start : start + batch_size], flip))
-            joints.append(found[0])
-            scores.append(found[1])
-        return np.concatenate(joints), np.concatenate(scores)
+    ) -> tuple[NDArray[Any], ...]:
+        """What the codec reads out of maps of crops (N, S, S, 3): joints (N, K, 2) in input pixels, scores (N, K)."""
+        answers = [
+            self.codec.decode(self.heatmaps(pictures[start : start + batch_size], flip))
+            for start in range(0, len(pictures), batch_size)
+        ]
+        return tuple(np.concatenate(part) for part in zip(*answers, strict=True))
 
     def save(self, path: Path, **more: Any) -> None:
         """Write the model file, whole or not at all. more: further JSON values for its header."""
         metadata = {
-            "task": "pose",
+            "task": self.task,
             "skeleton": asdict(self.skeleton),
             "codec": self.codec.describe(),
             "output": self.output,
@@ -85,33 +86,30 @@ class PoseModel:
         atomic_write(path, model_bytes(self.network, metadata))
 
     @classmethod
-    def load(cls, path: str | Path) -> PoseModel:
-        """Read a model file. Raises DataError if it is not one or holds another task."""
+    def load(cls, path: str | Path, task: str | None = None) -> Self:
+        """Read a model file. Raises DataError if it is not one, or is one of another task than asked for."""
         try:
             network, header = load_model(path)
-            parts = header["skeleton"]
-            skeleton = Skeleton(
-                name=parts["name"],
-                joints=tuple(parts["joints"]),
-                edges=_pairs(parts["edges"]),
-                flip_pairs=_pairs(parts["flip_pairs"]),
-                head=_group(parts["head"]),
-                torso=_group(parts["torso"]),
-            )
+            trained = header["task"]
+            if not isinstance(trained, str) or not trained.isidentifier() or len(trained) > 20:
+                raise ValueError("its task has no name")
+            if task not in (None, trained):
+                raise DataError(f"{path} is a model of the task {trained}: use it with python -m training.{trained}")
+            skeleton = Skeleton.from_dict(header["skeleton"])
             codec, output = HeatmapCodec(**header["codec"]), header["output"]
             _check(network, skeleton, codec, output)
         except ModelFileError as error:
             raise DataError(str(error)) from None
-        except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a pose model of this version ({error})") from None
-        return cls(network, skeleton, codec, output)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a model of this version ({error})") from None
+        return cls(network, skeleton, codec, output, trained)
 
 
 def _check(network: StackedHourglass, skeleton: Skeleton, codec: HeatmapCodec, output: str) -> None:
     """Raise ValueError where the parts of a model file do not go together: it may come from anywhere."""
     joints, step = network.architecture["joints"], STRIDE << network.architecture["depth"]
-    if len(skeleton.joints) != joints:
-        raise ValueError(f"{len(skeleton.joints)} joint names for {joints} heatmaps")
+    if len(skeleton.names) != joints:
+        raise ValueError(f"{len(skeleton.names)} names for {joints} maps")
     if codec.stride != STRIDE or codec.input_size % step:
         raise ValueError(f"the network needs stride {STRIDE} and an input that is a multiple of {step}, not {codec}")
     if output not in OUTPUTS:
@@ -124,11 +122,3 @@ def _check(network: StackedHourglass, skeleton: Skeleton, codec: HeatmapCodec, o
 def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the network sees: pictures as float32 in [0, 1], no mean subtracted (as the paper's)."""
     return pictures.astype(np.float32) * np.float32(1 / 255)
-
-
-def _group(values: list[int] | None) -> tuple[int, int] | None:
-    return None if values is None else (int(values[0]), int(values[1]))
-
-
-def _pairs(values: list[list[int]]) -> tuple[tuple[int, int], ...]:
-    return tuple((int(a), int(b)) for a, b in values)
