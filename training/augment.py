@@ -100,7 +100,7 @@ class Augmentation:
         if len(person.labelled) != len(skeleton.joints):
             raise ValueError(f"{person.name} has {len(person.labelled)} joints, {skeleton.name} {len(skeleton.joints)}")
         draws = Draws(*rng.random(len(Draws._fields)).tolist())
-        crop = self._crop(person, size, draws)
+        crop = self._crop(person, size, draws, skeleton.flips)
         picture, joints, labelled = _cut(person, crop)
         if crop.mirror:
             swapped = skeleton.flip_index()
@@ -111,7 +111,7 @@ class Augmentation:
             _erase(picture, draws)
         return picture, joints, labelled
 
-    def _crop(self, person: Person, size: int, draws: Draws) -> Crop:
+    def _crop(self, person: Person, size: int, draws: Draws, flips: bool) -> Crop:
         side = person.side * 2.0 ** (self.scale * _normal(draws.scale))
         reach = self.shift * side
         return Crop(
@@ -122,7 +122,7 @@ class Augmentation:
             side=side,
             size=size,
             angle=math.radians(self.rotate * _normal(draws.angle)) if draws.rotated < ROTATED else 0.0,
-            mirror=draws.flip < self.flip,
+            mirror=flips and draws.flip < self.flip,
         )
 
     def _recolour(self, picture: NDArray[np.uint8], draws: Draws) -> NDArray[np.uint8]:

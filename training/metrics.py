@@ -158,7 +158,7 @@ def torso_size(truth: Floats, skeleton: Skeleton, labelled: NDArray[np.bool_] | 
         if labelled.shape != truth.shape[:2]:
             raise ValueError(f"metrics: labelled {truth.shape[:2]} expected, got {labelled.shape}")
         ends = np.where(labelled[:, list(skeleton.torso), None], ends, np.nan)
-    return _length(ends[:, 0] - ends[:, 1])
+    return lengths(ends[:, 0] - ends[:, 1])
 
 
 def summarise(
@@ -215,19 +215,20 @@ def mean_pose(joints: Floats, labelled: NDArray[np.bool_]) -> NDArray[np.float64
     return np.where(count > 0, own, overall)
 
 
-def _errors(
-    pred: Floats, truth: Floats, labelled: NDArray[np.bool_], norm: Floats
-) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
-    """Distances (N, K), 0 where not labelled, and the other two arguments, all checked."""
+def distances(
+    pred: Floats, truth: Floats, labelled: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Distances (N, K) of predictions from truths, 0 where not `labelled`, and `labelled` as an array.
+
+    Raises ValueError for shapes that do not fit together and for a prediction or labelled truth that is not finite.
+    """
     found = np.asarray(pred, dtype=np.float64)
     wanted = np.asarray(truth, dtype=np.float64)
     known = np.asarray(labelled, dtype=bool)
-    length = np.asarray(norm, dtype=np.float64)
-    fits = found.ndim == 3 and found.shape[2] == 2 and wanted.shape == found.shape
-    if not fits or known.shape != found.shape[:2] or length.shape != found.shape[:1]:
+    if found.ndim != 3 or found.shape[2] != 2 or wanted.shape != found.shape or known.shape != found.shape[:2]:
         raise ValueError(
-            "metrics: pred and truth (N, K, 2), labelled (N, K) and norm (N,) expected, "
-            f"got {found.shape}, {wanted.shape}, {known.shape} and {length.shape}"
+            "metrics: pred and truth (N, K, 2) and labelled (N, K) expected, "
+            f"got {found.shape}, {wanted.shape} and {known.shape}"
         )
     for name, bad in (
         ("prediction", ~np.isfinite(found).all(axis=2)),
@@ -236,15 +237,26 @@ def _errors(
         if bad.any():
             person, joint = (int(index) for index in np.argwhere(bad)[0])
             raise ValueError(f"metrics: {name} of joint {joint} of person {person} is not finite")
+    return lengths(found - np.where(known[:, :, None], wanted, found)), known
+
+
+def _errors(
+    pred: Floats, truth: Floats, labelled: NDArray[np.bool_], norm: Floats
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64]]:
+    """Distances (N, K), 0 where not labelled, and the other two arguments, all checked."""
+    distance, known = distances(pred, truth, labelled)
+    length = np.asarray(norm, dtype=np.float64)
+    if length.shape != known.shape[:1]:
+        raise ValueError(f"metrics: norm {known.shape[:1]} expected, got {length.shape}")
     unfit = ~(np.isfinite(length) & (length > 0))
     if unfit.any():
         person = int(unfit.argmax())
         raise ValueError(f"metrics: norm of person {person} is {length[person]}, not positive and finite")
-    apart = found - np.where(known[:, :, None], wanted, found)
-    return _length(apart), known, length
+    return distance, known, length
 
 
-def _length(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+def lengths(vectors: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Euclidean lengths (...) of vectors (..., 2)."""
     return np.hypot(vectors[..., 0], vectors[..., 1])
 
 

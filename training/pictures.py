@@ -14,6 +14,9 @@ from training.errors import BadPicture
 FORMATS = ("JPEG", "PNG", "BMP", "PPM")
 """The Pillow plug-ins that may see a file: the exotic ones are where its security reports come from."""
 
+MAX_PIXELS = 50_000_000
+"""More than any photograph of people needs, and 150 MB once decoded."""
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -27,7 +30,7 @@ _UPRIGHT = {
 """EXIF orientation -> the operation that brings the stored pixels upright."""
 
 
-def read_picture(path: Path, max_pixels: int = 50_000_000) -> NDArray[np.uint8]:
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     """Decode a JPEG, PNG, BMP or PPM file to uint8 RGB of shape (H, W, 3), upright by its EXIF tag.
 
     16-bit grey is scaled to 8 bits, CMYK and palettes are converted, and transparent pixels are laid over

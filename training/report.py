@@ -2,8 +2,9 @@
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,11 +31,6 @@ def curves(log: str | Path, path: str | Path, metrics: Sequence[str] | None = No
     by default those with an "@" (`PCKh@0.5`). Raises DataError for a broken log, UserError if matplotlib is
     missing or a metric is not in the log, DiskError if the picture cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure  # only here: a second to import, and nothing else needs it
-    except ModuleNotFoundError:
-        raise UserError('curves need matplotlib: pip install "matplotlib>=3.8"') from None
-
     columns = read_log(log)
     if unknown := set(metrics or ()) - columns.keys():
         raise UserError(f"{log} has no column {', '.join(sorted(unknown))}; it has {', '.join(columns)}")
@@ -43,7 +39,7 @@ def curves(log: str | Path, path: str | Path, metrics: Sequence[str] | None = No
         "learning rate": [name for name in columns if name == "lr"],
         "metric": [name for name in columns if "@" in name] if metrics is None else metrics,
     }
-    figure = Figure(figsize=(8, 8), layout="constrained")  # not pyplot: no global state, no window
+    figure = _figure(8, 8)
     for axes, (title, names) in zip(figure.subplots(len(panels), sharex=True), panels.items(), strict=True):
         positive = True
         for name in names:
@@ -55,14 +51,28 @@ def curves(log: str | Path, path: str | Path, metrics: Sequence[str] | None = No
         if title == "loss" and positive:
             axes.set_yscale("log")
         axes.set_ylabel(names[0] if len(names) == 1 else title)
-        axes.grid(visible=True, which="both", linewidth=0.4, alpha=0.5)
-        axes.spines[["top", "right"]].set_visible(False)
-        if len(names) > 1:
-            axes.legend(frameon=False)
+        _style(axes, legend=len(names) > 1)
     axes.set_xlabel("step")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    atomic_write(path, buffer.getvalue())
+    _save_figure(figure, path)
+
+
+def ced(errors: Mapping[str, NDArray[np.floating]], path: str | Path, limit: float = 0.1) -> None:
+    """Draw cumulative error distributions as a PNG: the share of faces whose error is at most x, for x up to `limit`.
+
+    `errors` are the errors (N,) of the faces by name, as shares of a norm; one that is not finite never counts as
+    small. Raises UserError if matplotlib is missing and DiskError if the picture cannot be written.
+    """
+    figure = _figure(7, 5)
+    axes = figure.subplots()
+    for name, values in errors.items():
+        ordered = np.sort(np.where(np.isfinite(values), values, np.inf))
+        reached = ordered[ordered <= limit]
+        share = 100.0 * np.arange(len(reached) + 1) / max(1, len(ordered))
+        x = 100.0 * np.concatenate([[0.0], reached, [limit]])
+        axes.step(x, [*share, share[-1]], where="post", label=name, linewidth=1.2)
+    axes.set(xlim=(0, 100 * limit), ylim=(0, 100), xlabel="error in percent of the norm", ylabel="percent of the faces")
+    _style(axes, legend=True)
+    _save_figure(figure, path)
 
 
 def overlay(
@@ -151,6 +161,28 @@ def save_png(path: str | Path, image: Pixels) -> None:
     """Write (H, W, 3) uint8 as a PNG, whole or not at all. Raises DiskError."""
     buffer = io.BytesIO()
     Image.fromarray(image).save(buffer, format="PNG")
+    atomic_write(path, buffer.getvalue())
+
+
+def _figure(width: float, height: float) -> Any:
+    """An empty figure of so many inches, without pyplot: no global state, no window."""
+    try:
+        from matplotlib.figure import Figure  # only here: a second to import, and nothing else needs it
+    except ModuleNotFoundError:
+        raise UserError('curves need matplotlib: pip install "matplotlib>=3.8"') from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _style(axes: Any, legend: bool) -> None:
+    axes.grid(visible=True, which="both", linewidth=0.4, alpha=0.5)
+    axes.spines[["top", "right"]].set_visible(False)
+    if legend:
+        axes.legend(frameon=False)
+
+
+def _save_figure(figure: Any, path: str | Path) -> None:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     atomic_write(path, buffer.getvalue())
 
 

@@ -21,7 +21,7 @@ class Skeleton:
     metrics measure in, None where a scheme has no such thing: `head` the two ends of the head, `torso` left
     shoulder and right hip, whose distance is the norm of PCK on LSP (Yang and Ramanan, 2013), `outer_eyes` the
     outer corners of right and left eye, `pupils` the points around each eye whose mean stands for its pupil.
-    All of them are indices into `joints`.
+    All of them are indices into `joints`. `flips` is False where nobody knows what a mirror does to the joints.
 
     Raises ValueError if an index is out of range, a name occurs twice or a joint stands in two flip pairs.
     """
@@ -34,6 +34,7 @@ class Skeleton:
     torso: tuple[int, int] | None = None
     outer_eyes: tuple[int, int] | None = None
     pupils: tuple[tuple[int, ...], tuple[int, ...]] | None = None
+    flips: bool = True
 
     def __post_init__(self) -> None:
         groups = (*self.edges, *self.flip_pairs, self.head, self.torso, self.outer_eyes, *(self.pupils or ()))

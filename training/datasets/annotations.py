@@ -15,6 +15,9 @@ from training.errors import DataError, UserError
 MAX_BYTES = 512 * 2**20
 """No annotation file of a published data set comes near; a larger one is an accident or an attack."""
 
+FARTHEST = 1e6
+"""Pixels. No picture is that wide, and float32 still tells neighbouring pixels apart."""
+
 
 def load_mat(path: Path, *keys: str) -> dict[str, Any]:
     """The variables `keys` of a MATLAB file: structs as objects with attributes, all else as arrays.
@@ -26,7 +29,7 @@ def load_mat(path: Path, *keys: str) -> dict[str, Any]:
     Raises DataError if the file is missing, too large, not readable or without one of the keys, and UserError
     if SciPy, which reads such files, is not installed.
     """
-    _check_file(path)
+    check_file(path)
     try:
         from scipy import io
     except ImportError as error:
@@ -49,7 +52,7 @@ def load_mat(path: Path, *keys: str) -> dict[str, Any]:
 
 def load_json_records(path: Path) -> list[dict[str, Any]]:
     """The content of a JSON file that must be a list of objects. Raises DataError if it is anything else."""
-    _check_file(path)
+    check_file(path)
     try:
         records = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError) as error:
@@ -75,6 +78,14 @@ def numbers(value: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64
     return array
 
 
+def pixels(value: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
+    """`value` as numbers no farther from 0 than any picture reaches. Raises DataError, which starts with `what`."""
+    array = numbers(value, shape, what)
+    if (np.abs(array) > FARTHEST).any():
+        raise DataError(f"{what} lies more than {FARTHEST:,.0f} pixels away, outside every picture")
+    return array
+
+
 def file_name(value: Any, what: str) -> str:
     """`value` if it names a file below the folder that it will be joined to. Raises DataError otherwise."""
     if not isinstance(value, str) or not value or "\0" in value or "\n" in value:
@@ -93,8 +104,22 @@ def picture_folder(root: Path) -> Path:
     return folder
 
 
-def _check_file(path: Path) -> None:
+def load_text(path: Path, most: int | None = None) -> str:
+    """The text of a file of at most `most` bytes (MAX_BYTES). Raises DataError naming the file."""
+    check_file(path, most)
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not text") from error
+
+
+def check_file(path: Path, most: int | None = None) -> None:
+    """Raise DataError unless `path` is a regular file of at most `most` bytes, by default MAX_BYTES."""
+    most = MAX_BYTES if most is None else most
     if not path.is_file():
         raise DataError(f"{path}: no such file")
-    if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"{path}: larger than {MAX_BYTES >> 20} MiB, which no annotation file should be")
+    if path.stat().st_size > most:
+        size = f"{most >> 20} MiB" if most >> 20 else f"{most} bytes"
+        raise DataError(f"{path}: larger than {size}, which no annotation file should be")
