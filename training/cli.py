@@ -35,7 +35,7 @@ from training.loop import Interrupted, Run, build_network, stored_config
 from training.model import Model
 from training.predict import find_pictures, save_predictions
 from training.progress import ProgressBar
-from training.report import curves, grid, save_png
+from training.report import curves
 from training.task import Task
 from training.testset import TestSet
 
@@ -44,7 +44,6 @@ FREE_TO_CHANGE = (
     "run.out", "run.threads", "run.checkpoint_minutes", "run.log_every", "run.stop_after", "run.patience",
     "data.workers",
 )  # fmt: skip
-SHOWN = 12  # pictures in overlays.png
 
 
 def main(task: Task, arguments: Sequence[str] | None = None) -> int:
@@ -125,8 +124,7 @@ def _report(run: Run, test: TestSet) -> dict[str, Any]:
     }
     write_json(folder / "metrics.json", result)
     curves(folder / "log.csv", folder / "curves.png", [run.headline])
-    cells = [task.overlay(test, index, predicted[index]) for index in range(min(SHOWN, len(predicted)))]
-    save_png(folder / "overlays.png", grid(cells, columns=4))
+    task.draw(test, predicted, folder)
     return result
 
 
@@ -178,7 +176,7 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     model = _load_model(task, options)
     specs = options.data or task.defaults().data.train
     test = TestSet.read([task.open(spec, options.split) for spec in specs], model.codec.input_size)
-    scores, _ = evaluate(task, model, test, options.flip_test)
+    scores, predicted = evaluate(task, model, test, options.flip_test)
     result: dict[str, Any] = {
         "metrics": scores,
         "protocol": task.used_protocols(test, scores),
@@ -196,6 +194,8 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
         print(f"skipped: {reason}", file=sys.stderr)
     if options.out:
         write_json(Path(options.out), result)
+    if options.pictures:
+        task.draw(test, predicted, make_folder(options.pictures))
     if options.json:
         print(json.dumps(result, indent=2))
         return
@@ -376,6 +376,7 @@ def _parser(task: Task) -> argparse.ArgumentParser:
     )
     e.add_argument("--json", action="store_true", help="print results as JSON")
     e.add_argument("--out", help="also write the results to this JSON file")
+    e.add_argument("--pictures", metavar="FOLDER", help="also draw overlays and curves into this folder")
 
     p = verbs.add_parser("predict", help=f"find {task.things} in pictures")
     p.add_argument("model", help="a model file")

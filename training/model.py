@@ -14,7 +14,7 @@ from hbcore.hourglass import STRIDE
 from hbcore.ops import sigmoid
 from hbcore.serialize import ModelFileError, model_bytes
 from training.codec import HeatmapCodec
-from training.errors import DataError
+from training.errors import DataError, UserError
 from training.files import atomic_write
 from training.skeletons import Skeleton
 
@@ -43,10 +43,12 @@ class Model:
     def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
         """Maps (N, h, w, K) in [0, 1] for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
 
-        Raises NotFinite if the network computes NaN or infinity.
+        Raises NotFinite if the network computes NaN or infinity, UserError if nobody knows what a mirror does.
         """
         maps = self._maps(pictures)
         if flip:
+            if not self.skeleton.flips:
+                raise UserError(f"{self.skeleton.name} has no mirror: nobody said which points change places")
             mirrored = self._maps(np.ascontiguousarray(pictures[:, :, ::-1]))
             maps = (maps + mirrored[:, :, ::-1][..., self.skeleton.flip_index()]) * np.float32(0.5)
         return maps

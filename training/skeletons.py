@@ -71,6 +71,7 @@ class Skeleton:
             torso=_pair(values["torso"]),
             outer_eyes=_pair(values.get("outer_eyes")),
             pupils=None if pupils is None else (_indices(pupils[0]), _indices(pupils[1])),
+            flips=bool(values.get("flips", True)),
         )
 
 

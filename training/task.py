@@ -20,7 +20,10 @@ from training.errors import UserError
 from training.loader import Batch, Joined
 from training.model import Model
 from training.predict import Predictions
+from training.report import grid, save_png
 from training.testset import TestSet
+
+SHOWN = 12  # pictures in overlays.png
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +102,11 @@ class Task(ABC):
     @abstractmethod
     def overlay(self, test: TestSet, index: int, predicted: NDArray[Any]) -> NDArray[np.uint8]:
         """A picture of the test set with its labels and the prediction for it."""
+
+    def draw(self, test: TestSet, predicted: NDArray[Any], folder: Path) -> None:
+        """Pictures of how a model does on a test set: overlays.png, with the first few of it."""
+        cells = [self.overlay(test, index, predicted[index]) for index in range(min(SHOWN, len(predicted)))]
+        save_png(folder / "overlays.png", grid(cells, columns=4))
 
     @abstractmethod
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
