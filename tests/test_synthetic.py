@@ -310,7 +310,7 @@ def test_a_disc_is_drawn_around_its_centre() -> None:
         image = Image.new("RGB", (128, 128))
         low, high = disc.min(axis=0), disc.max(axis=0)
         actor = synthetic._Actor("stand", shapes, disc, np.zeros((16, 2)), low, high, high - low)
-        synthetic._draw(ImageDraw.Draw(image), actor, synthetic._Place(80.0, x, y))
+        synthetic._draw(ImageDraw.Draw(image), actor, synthetic.Place(80.0, x, y))
         cover = np.asarray(image.reduce(2))[:, :, 0] / 255.0
         rows, columns = np.mgrid[0:64, 0:64]
         found = np.array([(columns * cover).sum(), (rows * cover).sum()]) / cover.sum()

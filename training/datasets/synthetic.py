@@ -15,18 +15,16 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from training.datasets.base import Person
+from training.datasets.drawn import Drawn
 from training.datasets.figures.body import ANKLE, Array, assemble
 from training.datasets.figures.clothes import Rng, draw_look, tone
 from training.datasets.figures.drawing import paint
 from training.datasets.figures.poses import draw_body, draw_pose
 from training.datasets.figures.props import carry, seat
-from training.datasets.figures.scenery import SUPERSAMPLING, backdrop, develop, foreground
-from training.datasets.figures.shapes import DISTANCE, Shape
-from training.errors import UserError
+from training.datasets.figures.scenery import SUPERSAMPLING, Place, backdrop, develop, draw_shapes, foreground
+from training.datasets.figures.shapes import DISTANCE, Shape, corners
 from training.skeletons import MPII, Skeleton
 
-_STREAMS = {"train": 0, "test": 1}  # part of the random seed: the two splits share no person
-_LENGTHS = {"train": 20_000, "test": 500}
 _CUT = 0.045  # share of figures that the border of the picture may cut
 
 
@@ -43,26 +41,14 @@ class _Actor:
     head: Array  # (2,) width and height of the head with the hair close to it
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where an actor stands: pixel = offset + zoom * point, in pixels of the picture."""
-
-    zoom: float
-    x: float
-    y: float
-
-    def to_picture(self, points: Array) -> Array:
-        return points * self.zoom + (self.x, self.y)
-
-
 def _cast(rng: Rng) -> _Actor:
     """Somebody at random: a body, a pose, clothes, perhaps a seat and a thing in the hand."""
     body, (family, pose), look = draw_body(rng), draw_pose(rng), draw_look(rng)
     figure = assemble(body, pose)
     shapes = paint(figure, body, look)
-    points = _corners(shapes)
+    points = corners(shapes)
     low, high = _box(points)
-    left_top, right_bottom = _box(_corners([shape for shape in shapes if shape.part == "head"]))
+    left_top, right_bottom = _box(corners([shape for shape in shapes if shape.part == "head"]))
     props: list[Shape] = []
     if family == "sit" and rng.random() < 0.85:
         props += seat(rng, figure)
@@ -70,14 +56,9 @@ def _cast(rng: Rng) -> _Actor:
         props += carry(rng, figure)
     if props:
         shapes = sorted(props + shapes, key=lambda shape: shape.depth)
-        points = _corners(shapes)
+        points = corners(shapes)
     joints = figure.joints[:, :2] * (DISTANCE / (DISTANCE - figure.joints[:, 2:]))
     return _Actor(family, shapes, points, joints, low, high, right_bottom - left_top)
-
-
-def _corners(shapes: list[Shape]) -> Array:
-    """The corners of all shapes, (n, 2), in their order."""
-    return np.concatenate([shape.points for shape in shapes])
 
 
 def _box(points: Array) -> tuple[Array, Array]:
@@ -86,20 +67,11 @@ def _box(points: Array) -> tuple[Array, Array]:
     return rows.min(axis=1), rows.max(axis=1)
 
 
-def _draw(draw: ImageDraw.ImageDraw, actor: _Actor, place: _Place) -> None:
-    """Shapes onto the supersampled canvas, in their order."""
-    # The centre of pixel i of the picture is the point between canvas pixels 2i and 2i + 1. Pillow cuts coordinates
-    # off at the decimal point, so they are rounded here.
-    canvas = SUPERSAMPLING * place.to_picture(actor.points) + 0.5 * (SUPERSAMPLING - 1)
-    flat: list[float] = np.floor(canvas + 0.5).ravel().tolist()
-    at = 0
-    for shape in actor.shapes:
-        end = at + 2 * len(shape.points)
-        draw.polygon(flat[at:end], fill=shape.colour)
-        at = end
+def _draw(draw: ImageDraw.ImageDraw, actor: _Actor, place: Place) -> None:
+    draw_shapes(draw, actor.shapes, place, actor.points)
 
 
-def _stage(rng: Rng, actor: _Actor, size: int) -> _Place:
+def _stage(rng: Rng, actor: _Actor, size: int) -> Place:
     """A scale and a place at which the figure fits the picture, but for a few that the border cuts."""
     extent = actor.high - actor.low
     zoom = size * (0.55 + 0.22 * float(rng.random())) / float(extent.max())
@@ -112,10 +84,10 @@ def _stage(rng: Rng, actor: _Actor, size: int) -> _Place:
         axis, length = side % 2, zoom * float(extent[side % 2])
         corner[axis] = -part * length if side < 2 else size - (1.0 - part) * length
     x, y = (corner - zoom * actor.low - 0.5).tolist()  # from the picture's edge to the centre of its first pixel
-    return _Place(zoom, x, y)
+    return Place(zoom, x, y)
 
 
-def _bystander(rng: Rng, draw: ImageDraw.ImageDraw, actor: _Actor, place: _Place) -> None:
+def _bystander(rng: Rng, draw: ImageDraw.ImageDraw, actor: _Actor, place: Place) -> None:
     """Another figure beside the first and behind it, often cut by the border."""
     other = _cast(rng)
     zoom = place.zoom * (0.6 + 0.5 * float(rng.random()))
@@ -124,10 +96,10 @@ def _bystander(rng: Rng, draw: ImageDraw.ImageDraw, actor: _Actor, place: _Place
     x0, x1 = place.x + place.zoom * float(actor.low[0]), place.x + place.zoom * float(actor.high[0])
     x = x0 - gap - zoom * float(other.high[0]) if left else x1 + gap - zoom * float(other.low[0])
     feet = place.y + place.zoom * (float(actor.high[1]) - 0.12 * float(rng.random()))
-    _draw(draw, other, _Place(zoom, x, feet - zoom * float(other.high[1])))
+    _draw(draw, other, Place(zoom, x, feet - zoom * float(other.high[1])))
 
 
-def _shadow(image: Image.Image, draw: ImageDraw.ImageDraw, actor: _Actor, place: _Place) -> None:
+def _shadow(image: Image.Image, draw: ImageDraw.ImageDraw, actor: _Actor, place: Place) -> None:
     """A dark patch of ground under the feet."""
     feet = SUPERSAMPLING * place.to_picture(actor.joints[list(ANKLE)])
     reach, zoom = 0.5 * abs(float(feet[0, 0] - feet[1, 0])), SUPERSAMPLING * place.zoom
@@ -139,7 +111,7 @@ def _shadow(image: Image.Image, draw: ImageDraw.ImageDraw, actor: _Actor, place:
             draw.ellipse((x - wide, y - flat, x + wide, y + flat), fill=tone((ground[0], ground[1], ground[2]), 0.62))
 
 
-class SyntheticFigures:
+class SyntheticFigures(Drawn):
     """Dressed figures with MPII's 16 joints, as many as asked for.
 
     Every joint inside the picture is labelled, hidden ones too; a joint outside is not (under 5 % of the figures are
@@ -149,21 +121,7 @@ class SyntheticFigures:
     detector, so that a small input still shows the joints.
     """
 
-    name: ClassVar[str] = "synthetic"
     skeleton: ClassVar[Skeleton] = MPII
-
-    def __init__(self, split: str, length: int | None = None, seed: int = 0, size: int = 160) -> None:
-        """`size` is the width and height of the pictures. Raises UserError for an argument out of range."""
-        if split not in _STREAMS:
-            raise UserError(f"synthetic data has no split {split!r}: use one of {', '.join(_STREAMS)}")
-        if length is not None and length < 1:
-            raise UserError(f"synthetic data: length must be at least 1, not {length}")
-        if not 0 <= seed < 2**32:
-            raise UserError(f"synthetic data: seed must lie in 0..2**32 - 1, not {seed}")
-        if not 32 <= size <= 2048:
-            raise UserError(f"synthetic data: size must lie in 32..2048 pixels, not {size}")
-        self.split, self.seed, self.size = split, seed, size
-        self._length = _LENGTHS[split] if length is None else length
 
     @property
     def protocol(self) -> str:
@@ -173,14 +131,9 @@ class SyntheticFigures:
             "picture counts; crop 1.08-1.20 x the figure's box; head size 0.6 x the diagonal of the drawn head's box"
         )
 
-    def __len__(self) -> int:
-        return self._length
-
     def person(self, index: int) -> Person:
         """Draw person `index`. Raises IndexError outside 0..len - 1."""
-        if not 0 <= index < len(self):
-            raise IndexError(f"synthetic data has persons 0..{len(self) - 1}, not {index}")
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, _STREAMS[self.split], index]))
+        rng = self.rng(index)
         actor = _cast(rng)
         place = _stage(rng, actor, self.size)
         (left, top), (right, bottom) = place.to_picture(np.stack([actor.low, actor.high])).tolist()
@@ -213,5 +166,5 @@ class SyntheticFigures:
             center=(0.5 * (left + right) + float(shift[0]), 0.5 * (top + bottom) + float(shift[1])),
             side=side,
             head_size=0.6 * place.zoom * math.hypot(float(actor.head[0]), float(actor.head[1])),
-            name=f"synthetic/{self.split}/{index:06d}",
+            name=self.name_of(index),
         )

@@ -118,19 +118,19 @@ class Figure:
     pelvis: Array  # (3, 3) frame
 
 
-def _tip(angle: float) -> Array:
+def tip(angle: float) -> Array:
     """Rotation about the x axis: what is up goes to the front."""
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return np.array(((1.0, 0.0, 0.0), (0.0, c, s), (0.0, -s, c)))
 
 
-def _roll(angle: float) -> Array:
+def roll(angle: float) -> Array:
     """Rotation about the z axis: what hangs down goes to the left of the body (right of the picture)."""
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return np.array(((c, s, 0.0), (-s, c, 0.0), (0.0, 0.0, 1.0)))
 
 
-def _turn(angle: float) -> Array:
+def turn(angle: float) -> Array:
     """Rotation about the y axis: what looks to the front looks to the left of the body."""
     c, s = math.cos(math.radians(angle)), math.sin(math.radians(angle))
     return np.array(((c, 0.0, s), (0.0, 1.0, 0.0), (-s, 0.0, c)))
@@ -140,38 +140,38 @@ def assemble(body: Body, pose: Pose) -> Figure:
     """Forward kinematics: the figure in the axes of the view, with the pelvis at the origin."""
     joints = np.zeros((len(MPII.joints), 3))
     ends = np.zeros((3, 2, 3))  # hands, heels, toes
-    pelvis = _tip(pose.elevation) @ _roll(pose.tilt) @ _turn(pose.facing) @ _tip(pose.pitch)
+    pelvis = tip(pose.elevation) @ roll(pose.tilt) @ turn(pose.facing) @ tip(pose.pitch)
 
     # The back bends in two steps, so that a deep bow is a curve and not a hinge.
-    half = _turn(pose.twist / 2) @ _tip(pose.lean / 2) @ _roll(pose.bend / 2)
+    half = turn(pose.twist / 2) @ tip(pose.lean / 2) @ roll(pose.bend / 2)
     middle = pelvis @ half
     chest = middle @ half
     waist = -0.2 * body.trunk * (pelvis[:, 1] + middle[:, 1])
     joints[THORAX] = waist - 0.6 * body.trunk * chest[:, 1]
 
-    head = chest @ _turn(pose.look) @ _tip(pose.nod) @ _roll(pose.cock)
+    head = chest @ turn(pose.look) @ tip(pose.nod) @ roll(pose.cock)
     joints[UPPER_NECK] = joints[THORAX] - 0.5 * body.neck * (chest[:, 1] + head[:, 1]) + 0.01 * chest[:, 2]
     joints[HEAD_TOP] = joints[UPPER_NECK] - body.head * head[:, 1]
 
     for side, sign in ((0, -1.0), (1, 1.0)):
         arm, leg = pose.arms[side], pose.legs[side]
-        frame = chest @ _tip(-arm.flex) @ _roll(sign * arm.abduct)
+        frame = chest @ tip(-arm.flex) @ roll(sign * arm.abduct)
         # A raised arm lifts its shoulder: by how far it points up along the back.
         lift = 0.018 * max(0.0, 0.5 - float(frame[:, 1] @ chest[:, 1]))
         shoulder = joints[THORAX] + sign * (body.shoulder - lift) * chest[:, 0] + (0.008 - lift) * chest[:, 1]
         elbow = shoulder + body.upper_arm * frame[:, 1]
-        frame = frame @ _turn(sign * arm.twist) @ _tip(-arm.elbow)
+        frame = frame @ turn(sign * arm.twist) @ tip(-arm.elbow)
         wrist = elbow + body.forearm * frame[:, 1]
         joints[SHOULDER[side]], joints[ELBOW[side]], joints[WRIST[side]] = shoulder, elbow, wrist
         ends[0, side] = wrist + body.hand * frame[:, 1]
 
-        frame = pelvis @ _tip(-leg.flex) @ _roll(sign * leg.abduct) @ _turn(sign * leg.turnout)
+        frame = pelvis @ tip(-leg.flex) @ roll(sign * leg.abduct) @ turn(sign * leg.turnout)
         hip = sign * body.hip * pelvis[:, 0]
         knee = hip + body.thigh * frame[:, 1]
-        frame = frame @ _tip(leg.knee)
+        frame = frame @ tip(leg.knee)
         ankle = knee + body.shin * frame[:, 1]
         joints[HIP[side]], joints[KNEE[side]], joints[ANKLE[side]] = hip, knee, ankle
-        frame = frame @ _tip(leg.point)
+        frame = frame @ tip(leg.point)
         ends[1, side] = ankle + 0.026 * frame[:, 1] - 0.025 * frame[:, 2]
         ends[2, side] = ankle + 0.030 * frame[:, 1] + body.foot * frame[:, 2]
     return Figure(joints, waist, ends[0], ends[1], ends[2], head, chest, pelvis)

@@ -6,14 +6,15 @@ Everything is drawn on a canvas of twice the picture's size, in canvas pixels; `
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from training.datasets.figures.clothes import Colour, fabric, nudge, skin, tone, vivid
-from training.datasets.figures.shapes import Point, capsules
+from training.datasets.figures.shapes import Point, Shape, capsules, corners
 
 Rng = np.random.Generator
 Box = tuple[float, float, float, float]  # left, top, right, bottom
@@ -296,6 +297,35 @@ def foreground(rng: Rng, draw: Draw, n: int, box: Box) -> None:
             draw.ellipse((x - 0.8 * r, y - 0.9 * r, x + 0.7 * r, y + 0.7 * r), fill=colour)
         else:
             draw.rectangle((x - r, y - 0.7 * r, x + r, y + 0.7 * r), fill=colour)
+
+
+# --- figures ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a figure stands: pixel = offset + zoom * point, in pixels of the picture."""
+
+    zoom: float
+    x: float
+    y: float
+
+    def to_picture(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        return points * self.zoom + (self.x, self.y)
+
+
+def draw_shapes(draw: Draw, shapes: Sequence[Shape], place: Place, points: NDArray[np.float64] | None = None) -> None:
+    """Shapes onto the canvas, in their order; `points` are their corners, if the caller has them already."""
+    # The centre of pixel i of the picture is the point between canvas pixels 2i and 2i + 1. Pillow cuts coordinates
+    # off at the decimal point, so they are rounded here.
+    where = place.to_picture(corners(shapes) if points is None else points)
+    canvas = SUPERSAMPLING * where + 0.5 * (SUPERSAMPLING - 1)
+    flat: list[float] = np.floor(canvas + 0.5).ravel().tolist()
+    at = 0
+    for shape in shapes:
+        end = at + 2 * len(shape.points)
+        draw.polygon(flat[at:end], fill=shape.colour)
+        at = end
 
 
 # --- the camera --------------------------------------------------------------------------------------------------

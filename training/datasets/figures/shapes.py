@@ -36,6 +36,11 @@ class Shape(NamedTuple):
     colour: Colour
 
 
+def corners(shapes: Sequence[Shape]) -> Array:
+    """The corners of all shapes, (n, 2), in their order."""
+    return np.concatenate([shape.points for shape in shapes])
+
+
 def project(point: Sequence[float]) -> tuple[float, float, float]:
     """Weak perspective: x and y in the plane, and the scale there."""
     scale = DISTANCE / (DISTANCE - point[2])
