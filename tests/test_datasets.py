@@ -637,7 +637,7 @@ def test_mpii_without_anybody_in_the_split(mpii: Path) -> None:
     ("spec", "message"),
     [
         ("lps:x", "unknown data set 'lps'; did you mean 'lsp'?"),
-        ("coco:x", "unknown data set 'coco'; there is synthetic, lsp, lspet, mpii"),
+        ("hands:x", "unknown data set 'hands'; there is synthetic, lsp, lspet, mpii"),
         ("", "unknown data set ''"),
         ("lsp", "needs a folder: lsp:PATH"),
         ("lsp:", "needs a folder: lsp:PATH"),

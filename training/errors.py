@@ -4,6 +4,11 @@ The command line prints the message and leaves with `exit_code`; any other excep
 traceback.
 """
 
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
 
 class UserError(Exception):
     """A wrong option, configuration key or argument."""
@@ -31,3 +36,12 @@ class DiskError(UserError):
     """Nothing could be written where the run folder lies."""
 
     exit_code = 5
+
+
+def unknown(what: str, given: str, known: Iterable[str]) -> str:
+    """A message about a name that is none of the known ones, with the nearest of them."""
+    names = list(known)
+    nearest = difflib.get_close_matches(given, names, n=1)
+    if nearest:
+        return f"unknown {what} {given!r}; did you mean {nearest[0]!r}?"
+    return f"unknown {what} {given!r}; {'there is ' + ', '.join(names) if names else 'there is none'}"

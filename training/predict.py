@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from training.datasets.crops import around_box, around_picture
 from training.errors import BadPicture, DataError, UserError
 from training.geometry import Crop
 from training.model import Model
@@ -19,7 +20,6 @@ from training.pictures import read_picture
 
 ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".ppm"}
 DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
-BOX_MARGIN = 1.25  # side of the crop over the longer side of a given box: what MPII's own rule amounts to
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +74,11 @@ def crop_for(picture: NDArray[np.uint8], size: int, box: tuple[float, float, flo
     """
     rows, columns = picture.shape[:2]
     if box is None:
-        return Crop(((columns - 1) / 2, (rows - 1) / 2), max(rows, columns), size)
+        return Crop(*around_picture(picture), size)
     x, y, width, height = box
     if x >= columns or y >= rows or x + width <= 0 or y + height <= 0 or max(width, height) > 100 * max(rows, columns):
         raise ValueError(f"the box {x:g},{y:g},{width:g},{height:g} is not in a picture of {columns} x {rows} pixels")
-    return Crop((x + (width - 1) / 2, y + (height - 1) / 2), BOX_MARGIN * max(width, height), size)
+    return Crop(*around_box(x, y, width, height), size)
 
 
 def look(model: Model, path: Path, box: tuple[float, float, float, float] | None = None, flip: bool = False) -> View:

@@ -5,6 +5,7 @@ Left and right are the person's own. Nothing else in the project knows a joint i
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,8 +23,11 @@ class Skeleton:
     shoulder and right hip, whose distance is the norm of PCK on LSP (Yang and Ramanan, 2013), `outer_eyes` the
     outer corners of right and left eye, `pupils` the points around each eye whose mean stands for its pupil.
     All of them are indices into `joints`. `flips` is False where nobody knows what a mirror does to the joints.
+    `sigmas`, one per joint, are what OKS measures in: the standard deviation of the annotators over the square root
+    of the person's area, where somebody has measured it.
 
-    Raises ValueError if an index is out of range, a name occurs twice or a joint stands in two flip pairs.
+    Raises ValueError if an index is out of range, a name occurs twice, a joint stands in two flip pairs or a sigma is
+    not positive.
     """
 
     name: str
@@ -35,6 +39,7 @@ class Skeleton:
     outer_eyes: tuple[int, int] | None = None
     pupils: tuple[tuple[int, ...], tuple[int, ...]] | None = None
     flips: bool = True
+    sigmas: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
         groups = (*self.edges, *self.flip_pairs, self.head, self.torso, self.outer_eyes, *(self.pupils or ()))
@@ -45,6 +50,10 @@ class Skeleton:
         flipped = [joint for pair in self.flip_pairs for joint in pair]
         if len(set(flipped)) != len(flipped):
             raise ValueError(f"skeleton {self.name}: a joint stands in two flip pairs")
+        if self.sigmas is not None and len(self.sigmas) != len(self.joints):
+            raise ValueError(f"skeleton {self.name}: {len(self.sigmas)} sigmas for {len(self.joints)} joints")
+        if any(not 0 < sigma < math.inf for sigma in self.sigmas or ()):
+            raise ValueError(f"skeleton {self.name}: a sigma is not positive")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -61,7 +70,7 @@ class Skeleton:
 
         Raises KeyError, TypeError or ValueError where `values`, which may come from any file, are no skeleton.
         """
-        pupils = values.get("pupils")
+        pupils, sigmas = values.get("pupils"), values.get("sigmas")
         return cls(
             name=values["name"],
             joints=tuple(values["joints"]),
@@ -72,6 +81,7 @@ class Skeleton:
             outer_eyes=_pair(values.get("outer_eyes")),
             pupils=None if pupils is None else (_indices(pupils[0]), _indices(pupils[1])),
             flips=bool(values.get("flips", True)),
+            sigmas=None if sigmas is None else tuple(float(sigma) for sigma in sigmas),
         )
 
 

@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Iterable, Mapping
+import contextlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from training.datasets.base import Person, PersonDataset
+from training.datasets.coco import open_coco
 from training.datasets.lsp import Lsp, Lspet
 from training.datasets.mpii import Mpii
-from training.errors import DataError, UserError
+from training.datasets.own import Place
+from training.datasets.table import open_table
+from training.errors import DataError, UserError, unknown
 
-__all__ = ["POSE_KINDS", "Kind", "Person", "PersonDataset", "open_dataset"]
+__all__ = ["OWN_KINDS", "POSE_KINDS", "Kind", "Person", "PersonDataset", "open_dataset"]
 
 Options = dict[str, str]
+
+Values = tuple[str, ...] | type[str] | type[float]
+"""What an option takes: one of these words, where none are given a whole number; any text; or a share from 0 to 1."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """How to open one kind of data set, what its folder holds, if it has one, and what its options take."""
+    """How to open one kind of data set, what its folder holds, if it has one, and what its options take.
+
+    `file`: it is named by a file, which is what `folder` then says.
+    """
 
     open: Callable[[Path, str, Options], PersonDataset]
     folder: str | None
-    options: dict[str, tuple[str, ...]]  # an empty tuple stands for any whole number
+    options: dict[str, Values]
+    file: bool = False
 
 
 def _open_synthetic(_: Path, split: str, options: Options) -> PersonDataset:
@@ -44,11 +54,33 @@ def _open_mpii(root: Path, split: str, options: Options) -> PersonDataset:
     return Mpii(root, split, **options)
 
 
+def _open_coco(path: Path, split: str, options: Options) -> PersonDataset:
+    return open_coco(_place(path, options), split, options.get("category"))
+
+
+def _open_table(path: Path, split: str, options: Options) -> PersonDataset:
+    return open_table(_place(path, options), split)
+
+
+def _place(path: Path, options: Options) -> Place:
+    test = float(options["test"]) if "test" in options else None
+    return Place(path, options.get("images"), test, options.get("skeleton"))
+
+
+_OWN: dict[str, Values] = {"images": str, "test": float, "skeleton": str}
+
+OWN_KINDS: Mapping[str, Kind] = {
+    "coco": Kind(_open_coco, "COCO keypoints as JSON", {**_OWN, "category": str}, file=True),
+    "csv": Kind(_open_table, "a table of points", _OWN, file=True),
+}
+"""A user's own labels, of whatever has points."""
+
 POSE_KINDS: Mapping[str, Kind] = {
     "synthetic": Kind(_open_synthetic, None, {"length": (), "seed": (), "size": ()}),
     "lsp": Kind(_open_lsp, "joints.mat and images/", {}),
     "lspet": Kind(_open_lspet, "joints.mat and images/", {"labels": ("crowd", "teacher")}),
     "mpii": Kind(_open_mpii, "its labels and images/", {"labels": ("release", "hrnet", "hourglass")}),
+    **OWN_KINDS,
 }
 
 
@@ -57,18 +89,18 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
 
     Options follow a question mark: `lspet:PATH?labels=teacher` (or crowd), `mpii:PATH?labels=hrnet` (or
     release or hourglass, see Mpii), `synthetic?length=500&seed=1&size=160`. A relative PATH starts at the
-    working folder.
+    working folder. A user's own labels are a file: `coco:FILE.json?images=FOLDER&test=0.2`, `csv:FILE.csv`, see Place.
 
     Raises UserError for an unknown name, option, value or split, with the nearest known one, and DataError
     for a folder that is not there or does not hold the data set.
     """
     if split not in ("train", "test"):
-        raise UserError(_unknown("split", split, ("train", "test")))
+        raise UserError(unknown("split", split, ("train", "test")))
     # From the right: a folder may have a question mark in its name as long as options follow it.
     place, _, query = spec.rpartition("?") if "?" in spec else (spec, "", "")
     name, colon, folder = place.partition(":")
     if name not in kinds:
-        raise UserError(_unknown("data set", name, kinds))
+        raise UserError(unknown("data set", name, kinds))
     kind = kinds[name]
     options = _options(name, query, kind.options)
     if kind.folder is None:
@@ -76,33 +108,40 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
             raise UserError(f"data set {name} is made, not read: leave out ':{folder}'")
         return kind.open(Path(), split, options)
     if not folder:
-        raise UserError(f"data set {name} needs a folder: {name}:PATH, where PATH holds {kind.folder}")
+        what = "file" if kind.file else "folder"
+        raise UserError(f"data set {name} needs a {what}: {name}:PATH, where PATH holds {kind.folder}")
     root = Path(folder)
+    if kind.file:
+        return kind.open(root, split, options)  # which looks at the file
     if not root.is_dir():
         here = "" if root.is_absolute() else f" (seen from {Path.cwd()})"
         raise DataError(f"{name}: there is no folder {folder}{here}; give the one that holds {kind.folder}")
     return kind.open(root, split, options)
 
 
-def _options(name: str, query: str, known: dict[str, tuple[str, ...]]) -> Options:
+def _options(name: str, query: str, known: dict[str, Values]) -> Options:
     options: Options = {}
     for item in filter(None, query.split("&")):
-        key, equals, value = item.partition("=")
+        key, _, value = item.partition("=")
         if key not in known:
-            raise UserError(_unknown(f"option of {name}", key, known))
+            raise UserError(unknown(f"option of {name}", key, known))
         if key in options:
             raise UserError(f"option {key} of {name} is given twice")
-        if known[key] and value not in known[key]:
-            raise UserError(_unknown(f"value of option {key} of {name}", value, known[key]))
-        if not known[key] and not (equals and value.isascii() and value.isdigit()):
-            raise UserError(f"option {key} of {name} takes a whole number, not {value!r}")
+        _check(f"option {key} of {name}", value, known[key])
         options[key] = value
     return options
 
 
-def _unknown(what: str, given: str, known: Iterable[str]) -> str:
-    names = list(known)
-    nearest = difflib.get_close_matches(given, names, n=1)
-    if nearest:
-        return f"unknown {what} {given!r}; did you mean {nearest[0]!r}?"
-    return f"unknown {what} {given!r}; {'there is ' + ', '.join(names) if names else 'there is none'}"
+def _check(what: str, value: str, values: Values) -> None:
+    if isinstance(values, tuple):
+        if values and value not in values:
+            raise UserError(unknown(f"value of {what}", value, values))
+        if not values and not (value.isascii() and value.isdigit()):
+            raise UserError(f"{what} takes a whole number, not {value!r}")
+    elif not value:
+        raise UserError(f"{what} needs a value")
+    elif values is float:
+        with contextlib.suppress(ValueError):
+            if 0 <= float(value) <= 1:
+                return
+        raise UserError(f"{what} takes a share from 0 to 1, not {value!r}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import tomllib
+import unicodedata
 import warnings
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -50,24 +52,53 @@ def load_mat(path: Path, *keys: str) -> dict[str, Any]:
     return {key: content[key] for key in keys}
 
 
+def load_json(path: Path) -> Any:
+    """The content of a JSON file. Raises DataError if it is missing, too large or none."""
+    text = load_text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a JSON file that can be read ({error})") from error
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """The content of a TOML file. Raises DataError if it is missing, too large or none."""
+    text = load_text(path)
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: not a TOML file that can be read ({error})") from error
+
+
 def load_json_records(path: Path) -> list[dict[str, Any]]:
     """The content of a JSON file that must be a list of objects. Raises DataError if it is anything else."""
-    check_file(path)
-    try:
-        records = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f"{path}: not a JSON file that can be read ({error})") from error
+    records = load_json(path)
     if not isinstance(records, list) or not records:
         raise DataError(f"{path}: should hold a list of persons")
-    for index, record in enumerate(records):
-        if not isinstance(record, dict):
-            raise DataError(f"{path}: record {index} is not an object with named fields")
-    return records
+    return objects(records, f"{path}: record")
+
+
+def objects(values: list[Any], what: str) -> list[dict[str, Any]]:
+    """`values` if all are objects. Raises DataError, which starts with `what` and the number of the other one."""
+    for index, value in enumerate(values):
+        if not isinstance(value, dict):
+            raise DataError(f"{what} {index} is not an object with named fields")
+    return values
+
+
+def field(record: dict[str, Any], key: str, where: str) -> Any:
+    """The value of a field. Raises DataError, which starts with `where`, if there is none."""
+    if key not in record:
+        raise DataError(f"{where} has no '{key}'")
+    return record[key]
 
 
 def numbers(value: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64]:
     """`value` as a float64 array of this shape, all finite. Raises DataError, which starts with `what`."""
     try:
+        array = np.asarray(value)
+        if array.dtype.kind in "SU":  # NumPy would read numbers out of texts
+            raise ValueError
         array = np.asarray(value, np.float64)
     except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{what} should be numbers of shape {shape}") from error
@@ -86,9 +117,18 @@ def pixels(value: Any, shape: tuple[int, ...], what: str) -> NDArray[np.float64]
     return array
 
 
+def box(value: Any, what: str) -> NDArray[np.float64]:
+    """`value` as left, top, width and height (4,) in pixels. Raises DataError unless the box has an area."""
+    array = pixels(value, (4,), what)
+    if not (array[2:] > 0).all():
+        raise DataError(f"{what} has a width or height that is not positive: {array[2]:g} x {array[3]:g}")
+    return array
+
+
 def file_name(value: Any, what: str) -> str:
     """`value` if it names a file below the folder that it will be joined to. Raises DataError otherwise."""
-    if not isinstance(value, str) or not value or "\0" in value or "\n" in value:
+    # Control characters and halves of surrogate pairs: neither the system nor a message could take them.
+    if not isinstance(value, str) or not value or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in value):
         raise DataError(f"{what} is not a file name")
     # Backslashes and colons are separators and drives on Windows only: refused everywhere, to mean one thing.
     if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or {"\\", ":"} & set(value):
@@ -105,7 +145,7 @@ def picture_folder(root: Path) -> Path:
 
 
 def load_text(path: Path, most: int | None = None) -> str:
-    """The text of a file of at most `most` bytes (MAX_BYTES). Raises DataError naming the file."""
+    """The text of a file of at most `most` bytes, by default MAX_BYTES. Raises DataError naming the file."""
     check_file(path, most)
     try:
         return path.read_bytes().decode("utf-8-sig")

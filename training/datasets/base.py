@@ -23,7 +23,9 @@ class Person:
     `picture` is uint8 RGB (H, W, 3); `joints` float32 (K, 2), (0, 0) where `labelled`, bool (K,), is False.
     `center` (x, y) and `side` are the crop square of the data set's own rule, in picture pixels. `head_size`,
     in picture pixels, is the norm of PCKh and nan where the data set has none; `yaw`, in degrees, is how far a
-    face looks to the side, nan where nobody knows. `name` is for messages and reports.
+    face looks to the side, nan where nobody knows. `box_size`, the longer side of the box around the person, and
+    `area`, in square pixels, are the norms of PCKbox and OKS, nan where the data set has none. `name` is for messages
+    and reports; where a picture may hold several persons, it is the picture's, #, and what tells the person apart.
     """
 
     picture: NDArray[np.uint8]
@@ -34,6 +36,8 @@ class Person:
     head_size: float
     name: str
     yaw: float = math.nan
+    box_size: float = math.nan
+    area: float = math.nan
 
 
 class PersonDataset(Protocol):

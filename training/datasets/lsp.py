@@ -14,18 +14,13 @@ from numpy.typing import NDArray
 
 from training.datasets.annotations import load_mat, picture_folder
 from training.datasets.base import Person
+from training.datasets.crops import POINTS_MARGIN, around_picture, around_points
 from training.errors import DataError
 from training.pictures import read_picture
 from training.skeletons import LSP
 
 CONFIDENT = 0.3
 """The confidence from which a joint of the second labelling counts as labelled."""
-
-_BOX_TO_SIDE = 1.35
-"""Measured on LSP: the box around all joints is 0.74 of the longer side of the picture."""
-
-_LEAST_SIDE = 40.0
-"""Pixels. A few labelled joints may lie on one another; the person around them is never that small."""
 
 
 class Lsp:
@@ -71,7 +66,7 @@ class Lsp:
         index = range(len(self))[index]
         name = self._picture_name(self._first + index)
         picture = read_picture(self._folder / name)
-        center, side = _whole(picture)
+        center, side = around_picture(picture)
         labelled = np.ones(len(LSP.joints), np.bool_)
         return Person(picture, self._joints[index].copy(), labelled, center, side, np.nan, name)
 
@@ -113,7 +108,7 @@ class Lspet:
         self.split = split
         self.protocol = (
             f"lspet train: pictures 1-{len(joints)}, labels of the {labels}; "
-            f"crop: box of the labelled joints, side = {_BOX_TO_SIDE} x its longer side; head size: none"
+            f"crop: box of the labelled joints, side = {POINTS_MARGIN} x its longer side; head size: none"
         )
         self._folder = picture_folder(root)
         self._joints = np.where(labelled[..., None], joints - 1, 0).astype(np.float32)
@@ -132,17 +127,8 @@ class Lspet:
         name = self._picture_name(index)
         picture = read_picture(self._folder / name)
         joints, labelled = self._joints[index].copy(), self._labelled[index].copy()
-        center, side = _whole(picture)
-        if labelled.sum() >= 2:
-            low, high = joints[labelled].min(axis=0), joints[labelled].max(axis=0)
-            x, y = (low + high) / 2
-            center, side = (float(x), float(y)), max(_LEAST_SIDE, _BOX_TO_SIDE * float((high - low).max()))
+        center, side = around_points(joints[labelled]) if labelled.sum() >= 2 else around_picture(picture)
         return Person(picture, joints, labelled, center, side, np.nan, name)
-
-
-def _whole(picture: NDArray[np.uint8]) -> tuple[tuple[float, float], float]:
-    height, width = picture.shape[:2]
-    return ((width - 1) / 2, (height - 1) / 2), float(max(width, height))
 
 
 def _load_labels(path: Path, rows: tuple[int, int], other: str) -> NDArray[np.float64]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.annotations import file_name, load_json_records, load_mat, numbers
+from training.datasets.annotations import field, file_name, load_json_records, load_mat, numbers
 from training.errors import DataError
 from training.skeletons import MPII
 
@@ -125,11 +125,11 @@ def read_hrnet(folder: Path, split: str) -> Labels:
     people = []
     for index, record in enumerate(load_json_records(path)):
         where = f"{path}: record {index}"
-        file = file_name(_field(record, "image", where), f"{where}: image")
-        joints = numbers(_field(record, "joints", where), (_JOINTS, 2), f"{where}: joints")
-        visible = numbers(_field(record, "joints_vis", where), (_JOINTS,), f"{where}: joints_vis")
-        position = numbers(_field(record, "center", where), (2,), f"{where}: center")
-        scale = numbers(_field(record, "scale", where), (), f"{where}: scale")
+        file = file_name(field(record, "image", where), f"{where}: image")
+        joints = numbers(field(record, "joints", where), (_JOINTS, 2), f"{where}: joints")
+        visible = numbers(field(record, "joints_vis", where), (_JOINTS,), f"{where}: joints_vis")
+        position = numbers(field(record, "center", where), (2,), f"{where}: center")
+        scale = numbers(field(record, "scale", where), (), f"{where}: scale")
         people.append(_Person(file, f"{file}#{index}", joints, visible > 0, position, float(scale)))
     heads = folder / HRNET_HEADS_FILE
     if split == "test" and heads.is_file():
@@ -162,13 +162,13 @@ def read_hourglass(path: Path, split: str) -> Labels:
     people = []
     for index, record in enumerate(load_json_records(path)):
         where = f"{path}: record {index}"
-        validation = numbers(_field(record, "isValidation", where), (), f"{where}: isValidation")
+        validation = numbers(field(record, "isValidation", where), (), f"{where}: isValidation")
         if (validation != 0) != (split == "test"):
             continue
-        file = file_name(_field(record, "img_paths", where), f"{where}: img_paths")
-        joints = numbers(_field(record, "joint_self", where), (_JOINTS, 3), f"{where}: joint_self")[:, :2]
-        position = numbers(_field(record, "objpos", where), (2,), f"{where}: objpos")
-        scale = numbers(_field(record, "scale_provided", where), (), f"{where}: scale_provided")
+        file = file_name(field(record, "img_paths", where), f"{where}: img_paths")
+        joints = numbers(field(record, "joint_self", where), (_JOINTS, 3), f"{where}: joint_self")[:, :2]
+        position = numbers(field(record, "objpos", where), (2,), f"{where}: objpos")
+        scale = numbers(field(record, "scale_provided", where), (), f"{where}: scale_provided")
         labelled = np.asarray((joints > 0).any(axis=1))
         people.append(_Person(file, f"{file}#{index}", joints, labelled, position, float(scale)))
     return _labels(path, f"{path.name} (community split)", people)
@@ -200,22 +200,16 @@ def _head_size(box: NDArray[np.float64]) -> float:
     return 0.6 * diagonal if diagonal > 0 else np.nan
 
 
-def _field(record: dict[str, Any], key: str, where: str) -> Any:
-    if key not in record:
-        raise DataError(f"{where} has no '{key}'")
-    return record[key]
-
-
 # In MATLAB everything is an array, and a field that is empty or missing in one struct is filled in the next.
 
 
-def _items(struct: Any, field: str) -> list[Any]:
-    return list(np.ravel(getattr(struct, field, ())))
+def _items(struct: Any, name: str) -> list[Any]:
+    return list(np.ravel(getattr(struct, name, ())))
 
 
 def _first(struct: Any, *fields: str) -> Any:
-    for field in fields:
-        items = _items(struct, field)
+    for name in fields:
+        items = _items(struct, name)
         if not items:
             return None
         struct = items[0]
