@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from training import metrics
-from training.skeletons import LSP, MPII
+from training.skeletons import LSP, MPII, Skeleton
 
 EXACT = 1e-9  # percent: sums of a few float64
 
@@ -270,5 +270,18 @@ def test_nothing_is_changed() -> None:
 
 
 def test_every_metric_names_its_protocol() -> None:
-    assert set(metrics.PROTOCOLS) == {"PCKh", "PCK"}
+    assert set(metrics.PROTOCOLS) == set(metrics.HEADLINES) == {"PCKh", "PCK", "PCKbox"}
     assert "left shoulder to right hip" in metrics.PROTOCOLS["PCK"]
+
+
+def test_pckbox_is_a_share_of_the_box_and_counts_every_point() -> None:
+    skeleton = Skeleton("bee", ("thorax", "sting"), (), ())
+    truth = np.full((2, 2, 2), 50.0)
+    pred = truth + np.array([[[5.0, 0], [0, 5.1]], [[0, 0], [3, -4]]])  # 5, 5.1; 0, 5 pixels off
+    scores = metrics.summarise("PCKbox", pred, truth, np.ones((2, 2), bool), np.array([100.0, 20.0]), skeleton)
+    assert scores == {
+        "PCKbox@0.05": 50.0,  # 5 <= 5, 5.1 > 5; 0 <= 1, 5 > 1
+        "PCKbox@0.05/thorax": 100.0,
+        "PCKbox@0.05/sting": 0.0,
+        "PCKbox@0.2": 75.0,  # within 20; 5 > 4
+    }

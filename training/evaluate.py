@@ -20,8 +20,8 @@ def evaluate(task: Task, model: Model, test: TestSet, flip: bool = False) -> tup
             f"the model finds the {task.things} of {model.skeleton.name} ({len(model.skeleton.names)}), the test set "
             f"has those of {test.skeleton.name} ({len(test.skeleton.names)})"
         )
-    predicted = model.predict(test.pictures, flip)[0]
-    return task.score(test, predicted), predicted
+    predicted, *more = model.predict(test.pictures, flip)
+    return task.score(test, predicted) | task.ranking(test, predicted, *more), predicted
 
 
 def baseline_scores(task: Task, train: Joined, test: TestSet) -> dict[str, float]:

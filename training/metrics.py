@@ -14,6 +14,9 @@ without pelvis and thorax. Upper neck has no row but counts. AUC is the mean of 
 PCK, usual on Leeds Sports Pose (Yang and Ramanan, 2013): the norm is the distance from left shoulder to right
 hip and the threshold 0.2. One row per joint, same total.
 
+PCKbox, for points that are no body with a torso: the norm is the longer side of the box around the person or object,
+and the threshold 0.05, about what 0.2 of a torso is; the total at 0.2 beside it is the one of AnimalPose and others.
+
 A person without a norm (nan, since not every data set knows the head) is the caller's to leave out
 beforehand. Here a norm that is not positive and finite is an error, and so is a prediction that is NaN or
 infinite: a network that yields one is broken, and no number shall hide it.
@@ -54,9 +57,15 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         "Head is the head top; AUC is the mean over thresholds 0, 0.01, ..., 0.5",
         "PCK": "share of joints within 0.2 of the distance left shoulder to right hip; "
         "total over all labelled joints but pelvis and thorax",
+        "PCKbox": "share of points within 0.05 of the longer side of the box; total over all labelled points",
     }
 )
 """One line per metric, to print beside its numbers."""
+
+HEADLINES: Mapping[str, tuple[str, float]] = MappingProxyType(
+    {"PCKh": ("PCKh@0.5", 0.5), "PCK": ("PCK@0.2", 0.2), "PCKbox": ("PCKbox@0.05", 0.05)}
+)
+"""The name of the total that a metric is known by, and its threshold."""
 
 AUC_STEP = 0.01
 
@@ -167,8 +176,9 @@ def summarise(
     """The numbers of a table under the names they are searched by, the headline first.
 
     "PCKh" gives 'PCKh@0.5', one 'PCKh@0.5/Ankle' per row, 'PCKh@0.1' and 'AUC'; `norm` is then the head size.
-    "PCK" gives 'PCK@0.2' and one 'PCK@0.2/right_ankle' per joint; `norm` is then `torso_size`. Rows that
-    nobody labelled are left out, so every value is finite.
+    "PCK" gives 'PCK@0.2' and one 'PCK@0.2/right_ankle' per joint; `norm` is then `torso_size`. "PCKbox" gives the
+    same at 0.05, and 'PCKbox@0.2'; `norm` is then the longer side of the box. Rows that nobody labelled are left
+    out, so every value is finite.
 
     Raises ValueError for another metric, as `pck` does, and if no scored joint is labelled.
     """
@@ -177,11 +187,11 @@ def summarise(
     count, shape = len(skeleton.joints), np.shape(labelled)
     if len(shape) != 2 or shape[1] != count:
         raise ValueError(f"metrics: labelled (N, {count}) expected for {skeleton.name}, got {shape}")
-    scored = scored_joints(skeleton)
+    scored = list(range(count)) if metric == "PCKbox" else scored_joints(skeleton)
     if not np.asarray(labelled, dtype=bool)[:, scored].any():
         raise ValueError("metrics: no joint is labelled, there is nothing to score")
 
-    headline, threshold = ("PCKh@0.5", 0.5) if metric == "PCKh" else ("PCK@0.2", 0.2)
+    headline, threshold = HEADLINES[metric]
     percent = pck(pred, truth, labelled, norm, threshold)
     if metric == "PCKh":
         rows = grouped(percent, skeleton)
@@ -192,6 +202,8 @@ def summarise(
     if metric == "PCKh":
         result["PCKh@0.1"] = total(pck(pred, truth, labelled, norm, 0.1), labelled, scored)
         result["AUC"] = auc(pred, truth, labelled, norm, joints=scored)
+    if metric == "PCKbox":
+        result["PCKbox@0.2"] = total(pck(pred, truth, labelled, norm, 0.2), labelled, scored)
     return result
 
 

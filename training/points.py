@@ -27,16 +27,19 @@ from training.task import Task
 from training.testset import TestSet
 
 Scorer = Callable[[TestSet, NDArray[np.float32]], dict[str, float]]
+Ranker = Callable[[TestSet, NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointTask(Task):
     """scorer: metrics by key, the headline first, of a test set and predictions (N, K, 2) in the pixels of its crops.
 
-    It raises DataError if nothing in the test set can be scored.
+    It raises DataError if nothing in the test set can be scored. ranker: further ones, from the scores (N, K) of the
+    points as well.
     """
 
     scorer: Scorer
+    ranker: Ranker | None = None
     things: str = "joints"
     losses: tuple[str, ...] = ("bce", "mse")
     baseline: str = "mean pose"
@@ -54,6 +57,9 @@ class PointTask(Task):
 
     def score(self, test: TestSet, predicted: NDArray[Any]) -> dict[str, float]:
         return self.scorer(test, predicted)
+
+    def ranking(self, test: TestSet, predicted: NDArray[Any], *more: NDArray[Any]) -> dict[str, float]:
+        return self.ranker(test, predicted, *more) if self.ranker else {}
 
     def constant(self, train: Joined, test: TestSet) -> NDArray[Any]:
         """The mean place of every joint. Raises DataError if no joint is labelled."""

@@ -93,6 +93,10 @@ class Task(ABC):
     def score(self, test: TestSet, predicted: NDArray[Any]) -> dict[str, float]:
         """Metrics by key, the headline first. Raises DataError if nothing in the test set can be scored."""
 
+    def ranking(self, test: TestSet, predicted: NDArray[Any], *more: NDArray[Any]) -> dict[str, float]:
+        """Further metrics, for which it counts how sure the model is: `more` is what else the codec reads out."""
+        return {}
+
     @abstractmethod
     def constant(self, train: Joined, test: TestSet) -> NDArray[Any]:
         """The mean answer of a training set, for every picture of the test set. DataError if it has no labels."""

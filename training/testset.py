@@ -19,7 +19,8 @@ from training.skeletons import Skeleton
 class TestSet:
     """The crops of a test split, decoded once: pictures uint8 (N, S, S, 3), joints and norms in their pixels.
 
-    head_size and yaw (degrees) are nan where the data set has none. bad: names and reasons of pictures left out.
+    head_size, box_size, area and yaw (degrees) are nan where the data set has none. bad: names and reasons of
+    pictures left out.
     """
 
     __test__ = False  # for pytest: not a test class
@@ -28,6 +29,8 @@ class TestSet:
     joints: NDArray[np.float32]
     labelled: NDArray[np.bool_]
     head_size: NDArray[np.float64]
+    box_size: NDArray[np.float64]
+    area: NDArray[np.float64]
     yaw: NDArray[np.float64]
     skeleton: Skeleton
     protocol: str
@@ -40,7 +43,7 @@ class TestSet:
         Raises UserError if the data sets label different joints, DataError if no picture can be read.
         """
         skeleton = Joined(datasets).skeleton
-        pictures, joints, labels, heads, yaws, bad = [], [], [], [], [], []
+        pictures, joints, labels, measures, bad = [], [], [], [], []
         for dataset in datasets:
             for index in range(len(dataset)):
                 try:
@@ -54,17 +57,21 @@ class TestSet:
                 pictures.append(picture)
                 joints.append(points)
                 labels.append(labelled)
-                heads.append(person.head_size * size / person.side)
-                yaws.append(person.yaw)
+                zoom = size / person.side
+                lengths = person.head_size * zoom, person.box_size * zoom
+                measures.append((*lengths, person.area * zoom**2, person.yaw))
         if not pictures:
             raise DataError(f"the test set {', '.join(d.name for d in datasets)} has no readable picture")
         protocol = "; ".join(f"{dataset.name}: {dataset.protocol}" for dataset in datasets)
+        heads, boxes, areas, yaws = (np.array(values, np.float64) for values in zip(*measures, strict=True))
         return cls(
             np.stack(pictures),
             np.stack(joints),
             np.stack(labels),
-            np.array(heads, dtype=np.float64),
-            np.array(yaws, dtype=np.float64),
+            heads,
+            boxes,
+            areas,
+            yaws,
             skeleton,
             protocol,
             tuple(bad),
