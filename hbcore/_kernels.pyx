@@ -236,6 +236,29 @@ def max_pool_backward(const real[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1]
                             pixel[c] = grad[n, oy, ox, c] if winner[n, oy, ox, c] == tap else 0
 
 
+def mean_magnitude(const real[:, ::1] w, real[::1] out):
+    """out = mean of |w| per column."""
+    cdef Py_ssize_t i, o
+    with nogil:
+        for o in range(w.shape[1]):
+            out[o] = 0
+        for i in range(w.shape[0]):
+            for o in range(w.shape[1]):
+                out[o] += -w[i, o] if w[i, o] < 0 else w[i, o]
+        for o in range(w.shape[1]):
+            out[o] /= w.shape[0]
+
+
+def latent_gradient(real[:, ::1] grad, const real[:, ::1] w, const real[::1] alpha):
+    """grad *= 1 / n + alpha [-1 < w < 1], n = rows."""
+    cdef Py_ssize_t i, o
+    cdef real share = <real>1 / <real>w.shape[0]
+    with nogil:
+        for i in range(w.shape[0]):
+            for o in range(w.shape[1]):
+                grad[i, o] *= share + (alpha[o] if w[i, o] < 1 and w[i, o] > -1 else 0)
+
+
 def adam(real[::1] w, const real[::1] g, real[::1] mean, real[::1] square, double b1, double b2, double step_size,
          double correction, double eps):
     """The update of hbcore.optim.Adam in one pass, rounded as NumPy rounds it."""
@@ -282,6 +305,8 @@ cdef extern from "csrc/kernels.h":
         uint64_t (*count_rounds)(Py_ssize_t) nogil
         int (*conv2d)(const hb_conv*, const float*, const float*, const hb_epilogue*) nogil
         int (*conv2d_weight_gradient)(const hb_conv*, const float*, const uint64_t*, const float*, float*) nogil
+        int (*sign_gradient)(const hb_conv*, const float*, Py_ssize_t, const float*, const uint8_t*, float*) nogil
+        int (*filter_gradient)(const hb_conv*, const uint64_t*, const float*, Py_ssize_t, float*) nogil
         int (*binary_conv2d)(const hb_conv*, const uint64_t*, const uint64_t*, const uint64_t*, const hb_epilogue*) nogil
         int (*moments)(Py_ssize_t, Py_ssize_t, const float*, const float*, double*, double*) nogil
         int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
@@ -304,6 +329,8 @@ cdef extern from "csrc/panels.h":
     uint64_t* hb_word_panels(const uint64_t*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil
     uint64_t* hb_packed_panels(const uint64_t*, Py_ssize_t kernel_h, Py_ssize_t kernel_w, Py_ssize_t channels,
                                Py_ssize_t filters, Py_ssize_t width) nogil
+    uint8_t* hb_sign_panels(const float*, Py_ssize_t taps, Py_ssize_t channels, Py_ssize_t filters,
+                            Py_ssize_t width) nogil
 
 cdef extern from "csrc/plan.h":
     ctypedef enum hb_kind:
@@ -425,6 +452,48 @@ def wide_binary_conv2d(const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, :
     check(status)
 
 
+cdef bint is_rows(const float[:, :, :, :] x) noexcept:
+    """Pixels at one distance from each other, each contiguous: a whole array, or some channels of a wider one."""
+    return (x.strides[3] == sizeof(float) and x.strides[1] == x.shape[2] * x.strides[2]
+            and x.strides[0] == x.shape[1] * x.strides[1])
+
+
+cdef Py_ssize_t pixel_step(const float[:, :, :, :] x) except -1:
+    """Floats from one pixel to the next."""
+    if not is_rows(x):
+        raise ValueError("pixels do not lie at one distance from each other")
+    return x.strides[2] // sizeof(float)
+
+
+def wide_sign_gradient(const float[:, :, :, :] g, const float[:, :, :, ::1] w, const float[::1] alpha, pad_h, pad_w,
+                       float[:, :, :, ::1] out):
+    """out = gradient of the signs that met alpha sign(w), alpha padded; pad_h and pad_w are those of the way back."""
+    cdef hb_conv size = sizes(g.shape[0], g.shape[1], g.shape[2], g.shape[3], w.shape[0], w.shape[1], 1, pad_h, pad_w,
+                              out.shape[1], out.shape[2], out.shape[3])
+    cdef Py_ssize_t step = pixel_step(g)
+    cdef uint8_t* panels
+    cdef int status = -1
+    with nogil:
+        panels = hb_sign_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w, size.filters, size.channels,
+                                2 * wide.lanes)
+        if panels != NULL:
+            status = wide.sign_gradient(&size, &g[0, 0, 0, 0], step, &alpha[0], panels, &out[0, 0, 0, 0])
+        free(panels)
+    check(status)
+
+
+def wide_filter_gradient(const uint64_t[:, :, :, ::1] bits, const float[:, :, :, :] g, pad_h, pad_w,
+                         float[:, :, :, ::1] out):
+    """out (kH, kW, C, O) = gradient of alpha sign(W) for g, with packed signs."""
+    cdef hb_conv size = sizes(bits.shape[0], bits.shape[1], bits.shape[2], out.shape[2], out.shape[0], out.shape[1], 1,
+                              pad_h, pad_w, g.shape[1], g.shape[2], g.shape[3])
+    cdef Py_ssize_t step = pixel_step(g)
+    cdef int status
+    with nogil:
+        status = wide.filter_gradient(&size, &bits[0, 0, 0, 0], &g[0, 0, 0, 0], step, &out[0, 0, 0, 0])
+    check(status)
+
+
 def wide_moments(const float[:, ::1] x, const float[::1] origin, double[::1] sums, double[::1] squares):
     """As moments."""
     cdef int status
@@ -476,12 +545,6 @@ def wide_max_pool_backward(const float[:, :, :, ::1] x, const float[:, :, :, ::1
     with nogil:
         wide.max_pool_backward(x.shape[0], x.shape[1], x.shape[2], x.shape[3], &x[0, 0, 0, 0], &y[0, 0, 0, 0],
                                &grad[0, 0, 0, 0], &out[0, 0, 0, 0])
-
-
-cdef bint is_rows(const float[:, :, :, :] x) noexcept:
-    """Pixels at one distance from each other, each contiguous: a whole array, or some channels of a wider one."""
-    return (x.strides[3] == sizeof(float) and x.strides[1] == x.shape[2] * x.strides[2]
-            and x.strides[0] == x.shape[1] * x.strides[1])
 
 
 def wide_add(const float[:, :, :, :] a, const float[:, :, :, :] b, float[:, :, :, :] out):

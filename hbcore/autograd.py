@@ -58,6 +58,9 @@ class Function:
     parents: tuple[Function | Leaf | None, ...] = ()
     needs_grad: tuple[bool, ...] = ()
 
+    # Whether backward returns arrays that nobody else holds: sums of gradients may then be taken in them.
+    fresh = False
+
     # *Any, **Any: a subclass names its own operands.
     def forward(self, *inputs: Any, **options: Any) -> Array:
         raise NotImplementedError
@@ -75,7 +78,7 @@ def backward(root: Function | Leaf, grad: Array) -> None:
     """Add d(root)/d(leaf), contracted with `grad`, to the `grad` of every leaf below root. Uses the graph up."""
     order = _children_first(root)
     gradients: dict[int, Array] = {id(root): grad}
-    own: set[int] = set()  # gradients that are sums of ours, so that adding in place changes nobody else's array
+    own: set[int] = set()  # gradients that nobody else holds, so that adding in place changes no other array
     while order:
         node = order.pop()
         node_grad = gradients.pop(id(node))
@@ -93,10 +96,12 @@ def backward(root: Function | Leaf, grad: Array) -> None:
             key = id(parent)
             if key not in gradients:
                 gradients[key] = parent_grad
+                if node.fresh:
+                    own.add(key)
             elif key in own:
                 add(gradients[key], parent_grad, out=gradients[key])
             else:
-                gradients[key] = add(gradients[key], parent_grad)
+                gradients[key] = add(gradients[key], parent_grad, out=parent_grad if node.fresh else None)
                 own.add(key)
 
 

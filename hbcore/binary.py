@@ -64,7 +64,7 @@ class BinaryConv2d(Function):
         # Y = S * W~ with W~ = alpha sign(W), so one routine gives both gradients.
         approximation = self.signs * self.alpha
         ds, dw = convolve_backward(self.s, approximation, g, self.stride, self.padding, *self.needs_grad)
-        return ds, None if dw is None else latent_gradient(dw, self.w, self.alpha)
+        return ds, None if dw is None else kernels.latent_gradient(dw, self.w, self.alpha)
 
 
 class BinaryUnit(Function):
@@ -74,6 +74,8 @@ class BinaryUnit(Function):
     [-1 < V < 1]. The gradient of the signs goes through the window and straight on into that of the normalisation.
     Wide kernels only, stride 1.
     """
+
+    fresh = True
 
     def __init__(self, eps: float, padding: int) -> None:
         self.statistics, self.padding = BatchNorm(eps), padding
@@ -85,25 +87,15 @@ class BinaryUnit(Function):
         return packed_conv2d(self.signs, pack_filters(w), self.alpha, x.shape[-1], 1, self.padding)
 
     def backward(self, g: Array) -> tuple[Array, Array, Array, Array]:
-        padding, reach = (self.padding,) * 2, (self.w.shape[0] - 1 - self.padding, self.w.shape[1] - 1 - self.padding)
-        g = np.ascontiguousarray(g)
-        dw = kernels.conv2d_weight_gradient(self.signs, g, self.w.shape, 1, padding)
-        approximation = kernels.sign(self.w) * self.alpha
-        ds = kernels.conv2d(g, approximation[::-1, ::-1].transpose(0, 1, 3, 2), 1, reach)
+        dw = kernels.filter_gradient(self.signs, g, self.w.shape, self.padding)
+        ds = kernels.sign_gradient(g, self.w, self.alpha, self.padding)
         dx, dgamma, dbeta = self.statistics.propagate(self.x, ds, self.window)
-        return dx, dgamma, dbeta, latent_gradient(dw, self.w, self.alpha)
-
-
-def latent_gradient(dw: Array, w: Array, alpha: Array) -> Array:
-    """From dL/dW~ to dL/dW, see the module's head; changes and returns dw."""
-    n = w[..., 0].size
-    dw *= 1 / w.dtype.type(n) + alpha * (np.abs(w) < 1)
-    return dw
+        return dx, dgamma, dbeta, kernels.latent_gradient(dw, self.w, self.alpha)
 
 
 def scale(w: Array) -> Array:
     """alpha = mean |W| of each filter: (kH, kW, C, O) -> (O,)."""
-    return np.asarray(np.abs(w).mean(axis=(0, 1, 2)))
+    return kernels.mean_magnitude(w)
 
 
 def pack_filters(w: Array) -> Words:

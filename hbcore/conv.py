@@ -89,12 +89,12 @@ def convolve_backward(
     reach = kernel_h - 1 - padding, kernel_w - 1 - padding
     if kernels.wide(x, w, g) and (stays or not needs_x):
         return (
-            kernels.conv2d(g, w[::-1, ::-1].transpose(0, 1, 3, 2), 1, reach) if needs_x else None,
+            kernels.conv2d(g, kernels.turned_round(w), 1, reach) if needs_x else None,
             kernels.conv2d_weight_gradient(x, g, w.shape, stride, (padding, padding)) if needs_w else None,
         )
     dx = np.empty(x.shape, dtype=x.dtype) if needs_x else None  # not empty_like: parts of it must be matrices
     if stays:
-        reversed_taps = np.ascontiguousarray(w[::-1, ::-1].transpose(0, 1, 3, 2)).reshape(-1, channels)
+        reversed_taps = np.ascontiguousarray(kernels.turned_round(w)).reshape(-1, channels)
 
         def from_g(part: slice, rows: Array) -> Array | None:
             if dx is not None:

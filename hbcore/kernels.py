@@ -234,6 +234,11 @@ def conv2d(x: Array, w: Array, stride: int, padding: tuple[int, int]) -> Array:
     return out
 
 
+def turned_round(w: Array) -> Array:
+    """Filters of the way back through a convolution of stride 1: taps in reverse order, channels for filters."""
+    return w[::-1, ::-1].transpose(0, 1, 3, 2)
+
+
 def conv2d_weight_gradient(
     x: Array | Words, g: Array, shape: tuple[int, ...], stride: int, padding: tuple[int, int]
 ) -> Array:
@@ -243,6 +248,51 @@ def conv2d_weight_gradient(
     numbers: Array | None = x if x.dtype == np.float32 else None
     _kernels.wide_weight_gradient(numbers, x if numbers is None else None, shape[2], g, stride, *padding, out)
     return out
+
+
+GRADIENTS = "float32", "int8"
+_gradients = "float32"
+
+
+def set_gradients(kind: str) -> None:
+    """How the wide kernels take a binary convolution back: "float32", or "int8", three times as fast.
+
+    In int8 the gradient of the result is first rounded to one of 255 steps, in small groups that each have a step of
+    their own (csrc/gradients.h); what follows are exact sums of integers. On gradients like those of training, the
+    gradient of the signs then differs from float32's by about 0.6 % of its own size, that of the filters by 1.6 %, at
+    random (docs/speed.md). Raises ValueError for another kind.
+    """
+    global _gradients
+    if kind not in GRADIENTS:
+        raise ValueError(f"gradients are computed in {' or '.join(GRADIENTS)}, not in {kind!r}")
+    _gradients = kind
+
+
+def sign_gradient(g: Array, w: Array, alpha: Array, padding: int) -> Array:
+    """dL/dS of Y = alpha (S * sign(W)), stride 1, for g = dL/dY. Wide kernels only."""
+    reach = w.shape[0] - 1 - padding, w.shape[1] - 1 - padding
+    if _gradients == "float32":
+        return conv2d(g, turned_round(sign(w) * alpha), 1, reach)
+    height, width = (size + 2 * r - k + 1 for size, r, k in zip(g.shape[1:3], reach, w.shape[:2], strict=True))
+    out = np.empty((len(g), height, width, w.shape[2]), dtype=np.float32)
+    _kernels.wide_sign_gradient(_in_rows(g), np.ascontiguousarray(w), padded(alpha), *reach, out)
+    return out
+
+
+def filter_gradient(s: Words, g: Array, shape: tuple[int, ...], padding: int) -> Array:
+    """dL/dW~ of Y = S * W~ for packed signs, stride 1, for g = dL/dY. Wide kernels only."""
+    if _gradients == "float32":
+        return conv2d_weight_gradient(s, g, shape, 1, (padding, padding))
+    out = np.empty(shape, dtype=np.float32)
+    _kernels.wide_filter_gradient(s, _in_rows(g), padding, padding, out)
+    return out
+
+
+def _in_rows(x: Array) -> Array:
+    """x (N, H, W, C), copied unless its pixels are contiguous and lie at one distance from each other."""
+    batch, row, pixel, number = x.strides
+    even = number == x.itemsize and row == x.shape[2] * pixel and batch == x.shape[1] * row
+    return x if even else np.ascontiguousarray(x)
 
 
 def moments(x: Array) -> tuple[Array, Array, int]:
@@ -310,10 +360,10 @@ def _sum_pairs(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 
 
 def norm_backward(x: Array, grad: Array, a: Array, b: Array, c: Array, window: Words | None = None) -> Array:
-    """a g + b x + c, per channel; g counts as 0 outside the window (wide kernels only)."""
+    """a g + b x + c, per channel. With a window (wide kernels only) g counts as 0 outside it, and takes the result."""
     rows, g = _rows(x), _rows(grad)
     if wide(rows, g):
-        wide_out = np.empty_like(g)
+        wide_out = np.empty_like(g) if window is None else g
         bits_in = None if window is None else window.reshape(len(rows), -1)
         _kernels.wide_norm_backward(rows, g, bits_in, a, b, c, wide_out)
         return wide_out.reshape(x.shape)
@@ -350,6 +400,25 @@ def max_pool_backward(grad: Array, winner: NDArray[np.uint8], size: int) -> Arra
     out = np.empty((n, h * size, w * size, c), dtype=grad.dtype)
     for_slices(lambda s: _kernels.max_pool_backward(grad[s], winner[s], size, out[s]), n, _item_bytes(out))
     return out
+
+
+def mean_magnitude(w: Array) -> Array:
+    """Mean of |W| of each filter: (..., O) -> (O,)."""
+    if _kernels is None:
+        return np.asarray(np.abs(w).mean(axis=tuple(range(w.ndim - 1))))
+    rows = _rows(w)
+    out = np.empty(rows.shape[1], dtype=w.dtype)
+    _kernels.mean_magnitude(rows, out)
+    return out
+
+
+def latent_gradient(dw: Array, w: Array, alpha: Array) -> Array:
+    """dw (1 / n + alpha [-1 < w < 1]) with n weights in a filter, see hbcore.binary; changes and returns dw."""
+    if _kernels is None:
+        dw *= 1 / w.dtype.type(w[..., 0].size) + alpha * (np.abs(w) < 1)
+    else:
+        _kernels.latent_gradient(_rows(dw), _rows(w), alpha)
+    return dw
 
 
 def adam(

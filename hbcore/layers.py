@@ -173,7 +173,7 @@ def activation(name: str, channels: int) -> list[Module]:
 
 def use_packed(model: Module, packed: bool = True) -> Module:
     """Let every binary convolution below compute with packed bits (or not). Same results. Returns the model."""
-    for _, module in model.named_modules():
+    for module in model.walk():
         if isinstance(module, BinaryConv2d):
             module.packed = packed
     return model
@@ -181,6 +181,6 @@ def use_packed(model: Module, packed: bool = True) -> Module:
 
 def constrain(model: Module) -> None:
     """Apply :meth:`BinaryConv2d.constrain` everywhere below: call it after each optimizer step."""
-    for _, module in model.named_modules():
+    for module in model.walk():
         if isinstance(module, BinaryConv2d):
             module.constrain()

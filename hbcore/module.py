@@ -47,6 +47,20 @@ class Module:
                     if isinstance(item, Module):
                         yield f"{name}.{index}", item
 
+    def walk(self) -> Iterator[Module]:
+        """This module and all below it, as named_modules does, without the time that names take."""
+        waiting: list[Module] = [self]
+        while waiting:
+            module = waiting.pop()
+            yield module
+            below: list[Module] = []
+            for value in module.__dict__.values():
+                if isinstance(value, Module):
+                    below.append(value)
+                elif isinstance(value, list):
+                    below += [item for item in value if isinstance(item, Module)]
+            waiting += reversed(below)
+
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
         """This module (named by the prefix) and all below it, each before its children."""
         waiting: list[tuple[str, Module]] = [(prefix, self)]
@@ -63,7 +77,7 @@ class Module:
                     yield f"{prefix}.{name}" if prefix else name, value
 
     def parameters(self) -> list[Parameter]:
-        return [parameter for _, parameter in self.named_parameters()]
+        return [value for module in self.walk() for value in module.__dict__.values() if isinstance(value, Parameter)]
 
     def named_buffers(self) -> Iterator[tuple[str, Array]]:
         """State that gradients do not reach: running statistics."""
@@ -104,7 +118,7 @@ class Module:
 
     def train(self, mode: bool = True) -> Module:
         """Choose training (batch statistics) or evaluation (running statistics). Returns self."""
-        for _, module in self.named_modules():
+        for module in self.walk():
             module.training = mode
         return self
 

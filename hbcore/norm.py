@@ -43,7 +43,7 @@ class BatchNorm(Function):
         return gamma * self.r, beta - gamma * self.r * self.mean
 
     def propagate(self, x: Array, g: Array, window: Words | None = None) -> tuple[Array, Array, Array]:
-        """(dL/dx, dL/dgamma, dL/dbeta), with g set to 0 outside a window of packed bits."""
+        """(dL/dx, dL/dgamma, dL/dbeta); with a window of packed bits, g counts as 0 outside it and becomes dL/dx."""
         sums, products = kernels.norm_sums(x, g, self.mean, window)
         dbeta, dgamma = sums.astype(g.dtype), products.astype(g.dtype) * self.r
         # dL/dx = a g + b x + c

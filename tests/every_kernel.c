@@ -67,7 +67,17 @@ static void convolutions(const hb_kernels *k, hb_conv s)
     hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
     k->conv2d_weight_gradient(&s, NULL, bits, y, dw);
     hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
-    void *all[] = {x, w, y, dw, each, bits, filters, signs, flip, panels, word_panels, packed};
+    uint8_t *sign_panels = hb_sign_panels(w, taps, s.channels, s.filters, 2 * k->lanes);
+    if (s.stride == 1) {
+        ptrdiff_t reach = s.kernel_h - 1 - s.pad_h;
+        hb_conv back = {s.batch, s.out_h, s.out_w, s.filters, s.kernel_h, s.kernel_w, 1, reach, reach,
+                        s.height, s.width, s.channels};
+        k->sign_gradient(&back, y, s.filters, each, sign_panels, x);
+        hash(&real_hash, x, (size_t)(in * s.channels) * sizeof *x);
+        k->filter_gradient(&s, bits, y, s.filters, dw);
+        hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
+    }
+    void *all[] = {x, w, y, dw, each, bits, filters, signs, flip, panels, word_panels, packed, sign_panels};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }

@@ -132,6 +132,128 @@ def test_weight_gradient_from_bits_is_that_from_signs():
         assert from_bits.tobytes() == from_signs.tobytes()
 
 
+def in_bytes(g, axes):
+    """g rounded to whole multiples of a unit, the largest magnitude over `axes` / 127."""
+    unit = np.abs(g).max(axis=axes, keepdims=True) / 127
+    return np.rint(g / np.where(unit == 0, 1, unit)) * unit
+
+
+def byte_gradients(s, g, w, padding):
+    """float64 oracles of the gradients of signs s and of filters w from gradients in bytes."""
+    alpha = np.abs(w).mean(axis=(0, 1, 2))
+    ds, _ = naive_conv2d_backward(s, np.where(w < 0, -1.0, 1.0), in_bytes(g * alpha, 3), 1, padding)
+    columns = min(g.shape[2], 128)
+    rows = max(1, 128 // -(-columns // 4 * 4))
+    rounded = np.empty_like(g)
+    for y in range(0, g.shape[1], rows):
+        for x in range(0, g.shape[2], columns):
+            block = slice(None), slice(y, y + rows), slice(x, x + columns)
+            rounded[block] = in_bytes(g[block], (1, 2))
+    _, dw = naive_conv2d_backward(s, w, rounded, 1, padding)
+    return ds, dw
+
+
+@pytest.fixture
+def int8():
+    kernels.set_gradients("int8")
+    yield
+    kernels.set_gradients("float32")
+
+
+def close_to_bytes(result, oracle, unit):
+    """Rounding halfway cases the other way, in float32, moves a result by some units at most."""
+    return np.isfinite(result).all() and np.abs(result - oracle).max() <= TOLERANCE * np.abs(oracle).max() + 2 * unit
+
+
+@settings(max_examples=100)
+@given(convolutions(), FILTERS, st.booleans())
+def test_gradients_in_bytes(case, filters, part):
+    """Where g is part of a wider array too."""
+    x_shape, w_shape, _, padding = case
+    padding = min(padding, w_shape[0] - 1, w_shape[1] - 1)
+    if w_shape[0] != w_shape[1] or min(x_shape[1:3]) + 2 * padding < w_shape[0]:
+        return
+    x, w = normal(x_shape), normal((*w_shape[:3], filters), 1)
+    size = [length + 2 * padding - w_shape[0] + 1 for length in x_shape[1:3]]
+    wider = normal((x_shape[0], *size, filters + 5 * part), 2) ** 3
+    g = wider[..., 5 * part :]
+    signs, alpha = bits.pack_signs(x), np.abs(w).mean(axis=(0, 1, 2))
+    kernels.set_gradients("int8")
+    try:
+        ds = kernels.sign_gradient(g, w, alpha, padding)
+        dw = kernels.filter_gradient(signs, g, w.shape, padding)
+    finally:
+        kernels.set_gradients("float32")
+    doubles = np.where(x < 0, -1.0, 1.0), g.astype(np.float64), w.astype(np.float64)
+    ds_oracle, dw_oracle = byte_gradients(*doubles, padding)
+    assert ds.shape == x.shape
+    assert close_to_bytes(ds, ds_oracle, np.abs(g * alpha).max() / 127)
+    assert close_to_bytes(dw, dw_oracle, np.abs(g).max() / 127)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 300, 5), (1, 40, 7, 20), (1, 2, 3, 600)])
+def test_gradients_in_bytes_of_more_than_one_block(shape, int8):
+    """Rows longer than a block, blocks of several rows, more channels than int16 sums can take at once."""
+    for channels in (3, 40):
+        w = normal((3, 3, channels, shape[3]), 1)
+        x, g = normal((*shape[:3], channels)), normal(shape, 2)
+        ds_oracle, dw_oracle = byte_gradients(np.where(x < 0, -1.0, 1.0), g.astype(np.float64), w.astype(np.float64), 1)
+        alpha = np.abs(w).mean(axis=(0, 1, 2))
+        assert close_to_bytes(kernels.sign_gradient(g, w, alpha, 1), ds_oracle, np.abs(g * alpha).max() / 127)
+        assert close_to_bytes(kernels.filter_gradient(bits.pack_signs(x), g, w.shape, 1), dw_oracle, 0.05)
+
+
+def test_whole_gradients_survive_bytes(int8):
+    """Gradients that are whole multiples of their unit are not rounded at all: results equal float32's to the bit."""
+    rng = np.random.default_rng(3)
+    w = np.where(rng.random((3, 3, 70, 24)) < 0.5, -0.5, 0.5).astype(np.float32)
+    g = rng.integers(-127, 128, (2, 6, 9, 24)).astype(np.float32)
+    g[:, :, :, 0] = 127  # the largest of every pixel
+    g[:, 0] = 127  # and of every block
+    signs = bits.pack_signs(normal((2, 6, 9, 70)))
+    results = []
+    for kind in ("int8", "float32"):
+        kernels.set_gradients(kind)
+        ds = kernels.sign_gradient(g, w, np.full(24, 0.5, dtype=np.float32), 1)
+        results.append((ds.tobytes(), kernels.filter_gradient(signs, g, w.shape, 1).tobytes()))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_gradients_that_are_not_finite_stay_so(value, int8):
+    g, w = normal((1, 5, 5, 9)), normal((3, 3, 6, 9), 1)
+    g[0, 2, 2, 4] = value
+    ds = kernels.sign_gradient(g, w, np.ones(9, dtype=np.float32), 1)
+    dw = kernels.filter_gradient(bits.pack_signs(normal((1, 5, 5, 6))), g, w.shape, 1)
+    assert np.isnan(ds[0, 1:4, 1:4]).all()
+    assert np.isfinite(ds[0, 0]).all()
+    assert np.isnan(dw[..., 4]).all()
+    assert np.isfinite(dw[..., :4]).all()
+
+
+def test_gradients_of_zero_are_zero(int8):
+    g = np.zeros((1, 4, 4, 9), dtype=np.float32)
+    g[0, 1, 1, 3] = 1e-38  # too small to matter, and to be divided by
+    assert not kernels.sign_gradient(g, normal((3, 3, 6, 9)), np.ones(9, dtype=np.float32), 1).any()
+    assert not kernels.filter_gradient(bits.pack_signs(normal((1, 4, 4, 6))), g, (3, 3, 6, 9), 1).any()
+
+
+def test_gradients_in_bytes_do_not_depend_on_threads(int8):
+    g, w, signs = normal((3, 20, 20, 24)), normal((3, 3, 70, 24), 1), bits.pack_signs(normal((3, 20, 20, 70), 2))
+    results = set()
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        ds = kernels.sign_gradient(g, w, np.ones(24, dtype=np.float32), 1)
+        results.add((ds.tobytes(), kernels.filter_gradient(signs, g, w.shape, 1).tobytes()))
+    set_threads(1)
+    assert len(results) == 1
+
+
+def test_unknown_gradients():
+    with pytest.raises(ValueError, match="float32 or int8, not in 'bf16'"):
+        kernels.set_gradients("bf16")
+
+
 @given(st.integers(1, 40), CHANNELS)
 def test_normalised_signs_and_window(rows, channels):
     x, scale, shift = normal((rows, channels)), normal(channels, 1), normal(channels, 2)

@@ -11,11 +11,22 @@
 #define LANES 8
 #define PIXELS 4
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
+#define LANE_NUMBERS 0, 1, 2, 3, 4, 5, 6, 7
 #define ROWS 6
 #define FMA(a, b, c) ((vf)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define MASK(v) ((uint32_t)_mm256_movemask_ps((__m256)(v)))
+#define BYTE_ROWS 4
+#define MULTIPLY(u, s) ((vs)_mm256_maddubs_epi16((__m256i)(u), (__m256i)(s)))
+#define WIDEN(v) ((vi)_mm256_madd_epi16((__m256i)(v), _mm256_set1_epi16(1)))
+#define STORE_BYTES(out, v) (store_bytes(out, (__m256i)(v)))
 
 #define WAIT 31 /* counters are bytes: 31 * 8 < 256 */
+
+static inline __attribute__((always_inline)) TARGET void store_bytes(int8_t *out, __m256i v)
+{
+    __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storel_epi64((__m128i *)out, _mm_packs_epi16(pairs, pairs));
+}
 
 typedef uint64_t words __attribute__((vector_size(32)));
 

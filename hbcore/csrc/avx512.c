@@ -5,16 +5,26 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define TARGET __attribute__((target("avx512f,avx512dq,avx512vpopcntdq,avx2,fma,prefer-vector-width=512")))
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vpopcntdq,avx2,fma,prefer-vector-width=512")))
 #define NAME(x) x##_avx512
 #define NAME_TEXT "avx512"
 #define LANES 16
 #define PIXELS 4
 #define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define LANE_NUMBERS 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15
 #define ROWS 12
 #define FMA(a, b, c) ((vf)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define MASK(v) ((uint32_t)_mm512_movepi32_mask((__m512i)(v)))
+#define BYTE_ROWS 8
+#define MULTIPLY(u, s) ((vs)_mm512_maddubs_epi16((__m512i)(u), (__m512i)(s)))
+#define WIDEN(v) ((vi)_mm512_madd_epi16((__m512i)(v), _mm512_set1_epi16(1)))
+#define STORE_BYTES(out, v) (store_bytes(out, (__m512i)(v)))
 #define WAIT -1 /* counters are whole words: they never fill */
+
+static inline __attribute__((always_inline)) TARGET void store_bytes(int8_t *out, __m512i v)
+{
+    _mm_storeu_si128((__m128i *)out, _mm512_cvtepi32_epi8(v));
+}
 
 typedef uint64_t words __attribute__((vector_size(64)));
 

@@ -11,10 +11,27 @@
 #define LANES 4
 #define PIXELS 4
 #define EVEN_LANES 0, 2, 4, 6
+#define LANE_NUMBERS 0, 1, 2, 3
 #define ROWS 8
 #define FMA(a, b, c) ((vf)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 #define MASK(v) ((uint32_t)vaddvq_s32(vandq_s32((int32x4_t)(v), (int32x4_t){1, 2, 4, 8})))
+#define BYTE_ROWS 8
+#define MULTIPLY(u, s) ((vs)multiply_bytes((int8x16_t)(u), (int8x16_t)(s)))
+#define WIDEN(v) ((vi)vpaddlq_s16((int16x8_t)(v)))
+#define STORE_BYTES(out, v) (store_bytes(out, (int32x4_t)(v)))
 #define WAIT 31 /* counters are bytes: 31 * 8 < 256 */
+
+/* The unsigned bytes are small: they are the same as signed ones. */
+static inline __attribute__((always_inline)) int16x8_t multiply_bytes(int8x16_t u, int8x16_t s)
+{
+    return vpaddq_s16(vmull_s8(vget_low_s8(u), vget_low_s8(s)), vmull_high_s8(u, s));
+}
+
+static inline __attribute__((always_inline)) void store_bytes(int8_t *out, int32x4_t v)
+{
+    int16x4_t pairs = vmovn_s32(v);
+    vst1_lane_s32((int32_t *)out, vreinterpret_s32_s8(vmovn_s16(vcombine_s16(pairs, pairs))), 0);
+}
 
 typedef uint64_t words __attribute__((vector_size(16)));
 

@@ -52,3 +52,16 @@ uint64_t *hb_packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kern
     free(rows);
     return panels;
 }
+
+uint8_t *hb_sign_panels(const float *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width)
+{
+    ptrdiff_t padded = (channels + width - 1) / width * width, quads = (filters + 3) / 4;
+    uint8_t *panels = aligned((size_t)(padded * taps * quads * 4)), *p = panels;
+    for (ptrdiff_t first = 0; p != NULL && first < channels; first += width)
+        for (ptrdiff_t t = taps - 1; t >= 0; t--)
+            for (ptrdiff_t o = 0; o < filters; o += 4)
+                for (ptrdiff_t c = first; c < first + width; c++)
+                    for (ptrdiff_t k = o; k < o + 4; k++)
+                        *p++ = c < channels && k < filters && !(w[(t * channels + c) * filters + k] < 0.0f) ? 2 : 0;
+    return panels;
+}

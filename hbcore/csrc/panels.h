@@ -18,6 +18,10 @@ uint64_t *hb_word_panels(const uint64_t *w, ptrdiff_t terms, ptrdiff_t filters, 
 uint64_t *hb_packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kernel_w, ptrdiff_t channels,
                            ptrdiff_t filters, ptrdiff_t width);
 
+/* 1 + signs of filters (kH, kW, C, O) as the gradient of the signs wants them: taps in reverse order, channels side by
+ * side, four filters in each: (channels / width, kH kW, filters / 4, width, 4); zeros where there is none. */
+uint8_t *hb_sign_panels(const float *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width);
+
 /* Words of a kernel row with packed taps. */
 static inline ptrdiff_t hb_packed_words(ptrdiff_t kernel_w, ptrdiff_t channels)
 {

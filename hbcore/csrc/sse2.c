@@ -11,10 +11,28 @@
 #define LANES 4
 #define PIXELS 2
 #define EVEN_LANES 0, 2, 4, 6
+#define LANE_NUMBERS 0, 1, 2, 3
 #define ROWS 6
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define MASK(v) ((uint32_t)_mm_movemask_ps((__m128)(v)))
+#define BYTE_ROWS 4
+#define MULTIPLY(u, s) ((vs)multiply_bytes((__m128i)(u), (__m128i)(s)))
+#define WIDEN(v) ((vi)_mm_madd_epi16((__m128i)(v), _mm_set1_epi16(1)))
+#define STORE_BYTES(out, v) (store_bytes(out, (__m128i)(v)))
 #define WAIT 31 /* counters are bytes: 31 * 8 < 256 */
+
+/* Even bytes and odd bytes as int16, multiplied, added. */
+static inline __attribute__((always_inline)) __m128i multiply_bytes(__m128i u, __m128i s)
+{
+    __m128i even = _mm_mullo_epi16(_mm_and_si128(u, _mm_set1_epi16(255)), _mm_srai_epi16(_mm_slli_epi16(s, 8), 8));
+    return _mm_add_epi16(even, _mm_mullo_epi16(_mm_srli_epi16(u, 8), _mm_srai_epi16(s, 8)));
+}
+
+static inline __attribute__((always_inline)) void store_bytes(int8_t *out, __m128i v)
+{
+    __m128i pairs = _mm_packs_epi32(v, v);
+    _mm_storeu_si32(out, _mm_packs_epi16(pairs, pairs));
+}
 
 typedef uint64_t words __attribute__((vector_size(16)));
 

@@ -4,11 +4,12 @@
  *   NAME(x)     x with the instruction set's name at its end
  *   LANES       floats in a register;  ROWS: of a register tile, ROWS x 2 registers of sums
  *   PIXELS      of a tile of a binary convolution
- *   EVEN_LANES  0, 2, 4, ...: LANES of them
+ *   EVEN_LANES  0, 2, 4, ...: LANES of them;  LANE_NUMBERS  0, 1, 2, ...
  *   FMA(a,b,c)  a b + c, fused where the hardware can
  *   MASK(v)     one bit per lane: the sign bits of a vector of int32
  *   add_counts(n, v)  adds the bits set in v to counters, which can take WAIT words before
  *   sum_counts(n)     must empty them: the sum of the counters in each word
+ *   BYTE_ROWS, MULTIPLY(u, s), WIDEN(v), STORE_BYTES(p, v)   see gradients.h
  */
 #include <string.h>
 
@@ -60,10 +61,7 @@ INLINE vf choose(vi mask, vf a, vf b)
 /* Which lane stands for which bit of a group of LANES bits. */
 INLINE vi lane_bits(void)
 {
-    vi v;
-    for (int k = 0; k < LANES; k++)
-        v[k] = 1 << k;
-    return v;
+    return ((vi){0} + 1) << (vi){LANE_NUMBERS};
 }
 
 /* Lanes of -1 (all bits) where the bit is set, of 0 elsewhere. */
@@ -252,17 +250,18 @@ INLINE void NAME(forward_tile)(const int rows, const int kind, const block *b, p
             }
 }
 
-/* Calls tile(rows, ...) with `rows` a constant of the compiler's. */
-#define CASE(k, call) \
+/* Calls tile(rows, ...) with `rows`, at most `most`, a constant of the compiler's. */
+#define CASE(k, most, call) \
     case k: { \
-        enum { rows = MIN(k, ROWS) }; \
+        enum { rows = MIN(k, most) }; \
         call; \
         break; \
     }
-#define FOR_ROWS(count, call) \
+#define FOR_ROWS(most, count, call) \
     switch (count) { \
-        CASE(1, call) CASE(2, call) CASE(3, call) CASE(4, call) CASE(5, call) CASE(6, call) \
-        CASE(7, call) CASE(8, call) CASE(9, call) CASE(10, call) CASE(11, call) CASE(12, call) \
+        CASE(1, most, call) CASE(2, most, call) CASE(3, most, call) CASE(4, most, call) CASE(5, most, call) \
+        CASE(6, most, call) CASE(7, most, call) CASE(8, most, call) CASE(9, most, call) CASE(10, most, call) \
+        CASE(11, most, call) CASE(12, most, call) \
     }
 
 TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
@@ -285,8 +284,8 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
         for (; kind == 0 && p + ROWS <= b.pixels; p += ROWS)
             NAME(forward_tile)(ROWS, 0, &b, s->kernel_h, b.at + p, panel, work->end, first + p, o, s->filters);
         for (; p < b.pixels; p += ROWS) {
-            FOR_ROWS(MIN(ROWS, b.pixels - p), NAME(forward_tile)(rows, ANY, &b, s->kernel_h, b.at + p, panel, work->end,
-                                                                 first + p, o, s->filters))
+            FOR_ROWS(ROWS, MIN(ROWS, b.pixels - p),
+                     NAME(forward_tile)(rows, ANY, &b, s->kernel_h, b.at + p, panel, work->end, first + p, o, s->filters))
         }
     }
 }
@@ -369,8 +368,8 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
             float *out = sums + i * b.run * padded;
             for (ptrdiff_t o = 0; o < padded; o += PANEL)
                 for (ptrdiff_t r = 0; r < b.run; r += ROWS) {
-                    FOR_ROWS(MIN(ROWS, b.run - r), NAME(gradient_tile)(rows, &b, x + r, g + o, padded,
-                                                                       out + r * padded + o, padded))
+                    FOR_ROWS(ROWS, MIN(ROWS, b.run - r),
+                             NAME(gradient_tile)(rows, &b, x + r, g + o, padded, out + r * padded + o, padded))
                 }
         }
     }
@@ -390,23 +389,32 @@ TARGET static void NAME(reduce_item)(void *context, ptrdiff_t item)
     }
 }
 
+/* Sums of `items` items, cut into parts, by item(context, part); then dw. Sizes and blocks of `work` are set. */
+static int NAME(sum_parts)(NAME(gradient_work) *work, hb_task item, void *context, ptrdiff_t items)
+{
+    const hb_conv *s = work->size;
+    work->terms = s->kernel_h * s->kernel_w * s->channels;
+    work->padded = (s->filters + PANEL - 1) / PANEL * PANEL;
+    work->parts = MAX(1, MIN(PARTS, items));
+    work->sums = calloc((size_t)(work->parts * work->terms * work->padded), sizeof(float));
+    if (work->sums == NULL)
+        return -1;
+    hb_run(item, context, work->parts);
+    hb_run(NAME(reduce_item), work, work->failed ? 0 : MIN(PARTS, work->terms));
+    free(work->sums);
+    return work->failed ? -1 : 0;
+}
+
 static int NAME(conv2d_weight_gradient)(const hb_conv *s, const float *x, const uint64_t *bits, const float *g,
                                         float *dw)
 {
-    ptrdiff_t terms = s->kernel_h * s->kernel_w * s->channels;
-    NAME(gradient_work) work = {.size = s, .x = x, .bits = bits, .g = g, .dw = dw, .terms = terms};
-    work.padded = (s->filters + PANEL - 1) / PANEL * PANEL;
+    NAME(gradient_work) work = {.size = s, .x = x, .bits = bits, .g = g, .dw = dw};
     work.rows = NAME(block_rows)(s, 64 << 10);
     work.blocks = (s->out_h + work.rows - 1) / work.rows;
-    work.parts = MAX(1, MIN(PARTS, s->batch * work.blocks));
-    work.sums = calloc((size_t)(work.parts * terms * work.padded), sizeof(float));
-    if (work.sums == NULL)
-        return -1;
-    hb_run(NAME(gradient_item), &work, work.parts);
-    hb_run(NAME(reduce_item), &work, work.failed ? 0 : MIN(PARTS, terms));
-    free(work.sums);
-    return work.failed ? -1 : 0;
+    return NAME(sum_parts)(&work, NAME(gradient_item), &work, s->batch * work.blocks);
 }
+
+#include "gradients.h"
 
 /* -------------------------------------------------------------------------------- y = signs * w
  *
@@ -556,9 +564,10 @@ static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const uint64
 
 /* -------------------------------------------------------------------------------- batch normalisation
  *
- * Sums are taken by registers of channels, in double, over slices of the rows: SLICES of them whatever the threads.
+ * Sums are taken in double, over slices of the rows: SLICES of them whatever the threads. RUN rows at a time stay in the
+ * cache while the registers of channels go over them.
  */
-enum { SLICES = 8, SLICE_ROWS = 512 };
+enum { SLICES = 8, SLICE_ROWS = 512, RUN = 16 };
 
 typedef struct {
     ptrdiff_t rows, channels, slices;
@@ -568,55 +577,42 @@ typedef struct {
     double *sums;        /* (slices, 2, C) */
 } NAME(sum_work);
 
-/* first += u, second += u v for one register of channels from c on, where
+/* first += u, second += u v over a run, where
  *   MOMENTS        u = v = x - center
  *   ALL, WINDOWED  u = g, everywhere or in the window, and v = x - center
  */
 enum { MOMENTS, ALL, WINDOWED };
 
-INLINE void NAME(sum_columns)(const int kind, const NAME(sum_work) *work, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c,
-                              double *first, double *second)
+INLINE void NAME(sum_run)(const int kind, const NAME(sum_work) *work, ptrdiff_t begin, ptrdiff_t end, double *first,
+                          double *second)
 {
-    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
-    vf center = load(work->center + c);
-    vd a[2] = {{0}, {0}}, b[2] = {{0}, {0}};
-    for (ptrdiff_t row = begin; row < end; row++) {
-        vf u = load(work->x + row * channels + c);
-        if (kind == MOMENTS) {
-            for (int h = 0; h < 2; h++) {
-                vd distance = half(u, h) - half(center, h);
-                a[h] += distance;
-                b[h] += distance * distance;
-            }
-            continue;
-        }
-        vf v = u - center;
-        u = load(work->g + row * channels + c);
-        if (kind == WINDOWED)
-            u = (vf)((vi)u & spread(bits_at(work->window + row * words, c)));
-        for (int h = 0; h < 2; h++) {
-            a[h] += half(u, h);
-            b[h] += half(u, h) * half(v, h);
-        }
-    }
-    memcpy(first + c, a, sizeof a);
-    memcpy(second + c, b, sizeof b);
-}
-
-TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
-{
-    const NAME(sum_work) *work = context;
-    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
-    ptrdiff_t begin = work->rows * slice / work->slices, end = work->rows * (slice + 1) / work->slices;
-    double *first = work->sums + 2 * slice * channels, *second = first + channels;
-    int kind = work->g == NULL ? MOMENTS : work->window == NULL ? ALL : WINDOWED;
-    ptrdiff_t c = 0;
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64, c = 0;
     for (; c + LANES <= channels; c += LANES) {
-        switch (kind) {
-        case MOMENTS: NAME(sum_columns)(MOMENTS, work, begin, end, c, first, second); break;
-        case ALL: NAME(sum_columns)(ALL, work, begin, end, c, first, second); break;
-        case WINDOWED: NAME(sum_columns)(WINDOWED, work, begin, end, c, first, second); break;
+        vf center = load(work->center + c);
+        vd a[2], b[2];
+        memcpy(a, first + c, sizeof a);
+        memcpy(b, second + c, sizeof b);
+        for (ptrdiff_t row = begin; row < end; row++) {
+            vf v = load(work->x + row * channels + c);
+            if (kind == MOMENTS) {
+                for (int h = 0; h < 2; h++) {
+                    vd distance = half(v, h) - half(center, h);
+                    a[h] += distance;
+                    b[h] += distance * distance;
+                }
+                continue;
+            }
+            v -= center;
+            vf u = load(work->g + row * channels + c);
+            if (kind == WINDOWED)
+                u = (vf)((vi)u & spread(bits_at(work->window + row * words, c)));
+            for (int h = 0; h < 2; h++) {
+                a[h] += half(u, h);
+                b[h] += half(u, h) * half(v, h);
+            }
         }
+        memcpy(first + c, a, sizeof a);
+        memcpy(second + c, b, sizeof b);
     }
     for (; c < channels; c++) /* the rest, one by one */
         for (ptrdiff_t row = begin; row < end; row++) {
@@ -631,6 +627,22 @@ TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
                 second[c] += g * (x - center);
             }
         }
+}
+
+TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
+{
+    const NAME(sum_work) *work = context;
+    double *first = work->sums + 2 * slice * work->channels, *second = first + work->channels;
+    ptrdiff_t last = work->rows * (slice + 1) / work->slices;
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < last; row += RUN) {
+        ptrdiff_t end = MIN(row + RUN, last);
+        if (work->g == NULL)
+            NAME(sum_run)(MOMENTS, work, row, end, first, second);
+        else if (work->window == NULL)
+            NAME(sum_run)(ALL, work, row, end, first, second);
+        else
+            NAME(sum_run)(WINDOWED, work, row, end, first, second);
+    }
 }
 
 static int NAME(sum)(NAME(sum_work) work, double *first, double *second)
@@ -954,6 +966,8 @@ const hb_kernels NAME(hb) = {
     .lanes = LANES,
     .conv2d = NAME(conv2d),
     .conv2d_weight_gradient = NAME(conv2d_weight_gradient),
+    .sign_gradient = NAME(sign_gradient),
+    .filter_gradient = NAME(filter_gradient),
     .binary_conv2d = NAME(binary_conv2d),
     .moments = NAME(moments),
     .norm_sign = NAME(norm_sign),
