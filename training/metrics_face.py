@@ -70,9 +70,8 @@ def norms(truth: Floats, labelled: NDArray[np.bool_], skeleton: Skeleton) -> dic
     if skeleton.pupils is not None:
         right_eye, left_eye = (points[:, list(eye)].mean(axis=1) for eye in skeleton.pupils)
         result["NME_pupil"] = lengths(right_eye - left_eye)
-    low = np.where(known[:, :, None], points, np.inf).min(axis=1)
-    high = np.where(known[:, :, None], points, -np.inf).max(axis=1)
-    extent = np.where(known.any(axis=1)[:, None], high, np.nan) - np.where(known.any(axis=1)[:, None], low, np.nan)
+    # fmin and fmax pass over nan, without the warning of nanmin for a face without labels.
+    extent: NDArray[np.float64] = np.fmax.reduce(points, axis=1) - np.fmin.reduce(points, axis=1)
     result["NME_box"] = np.sqrt(extent[:, 0] * extent[:, 1])
     result["NME_diag"] = lengths(extent)
     return {name: np.where(norm > 0, norm, np.nan) for name, norm in result.items()}

@@ -18,7 +18,7 @@ _SKIN: tuple[Colour, ...] = (
     (186, 130, 92), (150, 100, 68), (112, 72, 48), (78, 50, 36),
 )  # fmt: skip
 # Several entries of one colour make it that much more frequent.
-_HAIR: tuple[Colour, ...] = (
+HAIR: tuple[Colour, ...] = (
     (24, 20, 20), (24, 20, 20), (30, 26, 28), (44, 30, 24), (44, 30, 24), (66, 44, 30), (66, 44, 30), (92, 60, 36),
     (92, 60, 36), (132, 88, 48), (206, 168, 100), (220, 190, 130), (150, 66, 34), (150, 148, 146), (222, 220, 214),
 )  # fmt: skip
@@ -104,7 +104,8 @@ def skin(rng: Rng) -> Colour:
     return nudge(rng, _SKIN[int(rng.integers(len(_SKIN)))], 8)
 
 
-def _pick(rng: Rng, shares: dict[Name, float]) -> Name:
+def pick(rng: Rng, shares: dict[Name, float]) -> Name:
+    """One of the names, as often as its share says."""
     at = float(rng.random())
     for name, share in shares.items():
         at -= share
@@ -116,8 +117,8 @@ def _pick(rng: Rng, shares: dict[Name, float]) -> Name:
 def draw_look(rng: Rng) -> Look:
     """A random appearance."""
     shirt, trousers = fabric(rng), fabric(rng)
-    pattern, bottom, style = _pick(rng, _PATTERNS), _pick(rng, _BOTTOMS), _pick(rng, _STYLES)
-    sleeve, hem = _pick(rng, _SLEEVES), -0.03 + 0.18 * float(rng.random())
+    pattern, bottom, style = pick(rng, _PATTERNS), pick(rng, _BOTTOMS), pick(rng, _STYLES)
+    sleeve, hem = pick(rng, _SLEEVES), -0.03 + 0.18 * float(rng.random())
     if pattern == "jacket":
         sleeve, hem = 2.0, -0.08
     leg, skirt = 2.0, 0.0
@@ -130,11 +131,11 @@ def draw_look(rng: Rng) -> Look:
     angle = math.radians(-90.0 + 70.0 * (2.0 * float(rng.random()) - 1.0))
     return Look(
         skin=skin(rng),
-        hair=nudge(rng, _HAIR[int(rng.integers(len(_HAIR)))], 8),
+        hair=nudge(rng, HAIR[int(rng.integers(len(HAIR)))], 8),
         style=style,
         beard=style in ("short", "bald") and rng.random() < 0.2,
         glasses=rng.random() < 0.1,
-        hat=_pick(rng, _HATS),
+        hat=pick(rng, _HATS),
         hat_colour=fabric(rng),
         shirt=shirt,
         second=against(fabric(rng), shirt),
