@@ -161,19 +161,26 @@ def test_a_folder_with_a_named_scheme(tmp_path: Path) -> None:
 
 
 def test_splits_of_a_folder(tmp_path: Path) -> None:
-    for number in range(10):
-        save_face(tmp_path / f"face{number}")
-    whole, kept, rest = (
-        open_dataset(f"pts:{tmp_path}{option}", split)
-        for option, split in (("", "test"), ("?test=30", "test"), ("?test=30", "train"))
-    )
-    assert len(whole) == 10
-    assert [kept.person(k).name[-9:] for k in range(len(kept))] == ["face7.pts", "face8.pts", "face9.pts"]
-    assert [rest.person(k).name[-9:-4] for k in range(len(rest))] == [f"face{k}" for k in range(7)]
-    assert "nothing of" in error_of(f"pts:{tmp_path}?test=100")
+    for number in range(40):
+        for face in (1, 2):
+            save_face(tmp_path / f"photo{number}_{face}", FACE[:3])
+
+    def photos(option: str, split: str) -> list[str]:
+        data = open_dataset(f"pts:{tmp_path}{option}", split)
+        return [data.person(k).name.partition("/")[2] for k in range(len(data))]
+
+    held_out, rest = photos("?test=0.25", "test"), photos("?test=0.25", "train")
+    assert 10 <= len(held_out) <= 30
+    assert not {name[:-6] for name in held_out} & {name[:-6] for name in rest}  # both faces of a photo
+    assert len(held_out) + len(rest) == len(photos("", "train")) == len(photos("?test=1", "test")) == 80
+    assert "?test=0.2 holds out a fifth" in error_of(f"pts:{tmp_path}", "test")
+    assert "no face for the split 'train'" in error_of(f"pts:{tmp_path}?test=1", "train")
+
+
+def test_a_folder_with_splits_of_its_own(tmp_path: Path) -> None:
     save_face(tmp_path / "train" / "a")
     assert len(open_dataset(f"pts:{tmp_path}", "train")) == 1
-    assert "no folder test/ beside train/" in error_of(f"pts:{tmp_path}", "test")
+    assert f"{tmp_path / 'test'} holds no .pts file" in error_of(f"pts:{tmp_path}", "test")
 
 
 def test_a_folder_without_points(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from training import cli
 from training.datasets.faces import FACE_KINDS
 from training.errors import DataError
-from training.metrics_face import PROTOCOLS, all_errors, summarise_faces
+from training.metrics_face import PROTOCOLS, all_errors, norms, summarise_faces
 from training.points import PointTask
 from training.report import ced
 from training.testset import TestSet
@@ -22,8 +22,9 @@ from training.testset import TestSet
 
 def score(test: TestSet, predicted: NDArray[np.float32]) -> dict[str, float]:
     """NME under every norm, AUC and failure rate, see `summarise_faces`. DataError if no face can be scored."""
-    if not test.labelled.any():
-        raise DataError("nothing in the test set can be scored: no point is labelled")
+    lengths = norms(test.joints, test.labelled, test.skeleton).values()
+    if not any(np.isfinite(length).any() for length in lengths):
+        raise DataError("nothing in the test set can be scored: no face has labelled points that span a box")
     return summarise_faces(predicted, test.joints, test.labelled, test.skeleton, test.yaw)
 
 

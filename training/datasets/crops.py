@@ -29,8 +29,8 @@ def around_box(x: float, y: float, width: float, height: float) -> Square:
     return (x + (width - 1) / 2, y + (height - 1) / 2), BOX_MARGIN * max(width, height)
 
 
-def around_points(points: NDArray[np.float32]) -> Square:
-    """Points (n, 2) with a margin; n is at least 1."""
+def around_points(points: NDArray[np.float32], margin: float = POINTS_MARGIN, least: float = LEAST_SIDE) -> Square:
+    """Points (n, 2) with a margin, at least `least` pixels wide; n is at least 1."""
     low, high = points.min(axis=0), points.max(axis=0)
     x, y = (low + high) / 2
-    return (float(x), float(y)), max(LEAST_SIDE, POINTS_MARGIN * float((high - low).max()))
+    return (float(x), float(y)), max(least, margin * float((high - low).max()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets import Kind, Options, PersonDataset
+from training.datasets import OWN_KINDS, Kind, Options, PersonDataset
 from training.datasets.faces.cofw import Cofw
 from training.datasets.faces.fitted import POINTS, open_300wlp, open_aflw2000
 from training.datasets.faces.pts import TESTS, open_300w, open_pts
@@ -24,7 +24,7 @@ def _open_300w(root: Path, split: str, options: Options) -> PersonDataset:
 
 
 def _open_pts(root: Path, split: str, options: Options) -> PersonDataset:
-    return open_pts(root, split, **options)
+    return open_pts(root, split, options.get("scheme"), float(options["test"]) if "test" in options else None)
 
 
 def _open_300wlp(root: Path, split: str, options: Options) -> PersonDataset:
@@ -46,9 +46,10 @@ def _open_wflw(root: Path, split: str, options: Options) -> PersonDataset:
 FACE_KINDS: Mapping[str, Kind] = {
     "synthetic": Kind(_open_synthetic, None, {"length": (), "seed": (), "size": ()}),
     "300w": Kind(_open_300w, "lfpw/, helen/ and afw/", {"tests": tuple(TESTS)}),
-    "pts": Kind(_open_pts, "pictures and .pts files", {"scheme": (*SCHEMES, "none"), "test": ()}),
+    "pts": Kind(_open_pts, "pictures and .pts files", {"scheme": (*SCHEMES, "none"), "test": float}),
     "300wlp": Kind(_open_300wlp, "AFW/, HELEN/, IBUG/ and LFPW/", {"points": POINTS}),
     "aflw2000": Kind(_open_aflw2000, "imageNNNNN.jpg and imageNNNNN.mat", {}),
     "cofw": Kind(_open_cofw, "COFW_train_color.mat and COFW_test_color.mat", {}),
     "wflw": Kind(_open_wflw, "WFLW_annotations/ and WFLW_images/", {"subset": ATTRIBUTES}),
+    **OWN_KINDS,
 }

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.base import Person
+from training.datasets.crops import around_points
 
 MARGIN = 1.3
 """Side of the crop over the longer side of the box: room for the forehead, which no scheme marks, and for rotation."""
@@ -38,20 +39,9 @@ class FaceLabel:
         return cls(points.astype(np.float32), np.ones(len(points), np.bool_), yaw=yaw)
 
 
-def square(label: FaceLabel) -> tuple[tuple[float, float], float]:
-    """Centre and side, in picture pixels, of the square around the box: the given one, else that of the points."""
-    if label.box is not None:
-        left, top, right, bottom = label.box
-    else:
-        known = label.points[label.labelled].astype(np.float64)
-        (left, top), (right, bottom) = known.min(axis=0).tolist(), known.max(axis=0).tolist()
-    side = MARGIN * max(right - left, bottom - top)
-    return ((left + right) / 2, (top + bottom) / 2), max(LEAST_SIDE, side)
-
-
 def as_person(picture: NDArray[np.uint8], label: FaceLabel, name: str) -> Person:
-    """The face in its picture, with arrays of its own."""
-    center, side = square(label)
-    return Person(
-        picture, label.points.copy(), label.labelled.copy(), center, side, math.nan, name, yaw=label.yaw
-    )  # fmt: skip
+    """The face in its picture, with arrays of its own; cropped around the given box, else that of its points."""
+    box = label.points[label.labelled] if label.box is None else np.array(label.box, np.float32).reshape(2, 2)
+    center, side = around_points(box, MARGIN, LEAST_SIDE)
+    joints, labelled = label.points.copy(), label.labelled.copy()
+    return Person(picture, joints, labelled, center, side, math.nan, name, yaw=label.yaw)

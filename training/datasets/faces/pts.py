@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from training.datasets.annotations import load_text, pixels
 from training.datasets.base import Person
 from training.datasets.faces.base import OF_POINTS, FaceLabel, as_person
+from training.datasets.splits import Division
 from training.errors import DataError
 from training.face_skeletons import IBUG68, SCHEMES, generic
 from training.pictures import read_picture
@@ -34,6 +35,8 @@ MAX_POINTS = 1000
 MAX_BYTES = 2**20
 
 _HEADER = re.compile(r"\s*version\s*:\s*\d+\s+n_points\s*:\s*(\d+)\s*\{")
+
+_FACE_NUMBER = re.compile(r"_\d$")
 
 TRAIN = ("lfpw/trainset", "helen/trainset", "afw")
 TESTS = {
@@ -140,25 +143,30 @@ def _find(root: Path, part: str) -> Path | None:
     return folder
 
 
-def open_pts(root: Path, split: str, scheme: str | None = None, test: str | None = None) -> PtsFaces:
+def open_pts(root: Path, split: str, scheme: str | None = None, test: float | None = None) -> PtsFaces:
     """All .pts files below `root`.
 
-    The splits are `root`/train and `root`/test where there are such folders. Else `test` is the percentage to keep
-    for the split "test", the last ones by name, so that faces of one photo stay together; without it, either split is
-    the whole folder: test on another one. Raises DataError for a folder without .pts files and for an empty split.
+    The splits are `root`/train and `root`/test where there are such folders. Else `test` is the share of the photos
+    held out for testing, drawn by their names, by default none; NAME_1.pts and NAME_2.pts are taken for faces of one
+    photo, as in AFW. Raises DataError for a folder without .pts files and for an empty split.
     """
-    own = {part: root / part for part in ("train", "test") if (root / part).is_dir()}
-    if own and split not in own:
-        raise DataError(f"pts: {root} has no folder {split}/ beside {next(iter(own))}/")
-    folder = own.get(split, root)
+    own = [part for part in ("train", "test") if (root / part).is_dir()]
+    folder = root / split if own else root
     files = sorted(folder.rglob("*.pts"))
     if not files:
         raise DataError(f"pts: {folder} holds no .pts file")
-    source = f"folder {folder.name}"
-    if test is not None and not own:
-        kept = round(len(files) * min(100, int(test)) / 100)
-        files = files[len(files) - kept :] if split == "test" else files[: len(files) - kept]
-        source = f"{'last' if split == 'test' else 'all but the last'} {test} % of {source}"
-        if not files:
-            raise DataError(f"pts: with test={test}, nothing of {folder} is left for the split {split}")
-    return PtsFaces("pts", split, files, source, scheme)
+    if own:
+        return PtsFaces("pts", split, files, f"folder {root.name}/{split}", scheme)
+    division = Division(test or 0.0)
+    chosen = [path for path in files if division.split(_photo(path.relative_to(root))) == split]
+    if not chosen:
+        raise DataError(
+            f"pts: {root} has no face for the split {split!r} ({division.rule}): ?test=0.2 holds out a fifth of the "
+            "photos, ?test=1 says that the whole folder is for testing"
+        )
+    return PtsFaces("pts", split, chosen, f"folder {root.name}, {division.rule}", scheme)
+
+
+def _photo(file: Path) -> str:
+    """The name of the photo that a face was taken from."""
+    return _FACE_NUMBER.sub("", file.with_suffix("").as_posix())
