@@ -86,11 +86,8 @@ class _Painter:
         shade = (_TONE * (look.ambient + (1.15 - look.ambient) * lit)).tolist()
         first, second = flat[:, 1] - flat[:, 0], flat[:, 2] - flat[:, 0]
         shown = np.flatnonzero(first[:, 0] * second[:, 1] - first[:, 1] * second[:, 0] > 0.0).tolist()
-        beard, hairy = (
-            _mix(look.skin, look.brows, 0.3 if look.beard == "stubble" else 0.85),
-            _HAIRY[look.beard].tolist(),
-        )
-        depth = middle[:, 2].tolist()
+        beard = _mix(look.skin, look.brows, 0.3 if look.beard == "stubble" else 0.85)
+        hairy, depth = _HAIRY[look.beard].tolist(), middle[:, 2].tolist()
         for k in shown:
             self.shapes.append(Shape("skin", depth[k], flat[k], tone(beard if hairy[k] else look.skin, shade[k])))
 
@@ -108,7 +105,7 @@ class _Painter:
             x = disc[:, 0] = disc[:, 0].clip(lids[0, 0], lids[3, 0])
             disc[:, 1] = disc[:, 1].clip(np.interp(x, *upper[:, :2].T), np.interp(x, *lower[:, :2].T))
             disc[:, 2] = np.interp(x, upper[:, 0], upper[:, 2])
-            if np.ptp(disc[:, 1]) > 0.01:
+            if np.ptp(disc[:, 1]) > 0.01:  # else the lids are shut
                 self.polygon(part, disc, colour, 0.02 if part == "iris" else 0.03)
         lash = upper.copy()
         lash[1:3, 1] -= 0.035
@@ -147,13 +144,11 @@ class _Painter:
         centre, axes = _SKULL
         colour = look.skin if look.style == "bald" else look.hair
         for size, shade in ((1.0 if look.style == "bald" else 1.1, 0.72), (0.92, 0.9)):
-            half = 0.5 * size * self.turned * axes
-            head = Ellipsoid(view(centre[None], self.turned)[0], half)
+            head = Ellipsoid(view(centre[None], self.turned)[0], 0.5 * size * self.turned * axes)
             self.shapes.append(Shape("head", -9.0 + shade, head.outline(), tone(colour, shade)))
         for mirror in (1.0, -1.0):
-            ear = _EAR * (mirror, 1.0, 1.0)
             if look.style != "long":
-                self.polygon("ear", ear[:: int(mirror)], tone(look.skin, 0.8), 0.0, facing=False)
+                self.polygon("ear", _EAR * (mirror, 1.0, 1.0), tone(look.skin, 0.8), facing=False)
             else:
                 ends = view(np.array(((-0.72 * mirror, -0.3, -0.8), (-0.78 * mirror, 1.5, -0.85))), self.turned)
                 (ax, ay), (bx, by) = project(ends)
