@@ -1,8 +1,8 @@
-"""Losses on heatmaps.
+"""Losses on heatmaps, and on maps of classes.
 
-z: logits (N, h, w, K); t: targets in [0, 1], same shape; joint weights (N, K), 0 for joints without a label. Both
-losses sum over the pixels of a map and average over the maps that count, so their size depends neither on the number of
-joints nor on how many of them are labelled.
+z: logits (N, h, w, K). On heatmaps: t: targets in [0, 1], same shape; joint weights (N, K), 0 for joints without a
+label. Both losses sum over the pixels of a map and average over the maps that count, so their size depends neither on
+the number of joints nor on how many of them are labelled. On maps of classes: t: the class of each pixel, (N, h, w).
 """
 
 from __future__ import annotations
@@ -50,6 +50,42 @@ class MeanSquaredError(Function):
         return (self.difference * (2 * self.weight * g),)
 
 
+IGNORED = 255
+"""In place of a class: a pixel that nobody labelled."""
+
+
+class SoftmaxCrossEntropy(Function):
+    """L = mean over labelled pixels of  log sum_k exp(z_k) - z_t;  dL/dz_k = (p_k - [k = t]) / number of them.
+
+    That is -log p_t with p = softmax(z) over the K classes of a pixel. The largest z is taken off before exp, which
+    changes nothing but that nothing overflows. 0 where no pixel is labelled.
+    """
+
+    def __init__(self, target: Array) -> None:
+        self.target = target
+
+    def forward(self, z: Array) -> Array:
+        target, classes = self.target, z.shape[-1]
+        if target.shape != z.shape[:-1]:
+            raise ValueError(f"maps of shape {z.shape} cannot be compared with classes of shape {target.shape}")
+        labelled = target != IGNORED
+        if not ((target >= 0) & (target < classes))[labelled].all():
+            raise ValueError(f"a pixel is of none of the {classes} classes and not {IGNORED} either")
+        self.count = max(1, int(labelled.sum()))
+        self.labelled, self.of = labelled[..., None], np.where(labelled, target, 0)[..., None]
+        lowered = z - z.max(axis=-1, keepdims=True)
+        raised = np.exp(lowered)
+        total = raised.sum(axis=-1, keepdims=True)
+        self.p = raised / total
+        loss = (np.log(total) - np.take_along_axis(lowered, self.of, axis=-1)) * self.labelled
+        return np.asarray((loss.sum(dtype=np.float64) / self.count).astype(z.dtype))
+
+    def backward(self, g: Array) -> tuple[Array]:
+        gradient = self.p.copy()
+        np.put_along_axis(gradient, self.of, np.take_along_axis(gradient, self.of, axis=-1) - 1, axis=-1)
+        return (gradient * (self.labelled * (g / self.count)).astype(g.dtype),)
+
+
 def _fit(z: Array, target: Array, weight: Array) -> tuple[Array, Array]:
     """Targets and map weights (N, 1, 1, K), which sum to 1 unless all are 0, in the precision of z."""
     if z.shape != target.shape:
@@ -68,3 +104,8 @@ def heatmap_cross_entropy(z: Tensor, target: Array, weight: Array) -> Tensor:
 def heatmap_mse(z: Tensor, target: Array, weight: Array) -> Tensor:
     """Squared error on heatmaps; here the network's output is the map itself, without a sigmoid."""
     return apply(MeanSquaredError(target, weight), z)
+
+
+def softmax_cross_entropy(z: Tensor, target: Array) -> Tensor:
+    """Cross-entropy between classes (N, h, w), integers with IGNORED among them, and maps (N, h, w, classes)."""
+    return apply(SoftmaxCrossEntropy(target), z)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hbcore import Tensor
-from hbcore.losses import heatmap_cross_entropy, heatmap_mse
+from hbcore.losses import IGNORED, heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from tests.strategies import REAL_TYPES, check_derivatives
 
 TOLERANCE = 1e-12  # float64, a few operations
@@ -113,3 +113,63 @@ def test_nan_is_not_hidden(loss):
     z = np.zeros((1, 2, 2, 1))
     z[0, 1, 1, 0] = np.nan
     assert np.isnan(loss(Tensor(z), np.zeros((1, 2, 2, 1)), np.ones((1, 1))).item())
+
+
+# ------------------------------------------------------------------------------------------------- softmax
+
+
+def test_softmax_cross_entropy_by_hand():
+    """Pixels: p = (1/2, 1/4, 1/4) of class 0 costs log 2, (1/3, 1/3, 1/3) of class 2 costs log 3, one is ignored."""
+    z = np.array([[math.log(2), 0, 0], [5, 5, 5], [9, -9, 3]], dtype=np.float64).reshape(1, 1, 3, 3)
+    leaf = Tensor(z, requires_grad=True)
+    loss = softmax_cross_entropy(leaf, np.array([[[0, 2, IGNORED]]], dtype=np.uint8))
+    assert abs(loss.item() - (math.log(2) + math.log(3)) / 2) < TOLERANCE
+    loss.backward()
+    expected = np.array([[-1 / 2, 1 / 4, 1 / 4], [1 / 3, 1 / 3, -2 / 3], [0, 0, 0]]) / 2
+    assert np.abs(leaf.grad[0, 0] - expected).max() < TOLERANCE
+
+
+def test_derivatives_of_softmax_cross_entropy():
+    rng = np.random.default_rng(1)
+    target = rng.integers(0, 4, (2, 3, 2)).astype(np.uint8)
+    target[0, 1, 1] = target[1, 2, 0] = IGNORED
+    check_derivatives(lambda z: softmax_cross_entropy(z, target), 2 * rng.standard_normal((2, 3, 2, 4)))
+
+
+@pytest.mark.parametrize("dtype", REAL_TYPES)
+def test_softmax_of_extreme_logits(dtype):
+    """Nothing overflows, and nothing changes when a constant is added to all classes of a pixel."""
+    z = Tensor(np.array([[1e4, -1e4], [1e4, -1e4]], dtype=dtype).reshape(1, 1, 2, 2), requires_grad=True)
+    loss = softmax_cross_entropy(z, np.array([[[0, 1]]]))
+    assert loss.item() == 2e4 / 2
+    assert loss.data.dtype == dtype
+    loss.backward()
+    assert z.grad.ravel().tolist() == [0, 0, 0.5, -0.5]
+    assert z.grad.dtype == dtype
+    z = np.random.default_rng(0).integers(-9, 9, (1, 4, 4, 3)).astype(dtype)
+    target = np.random.default_rng(1).integers(0, 3, (1, 4, 4))
+    raised = z + np.arange(16, dtype=dtype).reshape(1, 4, 4, 1)  # whole numbers: the same to the bit
+    assert softmax_cross_entropy(Tensor(z), target).item() == softmax_cross_entropy(Tensor(raised), target).item()
+
+
+def test_softmax_with_nothing_labelled():
+    z = Tensor(np.ones((1, 2, 2, 3)), requires_grad=True)
+    loss = softmax_cross_entropy(z, np.full((1, 2, 2), IGNORED))
+    assert loss.item() == 0
+    loss.backward()
+    assert np.all(z.grad == 0)
+
+
+def test_targets_of_softmax_must_fit():
+    z = Tensor(np.zeros((2, 3, 3, 4)))
+    with pytest.raises(ValueError, match=r"\(2, 3, 3, 4\) cannot be compared with classes of shape \(2, 3, 4\)"):
+        softmax_cross_entropy(z, np.zeros((2, 3, 4), dtype=int))
+    for strange in (4, 254, -1):
+        with pytest.raises(ValueError, match="a pixel is of none of the 4 classes and not 255 either"):
+            softmax_cross_entropy(z, np.full((2, 3, 3), strange))
+
+
+def test_softmax_does_not_hide_nan():
+    z = np.zeros((1, 2, 2, 3))
+    z[0, 1, 1, 0] = np.nan
+    assert np.isnan(softmax_cross_entropy(Tensor(z), np.zeros((1, 2, 2), dtype=int)).item())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import hbcore
-from hbcore.losses import heatmap_cross_entropy, heatmap_mse
+from hbcore.losses import IGNORED, heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim import SGD, Adam, RMSprop
 
 torch = pytest.importorskip("torch", reason="PyTorch is the parity oracle: pip install 'hbcore[parity]'")
@@ -206,3 +206,17 @@ def test_mean_squared_error():
     expected.backward()
     assert abs(loss.item() - expected.item()) < RELATIVE * expected.item()
     assert relative_error(ours.grad, theirs.grad.numpy()) < RELATIVE
+
+
+def test_softmax_cross_entropy():
+    rng = np.random.default_rng(3)
+    z, target = 3 * rng.standard_normal((3, 5, 4, 7)), rng.integers(0, 7, (3, 5, 4)).astype(np.uint8)
+    target[rng.random(target.shape) < 0.3] = IGNORED
+    ours = hbcore.Tensor(z, requires_grad=True)
+    loss = softmax_cross_entropy(ours, target)
+    loss.backward()
+    theirs = torch.tensor(z, requires_grad=True)
+    expected = F.cross_entropy(theirs.permute(0, 3, 1, 2), torch.tensor(target.astype(np.int64)), ignore_index=IGNORED)
+    expected.backward()
+    assert loss.item() == pytest.approx(expected.item(), rel=RELATIVE)
+    np.testing.assert_allclose(ours.grad, theirs.grad.numpy(), rtol=RELATIVE, atol=1e-15)
