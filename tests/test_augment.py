@@ -44,7 +44,7 @@ def test_labels_follow_the_picture(flip: float, index: int) -> None:
     augmentation = Augmentation(flip=flip, rotate=30, scale=0.25, shift=0.1, colour=0, erase=0)
     checked = 0
     for seed in range(60):
-        picture, joints, labelled = augmentation.sample(with_dot(seed), SIZE, MPII, np.random.default_rng(seed))
+        picture, joints, labelled, _ = augmentation.sample(with_dot(seed), SIZE, MPII, np.random.default_rng(seed))
         x, y = joints[index]
         assert labelled[index]
         if not (12 < x < SIZE - 13 and 12 < y < SIZE - 13):  # the blob is cut by the border
@@ -72,20 +72,20 @@ def test_a_mirror_swaps_left_and_right() -> None:
 
 def test_none_is_the_plain_crop_of_the_data_set() -> None:
     someone = person()
-    picture, joints, labelled = plain(someone, SIZE)
+    picture, joints, labelled, _ = plain(someone, SIZE)
     assert np.array_equal(picture, Crop(someone.center, someone.side, SIZE).extract(someone.picture))
     # The square of side 180 around (110, 90) begins at (20, 0); its edge maps to -0.5.
     expected = (someone.joints - [20, 0]) * SIZE / 180 - 0.5
     assert np.abs(joints - expected)[someone.labelled].max() < FLOAT32
     for seed in range(5):
         sampled = Augmentation.none().sample(someone, SIZE, MPII, np.random.default_rng(seed))
-        assert all(np.array_equal(a, b) for a, b in zip(sampled, (picture, joints, labelled), strict=True))
+        assert all(np.array_equal(a, b) for a, b in zip(sampled, (picture, joints, labelled, None), strict=True))
 
 
 def test_types_and_unlabelled_joints() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
-        picture, joints, labelled = Augmentation().sample(person(), SIZE, MPII, rng)
+        picture, joints, labelled, _ = Augmentation().sample(person(), SIZE, MPII, rng)
         assert (picture.dtype, picture.shape) == (np.uint8, (SIZE, SIZE, 3))
         assert (joints.dtype, joints.shape) == (np.float32, (16, 2))
         assert (labelled.dtype, labelled.shape) == (np.bool_, (16,))
@@ -98,7 +98,7 @@ def test_a_joint_that_leaves_the_crop_stays_labelled_at_its_place() -> None:
     away = someone.joints.copy()
     away[LEFT_WRIST] = 500, -40
     someone = Person(someone.picture, away, someone.labelled, (110.0, 90.0), 180.0, 25.0, "test")
-    _, joints, labelled = Augmentation(0, 0, 0, 0, 0, 0).sample(someone, SIZE, MPII, np.random.default_rng(0))
+    _, joints, labelled, _ = Augmentation(0, 0, 0, 0, 0, 0).sample(someone, SIZE, MPII, np.random.default_rng(0))
     assert labelled[LEFT_WRIST]
     assert joints[LEFT_WRIST] == pytest.approx([480 * SIZE / 180 - 0.5, -40 * SIZE / 180 - 0.5], abs=FLOAT32)
 
@@ -178,7 +178,7 @@ def test_colour_changes_levels_only_and_stays_in_range() -> None:
     someone = Person(ramp, np.zeros((16, 2), np.float32), np.ones(16, bool), (127.5, 127.5), 256.0, 25.0, "test")
     changed = 0
     for seed in range(30):
-        picture, joints, _ = Augmentation(0, 0, 0, 0, 0.4, 0).sample(someone, 256, MPII, np.random.default_rng(seed))
+        picture, joints, _, _ = Augmentation(0, 0, 0, 0, 0.4, 0).sample(someone, 256, MPII, np.random.default_rng(seed))
         assert picture.dtype == np.uint8
         assert (picture == picture[:1]).all()  # equal levels stay equal
         levels = picture[0].astype(int)

@@ -120,7 +120,7 @@ def test_no_batches_at_the_end_of_a_run() -> None:
 def test_joined_counts_through_its_data_sets() -> None:
     joined = Joined([Greys(3, first=10), Greys(1, first=20), Greys(2, first=30)])
     assert len(joined) == 6
-    assert joined.skeleton is STICK
+    assert joined.scheme is STICK
     assert [joined.person(i).name for i in range(6)] == ["10", "11", "12", "20", "30", "31"]
     with pytest.raises(IndexError):
         joined.person(6)

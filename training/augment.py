@@ -13,19 +13,41 @@ stream.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.hourglass import STRIDE
+from hbcore.losses import IGNORED
 from training.datasets.base import Person
 from training.geometry import Crop
-from training.skeletons import Skeleton
+from training.part_schemes import Mask, Scheme, relabel
 
-Example = tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_]]
-"""Picture (size, size, 3), joints (K, 2) in its pixels, (0, 0) where not labelled, and labelled (K,)."""
+
+class Example(NamedTuple):
+    """Picture (size, size, 3), joints (K, 2) in its pixels, (0, 0) where not labelled, labelled (K,), and the mask.
+
+    The mask, if there is one, has the size of a network's maps in training and that of the picture otherwise.
+    """
+
+    picture: NDArray[np.uint8]
+    joints: NDArray[np.float32]
+    labelled: NDArray[np.bool_]
+    mask: Mask | None
+
+
+def stack(
+    examples: Sequence[Example],
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], Mask | None]:
+    """All examples in arrays with one more axis, the first."""
+    pictures, joints, labelled, masks = zip(*examples, strict=True)
+    there = None if any(mask is None for mask in masks) else np.stack(masks)
+    return np.stack(pictures), np.stack(joints), np.stack(labelled), there
+
 
 ROTATED = 0.6  # share of examples that are rotated at all
 ERASED_AREA = (0.02, 0.2)  # of the crop
@@ -87,29 +109,32 @@ class Augmentation:
 
     @classmethod
     def none(cls) -> Self:
-        """No change at all: `sample` then equals `plain`, and still draws."""
+        """No change at all: `sample` then equals `plain` (a mask but in its size), and still draws."""
         return cls(flip=0.0, rotate=0.0, scale=0.0, shift=0.0, colour=0.0, erase=0.0)
 
-    def sample(self, person: Person, size: int, skeleton: Skeleton, rng: np.random.Generator) -> Example:
-        """One random example of `size` x `size` input pixels.
+    def sample(self, person: Person, size: int, skeleton: Scheme, rng: np.random.Generator) -> Example:
+        """One random example of `size` x `size` input pixels, as networks are trained on.
 
         Takes exactly `len(Draws._fields)` numbers from `rng`. Joints that leave the crop stay labelled, at
         their place outside. `person` is not changed. Raises ValueError if it has other joints than
         `skeleton`.
         """
-        if len(person.labelled) != len(skeleton.joints):
-            raise ValueError(f"{person.name} has {len(person.labelled)} joints, {skeleton.name} {len(skeleton.joints)}")
+        if person.mask is None and len(person.labelled) != len(skeleton.names):
+            raise ValueError(f"{person.name} has {len(person.labelled)} joints, {skeleton.name} {len(skeleton.names)}")
         draws = Draws(*rng.random(len(Draws._fields)).tolist())
         crop = self._crop(person, size, draws, skeleton.flips)
-        picture, joints, labelled = _cut(person, crop)
+        picture, joints, labelled, mask = _cut(person, crop, size // STRIDE)
         if crop.mirror:
             swapped = skeleton.flip_index()
-            joints, labelled = joints[swapped], labelled[swapped]
+            if mask is None:
+                joints, labelled = joints[swapped], labelled[swapped]
+            else:
+                mask = relabel(mask, swapped)
         if self.colour:
             picture = self._recolour(picture, draws)
         if draws.erased < self.erase:
             _erase(picture, draws)
-        return picture, joints, labelled
+        return Example(picture, joints, labelled, mask)
 
     def _crop(self, person: Person, size: int, draws: Draws, flips: bool) -> Crop:
         side = person.side * 2.0 ** (self.scale * _normal(draws.scale))
@@ -140,13 +165,16 @@ class Augmentation:
 
 def plain(person: Person, size: int) -> Example:
     """The crop of the data set's own rule, unchanged: what evaluation sees."""
-    return _cut(person, Crop(person.center, person.side, size))
+    return _cut(person, Crop(person.center, person.side, size), size)
 
 
-def _cut(person: Person, crop: Crop) -> Example:
+def _cut(person: Person, crop: Crop, mask_size: int) -> Example:
     joints = crop.to_input(person.joints).astype(np.float32)
     joints[~person.labelled] = 0
-    return crop.extract(person.picture), joints, person.labelled.copy()
+    mask = None
+    if person.mask is not None:
+        mask = replace(crop, size=mask_size).extract_mask(person.mask, outside=IGNORED)
+    return Example(crop.extract(person.picture), joints, person.labelled.copy(), mask)
 
 
 def _erase(picture: NDArray[np.uint8], draws: Draws) -> None:

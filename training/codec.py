@@ -39,8 +39,9 @@ DARK (Zhang et al., "Distribution-aware coordinate representation", 2020).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,20 +54,16 @@ PULL = 0.05  # weight of the prior on the curvature; the weights of the profile 
 
 
 @dataclass(frozen=True)
-class HeatmapCodec:
-    """Encoder and decoder of heatmaps for square inputs of `input_size` pixels.
+class Codec(ABC):
+    """What the maps of a network say about its square input of `input_size` pixels.
 
-    `stride` is the number of input pixels per heatmap pixel and divides `input_size`; `sigma`, in heatmap
-    pixels, is the width of the Gaussian. `describe` gives the fields as a dict for a model file,
-    `HeatmapCodec(**d)` takes it back.
-
-    Raises ValueError if a field cannot be used. Below half a pixel a Gaussian falls between the pixels and
-    its centre is lost, so `sigma` is at least 0.5.
+    `stride` is the number of input pixels per map pixel and divides `input_size`. `describe` gives the fields
+    as a dict for a model file. Raises ValueError if a field cannot be used.
     """
 
+    OUTPUTS: ClassVar[tuple[str, ...]]  # what the maps may be, see `Model`
     input_size: int
     stride: int = 4
-    sigma: float = 1.0
 
     def __post_init__(self) -> None:
         for name in ("input_size", "stride"):
@@ -75,8 +72,6 @@ class HeatmapCodec:
                 raise ValueError(f"codec: {name} must be a positive whole number, not {value!r}")
         if self.input_size % self.stride:
             raise ValueError(f"codec: input_size {self.input_size} is not a multiple of stride {self.stride}")
-        if not 0.5 <= self.sigma < np.inf:
-            raise ValueError(f"codec: sigma must be finite and at least 0.5 heatmap pixels, not {self.sigma!r}")
 
     @property
     def heatmap_size(self) -> int:
@@ -86,6 +81,35 @@ class HeatmapCodec:
     def describe(self) -> dict[str, Any]:
         """The fields by name, as plain numbers."""
         return asdict(self)
+
+    @abstractmethod
+    def decode(self, heatmaps: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], ...]:
+        """The answer in maps (..., h, w, K), in input pixels, and what else there is to say about it."""
+
+    def to_heatmap(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Heatmap coordinates of input coordinates, any shape."""
+        return (points + 0.5) / self.stride - 0.5
+
+    def to_input(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Input coordinates of heatmap coordinates, any shape."""
+        return (points + 0.5) * self.stride - 0.5
+
+
+@dataclass(frozen=True)
+class HeatmapCodec(Codec):
+    """Encoder and decoder of heatmaps; `sigma`, in heatmap pixels, is the width of the Gaussian.
+
+    Raises ValueError if a field cannot be used. Below half a pixel a Gaussian falls between the pixels and
+    its centre is lost, so `sigma` is at least 0.5.
+    """
+
+    OUTPUTS = ("sigmoid", "identity")
+    sigma: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0.5 <= self.sigma < np.inf:
+            raise ValueError(f"codec: sigma must be finite and at least 0.5 heatmap pixels, not {self.sigma!r}")
 
     def encode(
         self, joints: NDArray[np.floating[Any]], labelled: NDArray[np.bool_]
@@ -149,14 +173,6 @@ class HeatmapCodec:
             self.to_input(centers).astype(np.float32).reshape(*lead, 2),
             scores.astype(np.float32).reshape(lead),
         )
-
-    def to_heatmap(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Heatmap coordinates of input coordinates, any shape."""
-        return (points + 0.5) / self.stride - 0.5
-
-    def to_input(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Input coordinates of heatmap coordinates, any shape."""
-        return (points + 0.5) * self.stride - 0.5
 
     def _peaks(self, planes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column, (N,) each, of the largest smoothed value of every plane (N, size, size) >= 0."""

@@ -15,10 +15,10 @@ from training.testset import TestSet
 
 def evaluate(task: Task, model: Model, test: TestSet, flip: bool = False) -> tuple[dict[str, float], NDArray[Any]]:
     """Scores by metric key, the headline first, and the predictions, in input pixels."""
-    if model.skeleton.names != test.skeleton.names:
+    if model.scheme.names != test.scheme.names:
         raise DataError(
-            f"the model finds the {task.things} of {model.skeleton.name} ({len(model.skeleton.names)}), the test set "
-            f"has those of {test.skeleton.name} ({len(test.skeleton.names)})"
+            f"the model finds the {task.things} of {model.scheme.name} ({len(model.scheme.names)}), the test set "
+            f"has those of {test.scheme.name} ({len(test.scheme.names)})"
         )
     predicted, *more = model.predict(test.pictures, flip)
     return task.score(test, predicted) | task.ranking(test, predicted, *more), predicted
@@ -29,9 +29,8 @@ def baseline_scores(task: Task, train: Joined, test: TestSet) -> dict[str, float
 
     Raises DataError if the training set labels other things than the test set, or nothing.
     """
-    if train.skeleton.names != test.skeleton.names:
+    if train.scheme.names != test.scheme.names:
         raise DataError(
-            f"the {task.baseline} of {train.skeleton.name} has other {task.things} than {test.skeleton.name}, "
-            "the test set"
+            f"the {task.baseline} of {train.scheme.name} has other {task.things} than {test.scheme.name}, the test set"
         )
     return task.score(test, task.constant(train, test))

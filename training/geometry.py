@@ -96,6 +96,21 @@ class Crop:
         )
         return np.array(square)
 
+    def extract_mask(self, mask: NDArray[np.uint8], outside: int) -> NDArray[np.uint8]:
+        """Cut the square out of a mask (H, W): uint8 (size, size), `outside` beyond the picture.
+
+        Each pixel takes the value at its centre: classes cannot be averaged.
+        """
+        if self.mirror:
+            return np.ascontiguousarray(replace(self, mirror=False).extract_mask(mask, outside)[:, ::-1])
+        pixels = np.arange(self.size, dtype=np.float64)
+        points = self.to_picture(np.stack(np.meshgrid(pixels, pixels), axis=-1))
+        # Rounded first, as in `extract`: whole turns need whole numbers. Then to the pixel that holds the point.
+        x, y = np.moveaxis(np.floor(points.round(9) + 0.5).astype(np.intp), -1, 0)
+        height, width = mask.shape
+        inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        return np.where(inside, mask[np.where(inside, y, 0), np.where(inside, x, 0)], np.uint8(outside))
+
     def _box(self, width: int, height: int) -> tuple[int, int, int, int]:
         """What the square needs of a picture, in whole pixels: left, top, right, bottom."""
         reach = self.side / 2 * (abs(math.cos(self.angle)) + abs(math.sin(self.angle)))

@@ -24,10 +24,10 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import Augmentation
+from training.augment import Augmentation, stack
 from training.datasets import Person, PersonDataset
 from training.errors import BadPicture, DataError, UserError
-from training.skeletons import Skeleton
+from training.part_schemes import Mask, Scheme
 
 ORDER, AUGMENTATION = 1, 2  # which stream of random numbers, beside the run's seed
 AHEAD = 3  # batches in preparation per worker
@@ -41,6 +41,7 @@ class WorkerDied(UserError):
 class Batch:
     """Pictures uint8 (N, S, S, 3), joints float32 (N, K, 2) in input pixels, labelled (N, K), and what went wrong.
 
+    masks: uint8 (N, h, w) of the size of a network's maps, where the data sets have them.
     bad: (name of the person or file, reason) of pictures that were replaced by the next readable one.
     """
 
@@ -49,6 +50,7 @@ class Batch:
     labelled: NDArray[np.bool_]
     names: tuple[str, ...]
     bad: tuple[tuple[str, str], ...]
+    masks: Mask | None = None
 
 
 class Joined:
@@ -72,7 +74,7 @@ class Joined:
         self.length = min(self.ends[-1], limit or self.ends[-1])
 
     @property
-    def skeleton(self) -> Skeleton:
+    def scheme(self) -> Scheme:
         return self.datasets[0].skeleton
 
     def __len__(self) -> int:
@@ -98,17 +100,15 @@ class Recipe:
 
     def batch(self, step: int) -> Batch:
         """Make one batch. Raises BadPicture where pictures may not be skipped, or if none can be read."""
-        pictures, joints, labels, names, bad = [], [], [], [], []
+        examples, names, bad = [], [], []
         for k in range(step * self.batch_size, (step + 1) * self.batch_size):
             person, unreadable = self._person(k)
             rng = np.random.default_rng(np.random.SeedSequence([self.seed, AUGMENTATION, k]))
-            picture, points, labelled = self.augmentation.sample(person, self.size, self.data.skeleton, rng)
-            pictures.append(picture)
-            joints.append(points)
-            labels.append(labelled)
+            examples.append(self.augmentation.sample(person, self.size, self.data.scheme, rng))
             names.append(person.name)
             bad += unreadable
-        return Batch(np.stack(pictures), np.stack(joints), np.stack(labels), tuple(names), tuple(bad))
+        pictures, joints, labelled, masks = stack(examples)
+        return Batch(pictures, joints, labelled, tuple(names), tuple(bad), masks)
 
     def _person(self, k: int) -> tuple[Person, list[tuple[str, str]]]:
         """Sample number k, or the next readable person after it, with the unreadable ones in between."""

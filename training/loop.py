@@ -21,7 +21,7 @@ from hbcore import StackedHourglass, Tensor
 from hbcore.introspect import first_not_finite
 from hbcore.kernels import keep_memory
 from hbcore.layers import constrain, use_packed
-from hbcore.losses import heatmap_cross_entropy, heatmap_mse
+from hbcore.losses import heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim import OPTIMIZERS, ExponentialMovingAverage
 from hbcore.schedules import constant, cosine, stepwise, warmup
 from training.augment import Augmentation
@@ -35,9 +35,13 @@ from training.model import Model, NotFinite, to_input
 from training.task import Task
 from training.testset import TestSet
 
-LOSSES = {"bce": heatmap_cross_entropy, "mse": heatmap_mse}
+LOSSES: Mapping[str, Callable[..., Tensor]] = {
+    "bce": heatmap_cross_entropy,
+    "mse": heatmap_mse,
+    "softmax": softmax_cross_entropy,
+}
 PRIOR = 0.01  # probability that a pixel of a heatmap is on, at the start
-OUTPUTS = {"bce": "sigmoid", "mse": "identity"}
+OUTPUTS = {"bce": "sigmoid", "mse": "identity", "softmax": "softmax"}
 
 
 class Interrupted(Exception):
@@ -90,16 +94,16 @@ class Run:
 
     def __post_init__(self) -> None:
         task, config = self.task, self.config
-        skeleton = self.data.skeleton
+        skeleton = self.data.scheme
         joints = config.model.joints or len(skeleton.names)
         if joints != len(skeleton.names):
             raise DataError(
                 f"model.joints = {joints}, but the data set labels {len(skeleton.names)}: leave model.joints out"
             )
-        if self.test.skeleton.names != skeleton.names:
+        if self.test.scheme.names != skeleton.names:
             raise DataError(
                 f"the {task.things} to train on are those of {skeleton.name} ({joints}), the {task.things} to test on "
-                f"those of {self.test.skeleton.name} ({len(self.test.skeleton.names)}): "
+                f"those of {self.test.scheme.name} ({len(self.test.scheme.names)}): "
                 "name another data set with --test"
             )
         self.progress.people = len(self.data)
@@ -156,10 +160,10 @@ class Run:
         if self.average is None:
             network = self.network
         else:
-            network = build_network(self.config, len(self.data.skeleton.names))
+            network = build_network(self.config, len(self.data.scheme.names))
             network.load_state_dict(self.average.state)
             use_packed(network)
-        return Model(network, self.data.skeleton, self.codec, OUTPUTS[self.config.optim.loss], self.task.name)
+        return Model(network, self.data.scheme, self.codec, OUTPUTS[self.config.optim.loss], self.task.name)
 
     def save_model(self, name: str) -> None:
         data = [dataset.name for dataset in self.data.datasets]

@@ -13,12 +13,13 @@ from hbcore import StackedHourglass, Tensor, load_model, no_grad
 from hbcore.hourglass import STRIDE
 from hbcore.ops import sigmoid
 from hbcore.serialize import ModelFileError, model_bytes
-from training.codec import HeatmapCodec
+from training.codec import Codec, HeatmapCodec
 from training.errors import DataError, UserError
 from training.files import atomic_write
+from training.mask_codec import MaskCodec
+from training.part_schemes import Parts, Scheme, joints_of
 from training.skeletons import Skeleton
 
-OUTPUTS = "sigmoid", "identity"
 CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
 
 
@@ -28,29 +29,36 @@ class NotFinite(DataError):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """From crops to joints.
+    """From crops to joints, or to masks of parts.
 
-    output: "sigmoid" if the network's maps are logits of probabilities, "identity" if they are the maps themselves.
+    output: "sigmoid" if the network's maps are logits of probabilities, "identity" if they are the maps themselves,
+    "softmax" if they are the logits of classes, of which the codec wants no more.
     task: the name of the task it was trained for; a model of one task is no use in another.
     """
 
     network: StackedHourglass
-    skeleton: Skeleton
-    codec: HeatmapCodec
+    scheme: Scheme
+    codec: Codec
     output: str = "sigmoid"
     task: str = "pose"
 
-    def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
-        """Maps (N, h, w, K) in [0, 1] for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints. Raises DataError if the model finds parts."""
+        return joints_of(self.scheme)
 
+    def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
+        """Maps (N, h, w, K) for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
+
+        In [0, 1] where the output is a sigmoid.
         Raises NotFinite if the network computes NaN or infinity, UserError if nobody knows what a mirror does.
         """
         maps = self._maps(pictures)
         if flip:
-            if not self.skeleton.flips:
-                raise UserError(f"{self.skeleton.name} has no mirror: nobody said which points change places")
+            if not self.scheme.flips:
+                raise UserError(f"{self.scheme.name} has no mirror: nobody said which points change places")
             mirrored = self._maps(np.ascontiguousarray(pictures[:, :, ::-1]))
-            maps = (maps + mirrored[:, :, ::-1][..., self.skeleton.flip_index()]) * np.float32(0.5)
+            maps = (maps + mirrored[:, :, ::-1][..., self.scheme.flip_index()]) * np.float32(0.5)
         return maps
 
     def _maps(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -67,7 +75,10 @@ class Model:
     def predict(
         self, pictures: NDArray[np.uint8], flip: bool = False, batch_size: int = 16
     ) -> tuple[NDArray[Any], ...]:
-        """What the codec reads out of maps of crops (N, S, S, 3): joints (N, K, 2) in input pixels, scores (N, K)."""
+        """What the codec reads out of the maps of crops (N, S, S, 3), the answer first.
+
+        Joints (N, K, 2) in input pixels and scores (N, K), or masks (N, S, S).
+        """
         answers = [
             self.codec.decode(self.heatmaps(pictures[start : start + batch_size], flip))
             for start in range(0, len(pictures), batch_size)
@@ -78,7 +89,7 @@ class Model:
         """Write the model file, whole or not at all. more: further JSON values for its header."""
         metadata = {
             "task": self.task,
-            "skeleton": asdict(self.skeleton),
+            "parts" if isinstance(self.scheme, Parts) else "skeleton": asdict(self.scheme),
             "codec": self.codec.describe(),
             "output": self.output,
             "input": {"size": self.codec.input_size, "channels": "RGB", "range": [0, 1]},
@@ -97,24 +108,29 @@ class Model:
                 raise ValueError("its task has no name")
             if task not in (None, trained):
                 raise DataError(f"{path} is a model of the task {trained}: use it with python -m training.{trained}")
-            skeleton = Skeleton.from_dict(header["skeleton"])
-            codec, output = HeatmapCodec(**header["codec"]), header["output"]
-            _check(network, skeleton, codec, output)
+            scheme: Scheme
+            codec: Codec
+            if "parts" in header:
+                scheme, codec = Parts.from_dict(header["parts"]), MaskCodec(**header["codec"])
+            else:
+                scheme, codec = Skeleton.from_dict(header["skeleton"]), HeatmapCodec(**header["codec"])
+            output = header["output"]
+            _check(network, scheme, codec, output)
         except ModelFileError as error:
             raise DataError(str(error)) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a model of this version ({error})") from None
-        return cls(network, skeleton, codec, output, trained)
+        return cls(network, scheme, codec, output, trained)
 
 
-def _check(network: StackedHourglass, skeleton: Skeleton, codec: HeatmapCodec, output: str) -> None:
+def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:
     """Raise ValueError where the parts of a model file do not go together: it may come from anywhere."""
     joints, step = network.architecture["joints"], STRIDE << network.architecture["depth"]
-    if len(skeleton.names) != joints:
-        raise ValueError(f"{len(skeleton.names)} names for {joints} maps")
+    if len(scheme.names) != joints:
+        raise ValueError(f"{len(scheme.names)} names for {joints} maps")
     if codec.stride != STRIDE or codec.input_size % step:
         raise ValueError(f"the network needs stride {STRIDE} and an input that is a multiple of {step}, not {codec}")
-    if output not in OUTPUTS:
+    if output not in codec.OUTPUTS:
         raise ValueError(f"output {output!r}")
     for name, array in network.state_dict().items():
         if not np.isfinite(array).all():

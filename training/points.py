@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.codec import HeatmapCodec
+from training.codec import Codec, HeatmapCodec
 from training.config import Config
 from training.errors import BadPicture, DataError
 from training.files import atomic_write, write_json
@@ -44,11 +44,12 @@ class PointTask(Task):
     losses: tuple[str, ...] = ("bce", "mse")
     baseline: str = "mean pose"
 
-    def codec(self, config: Config) -> HeatmapCodec:
+    def codec(self, config: Config) -> Codec:
         return HeatmapCodec(config.data.size, sigma=config.data.sigma)
 
-    def target(self, codec: HeatmapCodec, batch: Batch) -> tuple[NDArray[Any], ...]:
+    def target(self, codec: Codec, batch: Batch) -> tuple[NDArray[Any], ...]:
         """Heatmaps (N, h, w, K) and joint weights (N, K)."""
+        assert isinstance(codec, HeatmapCodec)
         encoded = [codec.encode(j, v) for j, v in zip(batch.joints, batch.labelled, strict=True)]
         return np.stack([maps for maps, _ in encoded]), np.stack([weights for _, weights in encoded])
 
@@ -95,6 +96,7 @@ class PointFiles:
 
     def __init__(self, model: Model, out: Path, threshold: float = 0.0) -> None:
         self.model, self.out, self.threshold = model, out, threshold
+        self.skeleton = model.skeleton
         self.people: list[dict[str, Any]] = []
         self.table = io.StringIO()
         self.rows = csv.writer(self.table, lineterminator="\n")
@@ -104,7 +106,7 @@ class PointFiles:
         joints, scores = points_in(self.model, view)
         records = [
             {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "score": round(float(score), 4)}
-            for name, (x, y), score in zip(self.model.skeleton.joints, joints, scores, strict=True)
+            for name, (x, y), score in zip(self.skeleton.joints, joints, scores, strict=True)
         ]
         picture = str(view.path)
         self.people.append({"picture": picture, "center": view.crop.center, "side": view.crop.side, "joints": records})
@@ -113,8 +115,7 @@ class PointFiles:
 
     def close(self) -> None:
         atomic_write(self.out / "predictions.csv", self.table.getvalue().encode(errors="backslashreplace"))
-        skeleton = self.model.skeleton
-        content = {"joints": skeleton.joints, "edges": skeleton.edges, "people": self.people}
+        content = {"joints": self.skeleton.joints, "edges": self.skeleton.edges, "people": self.people}
         write_json(self.out / "predictions.json", content)
 
     def _draw(self, view: View, joints: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.uint8]:
@@ -124,7 +125,7 @@ class PointFiles:
         return overlay(
             picture,
             ((joints + 0.5) * scale - 0.5).astype(np.float32),
-            self.model.skeleton,
+            self.skeleton,
             scores=scores,
             threshold=self.threshold,
             zoom=zoom,

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training import config as configuration
-from training.codec import HeatmapCodec
+from training.codec import Codec
 from training.config import Config
 from training.datasets import Kind, PersonDataset, open_dataset
 from training.errors import UserError
@@ -76,11 +76,11 @@ class Task(ABC):
     # ------------------------------------------------------------------------------------- what maps stand for
 
     @abstractmethod
-    def codec(self, config: Config) -> HeatmapCodec:
+    def codec(self, config: Config) -> Codec:
         """From labels to maps and back."""
 
     @abstractmethod
-    def target(self, codec: HeatmapCodec, batch: Batch) -> tuple[NDArray[Any], ...]:
+    def target(self, codec: Codec, batch: Batch) -> tuple[NDArray[Any], ...]:
         """What the loss compares a network's maps with: its arguments after them."""
 
     # ----------------------------------------------------------------------------------------------- evaluation

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.augment import plain
+from training.augment import plain, stack
 from training.datasets import PersonDataset
 from training.errors import BadPicture, DataError
 from training.loader import Joined
+from training.part_schemes import Mask, Scheme, joints_of
 from training.skeletons import Skeleton
 
 
@@ -20,7 +21,7 @@ class TestSet:
     """The crops of a test split, decoded once: pictures uint8 (N, S, S, 3), joints and norms in their pixels.
 
     head_size, box_size, area and yaw (degrees) are nan where the data set has none. bad: names and reasons of
-    pictures left out.
+    pictures left out. masks: uint8 (N, S, S), where parts are labelled and not joints.
     """
 
     __test__ = False  # for pytest: not a test class
@@ -32,9 +33,15 @@ class TestSet:
     box_size: NDArray[np.float64]
     area: NDArray[np.float64]
     yaw: NDArray[np.float64]
-    skeleton: Skeleton
+    scheme: Scheme
     protocol: str
     bad: tuple[tuple[str, str], ...]
+    masks: Mask | None = None
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints. Raises DataError if parts are labelled."""
+        return joints_of(self.scheme)
 
     @classmethod
     def read(cls, datasets: Sequence[PersonDataset], size: int, skip_bad: bool = True) -> TestSet:
@@ -42,8 +49,8 @@ class TestSet:
 
         Raises UserError if the data sets label different joints, DataError if no picture can be read.
         """
-        skeleton = Joined(datasets).skeleton
-        pictures, joints, labels, measures, bad = [], [], [], [], []
+        scheme = Joined(datasets).scheme
+        examples, measures, bad = [], [], []
         for dataset in datasets:
             for index in range(len(dataset)):
                 try:
@@ -53,26 +60,25 @@ class TestSet:
                         raise
                     bad.append((f"{dataset.name}/{dataset.split}/{index}", str(error)))
                     continue
-                picture, points, labelled = plain(person, size)
-                pictures.append(picture)
-                joints.append(points)
-                labels.append(labelled)
+                examples.append(plain(person, size))
                 zoom = size / person.side
                 lengths = person.head_size * zoom, person.box_size * zoom
                 measures.append((*lengths, person.area * zoom**2, person.yaw))
-        if not pictures:
+        if not examples:
             raise DataError(f"the test set {', '.join(d.name for d in datasets)} has no readable picture")
         protocol = "; ".join(f"{dataset.name}: {dataset.protocol}" for dataset in datasets)
+        pictures, joints, labelled, masks = stack(examples)
         heads, boxes, areas, yaws = (np.array(values, np.float64) for values in zip(*measures, strict=True))
         return cls(
-            np.stack(pictures),
-            np.stack(joints),
-            np.stack(labels),
+            pictures,
+            joints,
+            labelled,
             heads,
             boxes,
             areas,
             yaws,
-            skeleton,
+            scheme,
             protocol,
             tuple(bad),
+            masks,
         )

@@ -1,4 +1,4 @@
-"""What a pose data set hands to the rest of the project, whatever its files look like.
+"""What a data set hands to the rest of the project, whatever its files look like.
 
 A point is (x, y) in pixels, 0-based, with pixel centres at integers: a picture of width W spans [-0.5, W -
 0.5].
@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from training.skeletons import Skeleton
+from training.part_schemes import Scheme
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +26,8 @@ class Person:
     face looks to the side, nan where nobody knows. `box_size`, the longer side of the box around the person, and
     `area`, in square pixels, are the norms of PCKbox and OKS, nan where the data set has none. `name` is for messages
     and reports; where a picture may hold several persons, it is the picture's, #, and what tells the person apart.
+    `mask`, uint8 (H, W), is there where parts are labelled and not joints, of which there are then none: see
+    `training/part_schemes.py`.
     """
 
     picture: NDArray[np.uint8]
@@ -38,6 +40,7 @@ class Person:
     yaw: float = math.nan
     box_size: float = math.nan
     area: float = math.nan
+    mask: NDArray[np.uint8] | None = None
 
 
 class PersonDataset(Protocol):
@@ -52,7 +55,7 @@ class PersonDataset(Protocol):
     @property
     def split(self) -> str: ...
     @property
-    def skeleton(self) -> Skeleton: ...
+    def skeleton(self) -> Scheme: ...
     @property
     def protocol(self) -> str: ...
 
