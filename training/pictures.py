@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,9 @@ FORMATS = ("JPEG", "PNG", "BMP", "PPM")
 
 MAX_PIXELS = 50_000_000
 """More than any photograph of people needs, and 150 MB once decoded."""
+
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm"})
+"""Of the names of picture files, in lower case."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -41,6 +45,18 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     regular file, empty, another format, truncated or corrupt, of floating-point pixels, or of more than
     `max_pixels` pixels, which is found out from the header, before any pixel is decoded.
     """
+    return _decode(path, max_pixels, lambda image: _rgb(_upright(image)))
+
+
+def read_levels(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The numbers, uint8 (H, W), of a picture of up to 8 bits per pixel: indices of colours, or levels of grey.
+
+    Raises BadPicture as `read_picture` does, and for a picture with other pixels.
+    """
+    return _decode(path, max_pixels, _levels)
+
+
+def _decode(path: Path, max_pixels: int, convert: Callable[[Image.Image], Image.Image]) -> NDArray[np.uint8]:
     try:
         # Only regular files: opening a pipe would wait for its writer.
         if not path.is_file():
@@ -54,7 +70,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
                 if image.width * image.height > max_pixels:
                     raise BadPicture(f"{path}: {image.width} x {image.height} exceeds {max_pixels} pixels")
                 image.load()
-                return np.array(_rgb(_upright(image)))
+                return np.array(convert(image), dtype=np.uint8)
     except (BadPicture, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -73,6 +89,12 @@ def _upright(image: Image.Image) -> Image.Image:
         # Broken metadata is no reason to lose the pixels.
         return image
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
+
+
+def _levels(image: Image.Image) -> Image.Image:
+    if image.mode not in ("1", "L", "P"):
+        raise ValueError(f"its pixels are no indices of 8 bits, but {image.mode}")
+    return image
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -16,9 +16,8 @@ from training.datasets.crops import around_box, around_picture
 from training.errors import BadPicture, DataError, UserError
 from training.geometry import Crop
 from training.model import Model
-from training.pictures import read_picture
+from training.pictures import ENDINGS, read_picture
 
-ENDINGS = {".jpg", ".jpeg", ".png", ".bmp", ".ppm"}
 DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
 
 

@@ -1,0 +1,119 @@
+"""A user's own masks: `masks:PATH`.
+
+    PATH/images/NAME.jpg                 pictures (or .png, .jpeg, .bmp, .ppm)
+    PATH/masks/NAME.png                  8 bits per pixel, index-colour or grey: the class of each pixel, 255 unknown
+    PATH/classes.txt                     the names of the classes, one a line, from class 0
+    PATH/train.txt and PATH/test.txt     which NAMEs are for training and for testing, one a line, if you like
+
+Without the lists, a fifth of the pictures, drawn by their names, are for testing. In classes.txt, `left_X` and
+`right_X` change places in a mirror. classes.toml, in the place of classes.txt, can name such pairs as it likes:
+
+    classes = ["background", "near_wing", "far_wing"]
+    flip_pairs = [["near_wing", "far_wing"]]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from training.datasets.annotations import file_name, load_text, load_toml, picture_folder
+from training.datasets.base import Person
+from training.datasets.crops import around_picture
+from training.datasets.parts.base import masked
+from training.datasets.splits import Division
+from training.errors import DataError
+from training.part_schemes import Parts
+from training.pictures import ENDINGS, read_levels, read_picture
+
+HELD_OUT = 0.2  # share of the pictures for testing where no list says
+
+
+class MaskFolder:
+    """Pictures and masks of a folder. The crop is the whole picture.
+
+    Raises DataError, naming the file, for a folder of another layout, a picture without a mask, a name on both lists
+    or without a picture, and classes that cannot be.
+    """
+
+    name = "masks"
+
+    def __init__(self, root: Path, split: str) -> None:
+        self.skeleton = read_classes(root)
+        pictures = _by_name(picture_folder(root))
+        division = _division(root)
+        for name in division.listed:
+            if name not in pictures:
+                raise DataError(f"{root}: a list names {name!r}, but there is no such picture in images/")
+        self._pictures = [path for name, path in pictures.items() if division.split(name) == split]
+        self._masks = root / "masks"
+        for path in self._pictures:
+            if not self._mask(path).is_file():
+                raise DataError(f"{self._mask(path)}: no such file; every picture needs a mask")
+        if not self._pictures:
+            raise DataError(f"masks: no picture in {root / 'images'} is for the split {split}; {division.rule}")
+        self.split = split
+        self.protocol = (
+            f"masks {split}: {len(self._pictures)} pictures, {len(self.skeleton.names)} classes; {division.rule}; "
+            "crop: whole picture"
+        )
+
+    def _mask(self, picture: Path) -> Path:
+        return self._masks / f"{picture.stem}.png"
+
+    def __len__(self) -> int:
+        return len(self._pictures)
+
+    def person(self, index: int) -> Person:
+        """See PersonDataset."""
+        path = self._pictures[index]
+        picture, mask = read_picture(path), read_levels(self._mask(path))
+        return masked(picture, mask, self.skeleton, around_picture(picture), path.name)
+
+
+def read_classes(root: Path) -> Parts:
+    """The classes that classes.toml or classes.txt names. Raises DataError, naming the file, if they cannot be."""
+    path = root / "classes.toml"
+    try:
+        if path.is_file():
+            content = load_toml(path)
+            names, paired = content.get("classes"), content.get("flip_pairs", [])
+            if not isinstance(names, list) or not isinstance(paired, list):
+                raise ValueError('should hold classes = ["...", ...] and perhaps flip_pairs = [["...", "..."], ...]')
+        else:
+            path = root / "classes.txt"
+            names = _lines(path)
+            sides = [name[5:] for name in names if name.startswith("left_")]
+            paired = [(f"left_{side}", f"right_{side}") for side in sides if f"right_{side}" in names]
+        return Parts(root.name or "masks", tuple(names), tuple(_pair(names, pair) for pair in paired))
+    except ValueError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _pair(names: Sequence[str], pair: Sequence[str]) -> tuple[int, int]:
+    if not isinstance(pair, (list, tuple)) or len(pair) != 2 or any(name not in names for name in pair):
+        raise ValueError(f"flip_pairs holds {pair!r}, which is no pair of classes")
+    return names.index(pair[0]), names.index(pair[1])
+
+
+def _division(root: Path) -> Division:
+    listed: dict[str, str] = {}
+    for split in ("train", "test"):
+        path = root / f"{split}.txt"
+        for name in _lines(path) if path.exists() else ():
+            if listed.setdefault(file_name(name, f"{path}: {name!r}"), split) != split:
+                raise DataError(f"{path}: {name!r} is in train.txt too: test pictures must be others")
+    return Division(share=HELD_OUT, listed=listed)
+
+
+def _lines(path: Path) -> list[str]:
+    return [line.strip() for line in load_text(path).splitlines() if line.strip()]
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Pictures by what their masks are called, in order. Raises DataError if two of them would share one."""
+    pictures: dict[str, Path] = {}
+    for path in sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS):
+        if pictures.setdefault(path.stem, path) != path:
+            raise DataError(f"{path} and {pictures[path.stem].name} would share one mask: rename one of them")
+    return pictures

@@ -1,0 +1,46 @@
+"""Parts of the faces of another data set, drawn between its 68 points as in the paper's experiment."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hbcore.losses import IGNORED
+from training.datasets.base import Person, PersonDataset
+from training.datasets.parts.base import masked
+from training.datasets.parts.polygons import face_mask
+from training.errors import DataError
+from training.face_skeletons import IBUG68
+from training.part_schemes import FACE7
+
+
+class Outlined:
+    """The faces of `points`, with masks of FACE7 in place of points; crop and splits are those of `points`.
+
+    Where one of the points is not labelled, nobody knows the mask: all of it is IGNORED. Raises DataError if the
+    points are not ibug's 68.
+    """
+
+    skeleton = FACE7
+
+    def __init__(self, points: PersonDataset) -> None:
+        if points.skeleton.names != IBUG68.names:
+            raise DataError(
+                f"{points.name} has the {len(points.skeleton.names)} points of {points.skeleton.name}: "
+                f"parts are drawn between the {len(IBUG68.names)} of {IBUG68.name}"
+            )
+        self.name, self.split = points.name, points.split
+        self.protocol = f"{points.protocol}; masks: {len(FACE7.names)} classes, polygons between the 68 points"
+        self._points = points
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def person(self, index: int) -> Person:
+        """See PersonDataset."""
+        face = self._points.person(index)
+        height, width = face.picture.shape[:2]
+        if face.labelled.all():
+            mask = face_mask(face.joints, height, width)
+        else:
+            mask = np.full((height, width), IGNORED, np.uint8)
+        return masked(face.picture, mask, FACE7, (face.center, face.side), face.name, face.yaw)
