@@ -136,6 +136,27 @@ def heat(image: Pixels, heatmaps: NDArray[np.floating], zoom: int = 3) -> Pixels
     return mixed
 
 
+def tint(
+    image: Pixels, mask: Pixels, colours: Pixels, truth: Pixels | None = None, zoom: int = 3, weight: float = 0.5
+) -> Pixels:
+    """A picture, enlarged, with its parts in colours.
+
+    `mask` (H, W) holds classes, indices into `colours` (C, 3); pixels of the first class, the background, and of none
+    stay as they are in `image` (H, W, 3) uint8. `weight` is the share of the colour. `truth` (H, W) is drawn as thin
+    white borders between its classes. Returns (H zoom, W zoom, 3) uint8.
+    """
+    table = np.zeros((256, 3), dtype=np.float32)
+    table[: len(colours)] = colours
+    large = np.repeat(np.repeat(mask, zoom, axis=0), zoom, axis=1)
+    share = np.where((large > 0) & (large < len(colours)), np.float32(weight), np.float32(0))[..., None]
+    mixed: Pixels = np.rint((1 - share) * np.asarray(_enlarge(image, zoom)) + share * table[large]).astype(np.uint8)
+    if truth is not None:
+        borders = np.repeat(np.repeat(truth, zoom, axis=0), zoom, axis=1)
+        mixed[:, 1:][borders[:, 1:] != borders[:, :-1]] = TRUTH
+        mixed[1:][borders[1:] != borders[:-1]] = TRUTH
+    return mixed
+
+
 def grid(images: Sequence[Pixels], columns: int | None = None, gap: int = 4) -> Pixels:
     """Pictures in rows of `columns`, by default about as many as there are rows, on dark grey.
 
@@ -157,10 +178,13 @@ def grid(images: Sequence[Pixels], columns: int | None = None, gap: int = 4) -> 
     return sheet
 
 
-def save_png(path: str | Path, image: Pixels) -> None:
-    """Write (H, W, 3) uint8 as a PNG, whole or not at all. Raises DiskError."""
+def save_png(path: str | Path, image: Pixels, palette: Pixels | None = None) -> None:
+    """Write (H, W, 3) uint8 as a PNG, whole or not at all: or (H, W), indices into `palette` (256, 3). DiskError."""
+    picture = Image.fromarray(image)
+    if palette is not None:
+        picture.putpalette(palette.tobytes())
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, format="PNG")
+    picture.save(buffer, format="PNG")
     atomic_write(path, buffer.getvalue())
 
 
