@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from training.errors import BadPicture
-from training.pictures import read_picture
+from training.pictures import read_levels, read_picture
 
 JPEG_LEVELS = 6  # quality 95 without chroma subsampling moves a smooth picture by a few levels, not more
 
@@ -289,3 +289,42 @@ def test_a_damaged_file_gives_a_picture_or_a_bad_picture(
     assert picture.dtype == np.uint8
     assert picture.ndim == 3
     assert picture.shape[2] == 3
+
+
+# -------------------------------------------------------------------------------------------------------- levels
+
+
+@pytest.mark.parametrize("mode", ["L", "P"])
+def test_levels_are_the_numbers_of_the_file(tmp_path: Path, mode: str) -> None:
+    """Also where the colours of an index are something else altogether."""
+    levels = np.arange(256, dtype=np.uint8).reshape(8, 32)
+    image = Image.fromarray(levels)
+    if mode == "P":
+        image.putpalette(bytes(range(255, -1, -1)) * 3)
+    image.save(tmp_path / "mask.png")
+    read = read_levels(tmp_path / "mask.png")
+    assert read.dtype == np.uint8
+    assert np.array_equal(read, levels)
+
+
+def test_levels_of_few_bits(tmp_path: Path) -> None:
+    """Index-colour PNGs of 1, 2 and 4 bits by the letter: a row is a filter byte and packed indices."""
+    palette = struct.pack(">I", 12) + b"PLTE" + bytes(12)
+    palette += struct.pack(">I", zlib.crc32(b"PLTE" + bytes(12)))
+    for depth, row, expected in ((1, 0b01100000, [0, 1, 1]), (2, 0b01111000, [1, 3, 2]), (4, 0x20, [2, 0])):
+        data = png(len(expected), 1, depth, 3, bytes([0, row]))
+        at = data.index(b"IDAT") - 4
+        (tmp_path / "mask.png").write_bytes(data[:at] + palette + data[at:])
+        assert read_levels(tmp_path / "mask.png").tolist() == [expected]
+
+
+def test_levels_need_pixels_of_one_byte(tmp_path: Path) -> None:
+    for mode in ("RGB", "RGBA", "I;16", "LA"):
+        Image.new(mode, (4, 3)).save(tmp_path / "mask.png")
+        with pytest.raises(BadPicture, match=r"mask\.png: cannot be decoded \(its pixels are no indices of 8 bits"):
+            read_levels(tmp_path / "mask.png")
+    with pytest.raises(BadPicture, match=r"none\.png: no such picture"):
+        read_levels(tmp_path / "none.png")
+    Image.new("L", (40, 30)).save(tmp_path / "mask.png")
+    with pytest.raises(BadPicture, match="40 x 30 exceeds 1000 pixels"):
+        read_levels(tmp_path / "mask.png", max_pixels=1000)

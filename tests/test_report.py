@@ -131,6 +131,30 @@ def test_heat_glows_where_the_maps_do() -> None:
     np.testing.assert_allclose(brightest, [215, 173, 40], atol=1)
 
 
+def test_parts_are_tinted_and_the_truth_outlined() -> None:
+    """Half the colour over half the picture; the background, and what nobody looked at, stay as they are."""
+    mask = np.zeros((40, 60), np.uint8)
+    mask[:, 20:40], mask[:, 40:] = 1, 255
+    palette = np.array([(0, 0, 0), (200, 0, 50)], np.uint8)
+    tinted = report.tint(GREY, mask, palette, zoom=2)
+    assert tinted.shape == (80, 120, 3)
+    assert (tinted[:, :40] == 90).all()
+    assert (tinted[:, 80:] == 90).all()
+    assert (tinted[:, 40:80] == (145, 45, 70)).all()
+    truth = np.zeros((40, 60), np.uint8)
+    truth[10:20, 30:35] = 1
+    outlined = report.tint(GREY, mask, palette, truth, zoom=2)
+    white = (outlined == report.TRUTH).all(axis=-1)
+    # The border runs on the right and lower side of each change: 20 rows and 10 columns of pixels, twice.
+    assert white[20:40, 60].all()
+    assert white[20:40, 70].all()
+    assert white[20, 60:70].all()
+    assert white[40, 60:70].all()
+    assert white.sum() == 20 + 20 + 10 + 10 - 1
+    assert (outlined[~white] == tinted[~white]).all()
+    assert (GREY == 90).all()
+
+
 def test_grid_puts_pictures_in_rows() -> None:
     images = [np.full((10, 20, 3), value, np.uint8) for value in (50, 100, 150, 200, 250)]
     images[4] = images[4][:4, :6]
@@ -145,6 +169,16 @@ def test_grid_puts_pictures_in_rows() -> None:
     assert report.grid(images[:3], columns=1, gap=0).shape == (30, 20, 3)
     with pytest.raises(ValueError, match="no pictures"):
         report.grid([])
+
+
+def test_save_png_with_a_palette_keeps_indices(tmp_path: Path) -> None:
+    indices = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    palette = np.random.default_rng(0).integers(0, 256, (256, 3)).astype(np.uint8)
+    report.save_png(tmp_path / "mask.png", indices, palette)
+    with Image.open(tmp_path / "mask.png") as image:
+        assert image.mode == "P"
+        assert np.array_equal(np.asarray(image), indices)
+        assert np.array_equal(np.asarray(image.convert("RGB")), palette[indices])
 
 
 def test_save_png_keeps_every_pixel(tmp_path: Path) -> None:
