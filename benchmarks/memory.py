@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.peers import Missing, Peer, reason
 from benchmarks.report import Fact, Row, Table
 from benchmarks.settings import Settings
-from benchmarks.step import THREADS, WAYS, row_name, set_threads, sizes, training_step
+from benchmarks.step import THREADS, row_name, set_threads, sizes, training_step, ways
 from benchmarks.timing import Absent, Spread
 from hbcore import kernels
 
@@ -37,7 +37,7 @@ def table(features: int, size: int, batch: int) -> Table:
     for binary in (True, False):
         against = row_name("hbcore", binary)
         base = 0.0
-        for way in WAYS:
+        for way in ways(binary):
             name = row_name(way, binary)
             try:
                 before, peak = in_own_process(way, binary, features, size, batch)

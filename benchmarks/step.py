@@ -1,7 +1,8 @@
 """One training step on two threads: forward, sigmoid cross-entropy on heatmaps, backward, RMSprop, clipping of weights.
 
 Binary against the same network binarised in float simulation, which is how PyTorch trains one; and the real-valued
-twins of both, to see what the bits are worth. hbcore may keep the memory it frees (its training loop asks for that);
+twins of both, to see what the bits are worth. Ours trains as its training loop does, with gradients in bytes, and once
+more with gradients in float32. hbcore may keep the memory it frees (its training loop asks for that);
 in one process that holds for PyTorch too.
 """
 
@@ -29,7 +30,8 @@ SIZES = ((64, 128, 8),)  # features, side, batch
 FULL = ((64, 128, 8), (256, 256, 8))
 TINY = ((16, 32, 2),)
 
-WAYS = ("hbcore", "PyTorch fp32", "PyTorch fp32 channels-last")
+FLOAT32 = "hbcore, float32 gradients"
+WAYS = ("hbcore", FLOAT32, "PyTorch fp32", "PyTorch fp32 channels-last")
 
 
 def sizes(settings: Settings) -> tuple[tuple[int, int, int], ...]:
@@ -50,7 +52,7 @@ def table(settings: Settings, features: int, size: int, batch: int) -> Table:
     built: list[Candidate | Absent] = []
     for binary in (True, False):
         against = row_name("hbcore", binary)
-        for way in WAYS:
+        for way in ways(binary):
             name = row_name(way, binary)
             prepare = set_threads(way, threads)
             try:
@@ -63,16 +65,23 @@ def table(settings: Settings, features: int, size: int, batch: int) -> Table:
                     raise
                 built.append(Absent(name, reason(error)))
                 continue
-            kind = "ours" if way == "hbcore" else "fp32"
+            kind = "ours" if way in ("hbcore", FLOAT32) else "fp32"
             built.append(Candidate(name, run, threads, kind, "" if name == against else against, prepare))
     title = f"training step, {features} features, {size} x {size}, batch {batch}"
     return timed_table("step", title, built, settings.repeats, settings.seconds)[0]
+
+
+def ways(binary: bool) -> list[str]:
+    """Real-valued networks have but one way to their gradients."""
+    return [way for way in WAYS if binary or way != FLOAT32]
 
 
 def row_name(way: str, binary: bool) -> str:
     """As the rows are called."""
     if way == "hbcore":
         return "hbcore binary" if binary else "hbcore fp32 twin"
+    if way == FLOAT32:
+        return "hbcore binary, float32 gradients"
     return f"{way}, binarised" if binary else f"{way}, real-valued"
 
 
@@ -83,19 +92,20 @@ def training_step(way: str, binary: bool, features: int, size: int, batch: int) 
     model = hbcore.StackedHourglass(features=features, depth=depth, binary=binary)
     picture: Array = rng.random((batch, size, size, 3), dtype=np.float32)
     target: Array = rng.random((batch, size // 4, size // 4, model.architecture["joints"]), dtype=np.float32)
-    if way == "hbcore":
-        return _our_step(model, picture, target)
+    if way in ("hbcore", FLOAT32):
+        return _our_step(model, picture, target, "int8" if way == "hbcore" else "float32")
     return _torch_step(model, picture, target, way.endswith("channels-last"))
 
 
-def _our_step(model: hbcore.StackedHourglass, picture: Array, target: Array) -> Callable[[], float]:
+def _our_step(model: hbcore.StackedHourglass, picture: Array, target: Array, gradients: str) -> Callable[[], float]:
     optimizer = RMSprop(dict(model.named_parameters()), RATE)
     weight = np.ones((len(picture), target.shape[-1]), dtype=np.float32)
 
     def run() -> float:
         loss = heatmap_cross_entropy(model(hbcore.Tensor(picture))[-1], target, weight)
         model.zero_grad()
-        loss.backward()
+        with kernels.gradients_in(gradients):
+            loss.backward()
         optimizer.step()
         constrain(model)
         return float(loss.item())
@@ -129,7 +139,7 @@ def _torch_step(model: hbcore.StackedHourglass, picture: Array, target: Array, l
 
 def set_threads(way: str, threads: int) -> Callable[[], object]:
     """Something to prepare with."""
-    if way == "hbcore":
+    if way in ("hbcore", FLOAT32):
         return ours.threads(threads)
 
     def prepare() -> None:

@@ -11,6 +11,8 @@ import math
 import os
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from numpy.typing import NDArray
@@ -254,18 +256,23 @@ GRADIENTS = "float32", "int8"
 _gradients = "float32"
 
 
-def set_gradients(kind: str) -> None:
-    """How the wide kernels take a binary convolution back: "float32", or "int8", three times as fast.
+@contextmanager
+def gradients_in(kind: str) -> Iterator[None]:
+    """How the wide kernels take binary convolutions back in here: in "float32", or in "int8", about twice as fast.
 
-    In int8 the gradient of the result is first rounded to one of 255 steps, in small groups that each have a step of
+    In int8 the gradient of a result is first rounded to one of 255 steps, in small groups that each have a step of
     their own (csrc/gradients.h); what follows are exact sums of integers. On gradients like those of training, the
     gradient of the signs then differs from float32's by about 0.6 % of its own size, that of the filters by 1.6 %, at
-    random (docs/speed.md). Raises ValueError for another kind.
+    random (docs/speed.md). Other kernels know float32 only. Raises ValueError for another kind.
     """
     global _gradients
     if kind not in GRADIENTS:
         raise ValueError(f"gradients are computed in {' or '.join(GRADIENTS)}, not in {kind!r}")
-    _gradients = kind
+    before, _gradients = _gradients, kind
+    try:
+        yield
+    finally:
+        _gradients = before
 
 
 def sign_gradient(g: Array, w: Array, alpha: Array, padding: int) -> Array:

@@ -155,9 +155,8 @@ def byte_gradients(s, g, w, padding):
 
 @pytest.fixture
 def int8():
-    kernels.set_gradients("int8")
-    yield
-    kernels.set_gradients("float32")
+    with kernels.gradients_in("int8"):
+        yield
 
 
 def close_to_bytes(result, oracle, unit):
@@ -178,12 +177,9 @@ def test_gradients_in_bytes(case, filters, part):
     wider = normal((x_shape[0], *size, filters + 5 * part), 2) ** 3
     g = wider[..., 5 * part :]
     signs, alpha = bits.pack_signs(x), np.abs(w).mean(axis=(0, 1, 2))
-    kernels.set_gradients("int8")
-    try:
+    with kernels.gradients_in("int8"):
         ds = kernels.sign_gradient(g, w, alpha, padding)
         dw = kernels.filter_gradient(signs, g, w.shape, padding)
-    finally:
-        kernels.set_gradients("float32")
     doubles = np.where(x < 0, -1.0, 1.0), g.astype(np.float64), w.astype(np.float64)
     ds_oracle, dw_oracle = byte_gradients(*doubles, padding)
     assert ds.shape == x.shape
@@ -203,7 +199,7 @@ def test_gradients_in_bytes_of_more_than_one_block(shape, int8):
         assert close_to_bytes(kernels.filter_gradient(bits.pack_signs(x), g, w.shape, 1), dw_oracle, 0.05)
 
 
-def test_whole_gradients_survive_bytes(int8):
+def test_whole_gradients_survive_bytes():
     """Gradients that are whole multiples of their unit are not rounded at all: results equal float32's to the bit."""
     rng = np.random.default_rng(3)
     w = np.where(rng.random((3, 3, 70, 24)) < 0.5, -0.5, 0.5).astype(np.float32)
@@ -213,9 +209,9 @@ def test_whole_gradients_survive_bytes(int8):
     signs = bits.pack_signs(normal((2, 6, 9, 70)))
     results = []
     for kind in ("int8", "float32"):
-        kernels.set_gradients(kind)
-        ds = kernels.sign_gradient(g, w, np.full(24, 0.5, dtype=np.float32), 1)
-        results.append((ds.tobytes(), kernels.filter_gradient(signs, g, w.shape, 1).tobytes()))
+        with kernels.gradients_in(kind):
+            ds = kernels.sign_gradient(g, w, np.full(24, 0.5, dtype=np.float32), 1)
+            results.append((ds.tobytes(), kernels.filter_gradient(signs, g, w.shape, 1).tobytes()))
     assert results[0] == results[1]
 
 
@@ -250,8 +246,8 @@ def test_gradients_in_bytes_do_not_depend_on_threads(int8):
 
 
 def test_unknown_gradients():
-    with pytest.raises(ValueError, match="float32 or int8, not in 'bf16'"):
-        kernels.set_gradients("bf16")
+    with pytest.raises(ValueError, match="float32 or int8, not in 'bf16'"), kernels.gradients_in("bf16"):
+        pass
 
 
 @given(st.integers(1, 40), CHANNELS)

@@ -181,6 +181,9 @@ class Optim(Section):
     weight_decay: Annotated[float, Limits(0), "Decoupled decay of the weights, times the rate."] = 0.0
     ema: Annotated[float, Limits(0, 0.99999), "Momentum of the averaged weights; 0: no average."] = 0.0
     clip_norm: Annotated[float, Limits(0), "Largest norm of the whole gradient; 0: no limit."] = 0.0
+    gradients: Annotated[
+        Literal["int8", "float32"], "What binary convolutions take back: bytes, twice as fast, or real numbers."
+    ] = "int8"
     loss: Annotated[
         Literal["bce", "mse", "softmax"], "Per pixel: sigmoid cross-entropy, squared error; of parts: softmax."
     ] = "bce"

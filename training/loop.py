@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, Tensor
 from hbcore.introspect import first_not_finite
-from hbcore.kernels import keep_memory
+from hbcore.kernels import gradients_in, keep_memory
 from hbcore.layers import constrain, use_packed
 from hbcore.losses import heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim import OPTIMIZERS, ExponentialMovingAverage
@@ -257,7 +257,8 @@ class Run:
         if not math.isfinite(value):
             layer = first_not_finite(self.network, pictures)
             self.diverged(f"the loss is {value}, {f'first in {layer}' if layer else 'in itself'}", batch)
-        loss.backward()
+        with gradients_in(config.optim.gradients):
+            loss.backward()
         norm = self.optimizer.gradient_norm()
         if not math.isfinite(norm):
             broken = [
