@@ -12,7 +12,9 @@ Read it in this order, each file stands on the ones before:
     gradcheck    derivatives against finite differences
     conv, norm   convolution, pooling, up-sampling; batch normalisation
     binary       sign with the straight-through estimator, the scaled binary convolution
-    module, layers, blocks, hourglass      from parameters to the paper's networks
+    smooth       a sign of finite sharpness, for training that comes to bits little by little
+    module, layers, blocks                 from parameters to the paper's blocks
+    architecture, hourglass                what may be chosen; the paper's networks
     losses, optim, schedules               training
     introspect, serialize                  looking inside, model files
     deploy                                 a trained network as one plan

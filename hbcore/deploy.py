@@ -20,9 +20,9 @@ import numpy as np
 
 from hbcore import bits, kernels
 from hbcore.autograd import Array
-from hbcore.binary import pack_filters, scale
+from hbcore.binary import pack_filters
 from hbcore.bits import Words, conv_size
-from hbcore.blocks import Bottleneck, HPMBlock, Unit
+from hbcore.blocks import BLOCKS, MULTI_SCALE, Bottleneck, HPMBlock, Unit
 from hbcore.hourglass import Head, Hourglass, StackedHourglass
 from hbcore.layers import BatchNorm2d, BinaryConv2d, Conv2d, PReLU, ReLU
 from hbcore.module import Identity, Module
@@ -94,8 +94,9 @@ class Engine:
     """A network ready to run on pictures of one size: engine(pictures) -> heatmap logits of the last stack.
 
     model: a binary StackedHourglass in float32; its weights are copied. Raises ValueError for a network that is not
-    binary, sizes that do not fit, or weights that are not finite, and RuntimeError without wide kernels. Not to be
-    called from two threads at a time: its memory is one.
+    binary, a choice of its architecture that plans have no steps for (multi-scale blocks, improved hourglass, average
+    pooling, half-binary convolutions, binary ends), sizes that do not fit, or weights that are not finite, and
+    RuntimeError without wide kernels. Not to be called from two threads at a time: its memory is one.
     """
 
     def __init__(self, model: StackedHourglass, height: int, width: int, batch: int = 1) -> None:
@@ -106,7 +107,8 @@ class Engine:
                 raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} is not finite")
-        step = 4 << model.architecture["depth"]
+        self._require_supported(model)
+        step = model.multiple
         if batch < 1 or height < step or width < step or height % step or width % step:
             raise ValueError(
                 f"this network takes heights and widths that are multiples of {step}, got {height} x {width}"
@@ -115,6 +117,25 @@ class Engine:
         self.memory = _Memory()
         self.picture = np.zeros((batch, height, width, 3), dtype=np.float32)
         self.heatmaps = self._network(model)
+
+    @staticmethod
+    def _require_supported(model: StackedHourglass) -> None:
+        """ValueError naming the first choice of the architecture that no plan has steps for."""
+        known: dict[str, tuple[Any, ...]] = {
+            "block": tuple(name for name in BLOCKS if name not in MULTI_SCALE),
+            "hourglass": ("plain",),
+            "pool": ("max",),
+            "binarize": ("both",),
+            "binary_ends": (False,),
+            "sharpness": (None,),
+        }
+        for name, values in known.items():
+            value = model.architecture[name]
+            if value not in values:
+                raise ValueError(
+                    f"networks with {name} = {value!r} cannot be deployed, only with {' or '.join(map(repr, values))}: "
+                    "use the network itself"
+                )
 
     def __call__(self, pictures: Array) -> Array:
         """(N, H, W, 3) float32 -> (N, H / 4, W / 4, joints); N is the batch the engine was made for."""
@@ -195,13 +216,15 @@ class Engine:
 
     def _hpm(self, module: HPMBlock, x: Array, skip: Array, y: Array) -> None:
         """Each convolution adds its part of the skip path and hands its signs on."""
-        units = module.conv1, module.conv2, module.conv3
-        signs, start = self._signs(x, units[0]), 0
-        for unit, following in zip(units, (*units[1:], None), strict=True):
-            stop = start + _conv(unit).weight.shape[3]
-            part = slice(start, stop)
-            signs = self._unit_on_bits(unit, signs, {"y": y[..., part], "skip": skip[..., part]}, following)
-            start = stop
+        start = 0
+        for path in module.paths:
+            units = path.convs
+            signs = self._signs(x, units[0])
+            for unit, following in zip(units, (*units[1:], None), strict=True):
+                stop = start + _conv(unit).weight.shape[3]
+                part = slice(start, stop)
+                signs = self._unit_on_bits(unit, signs, {"y": y[..., part], "skip": skip[..., part]}, following)
+                start = stop
 
     def _unit(self, unit: Module, x: Array, end: End) -> None:
         self._unit_on_bits(unit, self._signs(x, unit), end)
@@ -217,7 +240,7 @@ class Engine:
         """A binary convolution; the signs of its result for the unit that follows, if one does. Uses `signs` up."""
         conv = _conv(unit)
         w = conv.weight.data
-        end = {**end, "alpha": kernels.padded(scale(w)), **_activation(unit)}
+        end = {**end, "alpha": kernels.padded(conv.alpha), **_activation(unit)}
         out = signs
         if following is not None:
             compare = Signs.of(following)

@@ -16,6 +16,7 @@ from hbcore.conv import avg_pool2d, conv2d, max_pool2d, require_fit, upsample_ne
 from hbcore.module import Module, Parameter
 from hbcore.norm import batch_norm, fixed_norm
 from hbcore.ops import PReLU as PReLUFunction
+from hbcore.smooth import smooth_sign
 from hbcore.tensor import Tensor, apply
 
 
@@ -47,11 +48,17 @@ class Conv2d(Module):
         return conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
 
+BINARIZE = "both", "weights", "activations"
+
+
 class BinaryConv2d(Module):
     """sign, then convolution with alpha sign(W): 1-bit activations and weights, (N, H, W, C) -> (N, Ho, Wo, O), real.
 
     weight: the latent real weights (k, k, C, O). packed: compute with packed bits, not +1.0 and -1.0; same result.
-    Options of XNOR-Net's training, applied by :meth:`constrain` after each optimizer step:
+    scaled: alpha = mean |W| of each filter; else 1. bias: also add a real number per filter.
+    binarize: "both"; "weights": the input stays as it is; "activations": the weights stay real, without alpha.
+    sharpness: if not None, a smooth sign of the input in place of the hard one (:mod:`hbcore.smooth`), for training.
+    Options of XNOR-Net's training, applied by :meth:`constrain` after each optimizer step, but not to real weights:
     center_weights: subtract the mean over input channels at every filter position; clamp_weights: clip to [-1, 1].
     """
 
@@ -65,23 +72,52 @@ class BinaryConv2d(Module):
         padding: int = 0,
         center_weights: bool = False,
         clamp_weights: bool = True,
+        scaled: bool = True,
+        binarize: str = "both",
+        bias: bool = False,
     ) -> None:
+        if binarize not in BINARIZE:
+            raise ValueError(f"cannot binarize {binarize!r}: choose from {', '.join(BINARIZE)}")
         self.stride, self.padding = stride, padding
         self.center_weights, self.clamp_weights = center_weights, clamp_weights
+        self.scaled, self.binarize = scaled, binarize
+        self.sharpness: float | None = None
         self.packed = False
         self.weight = Parameter(he_normal(rng, kernel, channels, filters))
+        self.bias = Parameter(np.zeros(filters, dtype=np.float32)) if bias else None
+
+    @property
+    def all_bits(self) -> bool:
+        """Whether activations and weights are bits, so that bits alone can compute this."""
+        return self.binarize == "both" and self.sharpness is None
+
+    @property
+    def alpha(self) -> Array:
+        """The scale of each filter (O,)."""
+        return binary.scale(self.weight.data, self.scaled)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.packed and not grad_enabled():  # bits all the way: the signs never exist as numbers
+        y = self._convolve(x)
+        return y if self.bias is None else y + self.bias
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        packed = self.packed and self.all_bits
+        if packed and not grad_enabled():  # bits all the way: the signs never exist as numbers
             w = self.weight.data
             require_fit(x.data, w)
             bits = kernels.pack_signs(x.data)
             filters = binary.pack_filters(w)
-            return Tensor(binary.packed_conv2d(bits, filters, binary.scale(w), w.shape[2], self.stride, self.padding))
-        return binary.binary_conv2d(binary.sign(x), self.weight, self.stride, self.padding, self.packed)
+            return Tensor(binary.packed_conv2d(bits, filters, self.alpha, w.shape[2], self.stride, self.padding))
+        if self.binarize != "weights":
+            x = binary.sign(x) if self.sharpness is None else smooth_sign(x, self.sharpness)
+        if self.binarize == "activations":
+            return conv2d(x, self.weight, None, self.stride, self.padding)
+        return binary.binary_conv2d(x, self.weight, self.stride, self.padding, packed, self.scaled)
 
     def constrain(self) -> None:
         """Bring the latent weights back to where they are meant to be."""
+        if self.binarize == "activations":
+            return
         w = self.weight.data
         if self.center_weights:
             w -= w.mean(axis=2, keepdims=True)
@@ -149,6 +185,9 @@ class AvgPool2d(Module):
         return avg_pool2d(x, self.size)
 
 
+POOLS: dict[str, Callable[[], Module]] = {"max": MaxPool2d, "avg": AvgPool2d}
+
+
 class Upsample(Module):
     """Nearest-neighbour up-sampling."""
 
@@ -159,16 +198,18 @@ class Upsample(Module):
         return upsample_nearest2d(x, self.factor)
 
 
+ACTIVATIONS: dict[str, Callable[[int], list[Module]]] = {
+    "none": lambda channels: [],
+    "relu": lambda channels: [ReLU()],
+    "prelu": lambda channels: [PReLU(channels)],
+}
+
+
 def activation(name: str, channels: int) -> list[Module]:
     """What may follow a binary convolution: "none", "relu" or "prelu", as a list of zero or one modules."""
-    choices: dict[str, Callable[[], list[Module]]] = {
-        "none": list,
-        "relu": lambda: [ReLU()],
-        "prelu": lambda: [PReLU(channels)],
-    }
-    if name not in choices:
-        raise ValueError(f"unknown activation {name!r}: choose from {', '.join(choices)}")
-    return choices[name]()
+    if name not in ACTIVATIONS:
+        raise ValueError(f"unknown activation {name!r}: choose from {', '.join(ACTIVATIONS)}")
+    return ACTIVATIONS[name](channels)
 
 
 def use_packed(model: Module, packed: bool = True) -> Module:

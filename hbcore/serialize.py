@@ -34,8 +34,11 @@ def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
     """Rebuild a network in evaluation mode: (network, metadata). ModelFileError if the file is not one of ours."""
     arrays, header = read_arrays(path, FORMAT)
     try:
-        _require_plausible(header["architecture"], arrays)
-        model = StackedHourglass(**header["architecture"])
+        architecture = header["architecture"]
+        _require_plausible(architecture, arrays)
+        if architecture.get("binary") is False:
+            architecture["activation"] = "none"  # older files may name one, which never had an effect on these
+        model = StackedHourglass(**architecture)
         model.load_state_dict(arrays)
     except KeyError as error:
         raise ModelFileError(f"{path}: the header lacks {error}") from error

@@ -9,10 +9,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hbcore.architecture import HOURGLASSES
+from hbcore.blocks import BLOCKS
+from hbcore.layers import ACTIVATIONS, BINARIZE, POOLS
 from training import config
 from training.augment import Augmentation
 from training.config import Augment, Config, Data, Model, Optim, Run
 from training.errors import UserError
+from training.loop import augmentation
 
 quick = settings(deadline=None, derandomize=True, max_examples=50)
 
@@ -235,6 +239,39 @@ def test_settings_that_depend_on_each_other_change_together() -> None:
             config.override(Config(), [alone])
 
 
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        ("block=wider layers=4", r"model\.layers = 4 and model\.cardinality = 1 are choices of model\.block = 'hpm'"),
+        ("cardinality=16", r"model\.layers = 3 and model\.cardinality = 16 need a multiple of 128"),
+        ("binary=false activation=relu", r"model\.activation = 'relu' is a choice of binary networks"),
+        ("binary=false binarize=weights", r"model\.binarize = 'weights' is a choice of binary networks"),
+        ("binary=false binary_ends=true", r"model\.binary_ends = True is a choice of binary networks"),
+        ("binary=false scale=false", r"model\.scale = False is a choice of binary networks"),
+        ("binarize=activations scale=false", r"model\.scale = false is of binary weights"),
+        ("block=resnet", r'model\.block = "resnet" is not allowed: it must be one of "bottleneck", "wider"'),
+        ("hourglass=best", r'model\.hourglass = "best" is not allowed: it must be one of "plain", "improved"'),
+    ],
+)
+def test_contradictory_networks_are_refused(assignments: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        config.override(Config(), [f"model.{assignment}" for assignment in assignments.split()])
+
+
+def test_multi_scale_blocks_halve_the_map_once_more() -> None:
+    config.override(Config(), ["data.size=64"])
+    with pytest.raises(UserError, match=r'multiple of 128 with model\.depth = 4, model\.block = "multiscale"'):
+        config.override(Config(), ["data.size=64", "model.block=multiscale"])
+
+
+def test_names_are_those_of_the_library() -> None:
+    choices = {key: setting.choices for key, setting in config._schema()["model"].items() if setting.choices}
+    known = {
+        "block": BLOCKS, "hourglass": HOURGLASSES, "pool": POOLS, "binarize": BINARIZE, "activation": ACTIVATIONS,
+    }  # fmt: skip
+    assert choices == {key: tuple(names) for key, names in known.items()}
+
+
 def test_made_in_python_a_section_is_checked_as_well() -> None:
     with pytest.raises(UserError, match=r"optim\.lr = -1 is not allowed"):
         Optim(lr=-1)
@@ -245,9 +282,13 @@ def test_made_in_python_a_section_is_checked_as_well() -> None:
 
 
 def test_augment_settings_are_those_of_the_augmentation() -> None:
-    Augmentation(**config.to_dict(Config())["augment"])
     widest = Augment(flip=1, rotate=180, scale=2, shift=1, colour=1, erase=1)
-    Augmentation(**dataclasses.asdict(widest))
+    for section in (Augment(), widest):
+        assert augmentation(Config(augment=section)) == Augmentation(
+            section.flip, section.rotate, section.scale, section.shift, section.colour, section.erase
+        )
+    off = dataclasses.replace(widest, enabled=False)
+    assert augmentation(Config(augment=off)) == Augmentation(0, 0, 0, 0, 0, 0)
 
 
 values = st.recursive(

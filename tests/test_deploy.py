@@ -81,6 +81,11 @@ ARCHITECTURES = {
     "bottleneck, prelu, two stacks": {"activation": "prelu", "stacks": 2, "block": "bottleneck"},
     "odd widths": {"features": 48, "joints": 17},
     "several words": {"features": 144, "depth": 1},
+    "wider": {"block": "wider"},
+    "bottleneck without 1x1": {"block": "bottleneck_no1x1", "features": 32},
+    "six layers": {"features": 64, "layers": 6},
+    "four paths": {"features": 32, "cardinality": 4, "activation": "prelu"},
+    "without scale": {"scale": False, "stacks": 2},
 }
 
 
@@ -136,6 +141,21 @@ def test_results_do_not_share_memory():
 def test_what_cannot_be_deployed_is_named():
     with pytest.raises(ValueError, match="only binary networks"):
         Engine(network(binary=False), 32, 32)
+    for choice, known in (
+        ({"block": "multiscale"}, "bottleneck"),
+        ({"block": "multiscale_no1x1"}, "bottleneck"),
+        ({"hourglass": "improved"}, "plain"),
+        ({"pool": "avg"}, "max"),
+        ({"binarize": "weights"}, "both"),
+        ({"binarize": "activations"}, "both"),
+        ({"binary_ends": True}, "False"),
+        ({"sharpness": 2.0}, "None"),
+    ):
+        ((name, value),) = choice.items()
+        with pytest.raises(
+            ValueError, match=rf"networks with {name} = {value!r} cannot be deployed, only with '?{known}"
+        ):
+            Engine(network(**choice), 32, 32)
     with pytest.raises(ValueError, match="multiples of 16, got 32 x 40"):
         Engine(network(), 32, 40)
     with pytest.raises(ValueError, match="is float64"):

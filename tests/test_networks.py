@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hbcore import Bottleneck, Hourglass, HPMBlock, StackedHourglass, Style, Tensor, no_grad, summary
+from hbcore.blocks import BLOCKS
 from hbcore.layers import BatchNorm2d, BinaryConv2d, Conv2d, ReLU, use_packed
 from hbcore.losses import heatmap_mse
 from hbcore.module import Identity
@@ -15,8 +16,23 @@ NETWORKS = {
     "binary bottleneck": {"block": "bottleneck"},
     "real HPM": {"binary": False},
     "real bottleneck, two stacks": {"binary": False, "block": "bottleneck", "stacks": 2},
+    "wider": {"block": "wider"},
+    "bottleneck without 1x1": {"block": "bottleneck_no1x1"},
+    "multi-scale": {"block": "multiscale"},
+    "multi-scale without 1x1, average pooling": {"block": "multiscale_no1x1", "pool": "avg"},
+    "HPM, four layers, two paths": {"layers": 4, "cardinality": 2},
+    "improved, two stacks": {"hourglass": "improved", "stacks": 2, "activation": "relu"},
+    "without scale": {"scale": False},
+    "binary ends, two stacks": {"binary_ends": True, "stacks": 2, "activation": "relu"},
+    "binary weights, binary ends": {"binarize": "weights", "binary_ends": True},
+    "binary activations": {"binarize": "activations"},
+    "smooth": {"sharpness": 2.0},
 }
-BINARY = [name for name, options in NETWORKS.items() if options.get("binary", True)]
+BINARY = [
+    name
+    for name, options in NETWORKS.items()
+    if options.get("binary", True) and "binarize" not in options and "sharpness" not in options
+]
 
 
 def small(name, features=32, joints=5, depth=2, **more):
@@ -130,10 +146,10 @@ def test_blocks_by_their_equations():
 @pytest.mark.parametrize("mode", [True, False])
 def test_shapes(name, mode):
     model = small(name).train(mode)
-    results = model(Tensor(pictures(2, 32, 48)))
+    results = model(Tensor(pictures(2, 32, 64)))
     assert len(results) == NETWORKS[name].get("stacks", 1)
     for heatmaps in results:
-        assert heatmaps.shape == (2, 8, 12, 5)
+        assert heatmaps.shape == (2, 8, 16, 5)
         assert heatmaps.data.dtype == np.float32
         assert np.isfinite(heatmaps.data).all()
 
@@ -167,7 +183,10 @@ def test_network_takes_colour_pictures_of_its_precision():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"block": "resnet"}, "unknown block 'resnet': choose from bottleneck, hpm"),
+        (
+            {"block": "resnet"},
+            f"unknown block 'resnet': choose from {', '.join(BLOCKS)}",
+        ),
         ({"activation": "gelu"}, "unknown activation 'gelu'"),
         ({"features": 24}, "multiple of 16.*got 24"),
         ({"features": 0}, "multiple of 16.*got 0"),

@@ -225,3 +225,67 @@ def test_hundreds_of_mutations(tmp_path, good):
             refused.append(str(error))
     assert len(refused) > 300
     assert all(str(tmp_path / "model.hbcore") in message for message in refused)
+
+
+# ------------------------------------------------------------------------------------------------ files of before
+
+FIRST_KEYS = (
+    "features", "joints", "stacks", "depth", "block", "binary", "activation", "center_weights", "clamp_weights",
+)  # fmt: skip
+
+
+def test_files_from_before_there_was_a_choice_load_with_what_was_built_then(tmp_path, model):
+    def as_then(header):
+        return header | {"architecture": {key: header["architecture"][key] for key in FIRST_KEYS}}
+
+    loaded, _ = load_bytes(tmp_path, repack(model, as_then))
+    assert loaded.architecture == model.architecture
+    picture = Tensor(np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32))
+    with no_grad():
+        assert loaded(picture)[-1].data.tobytes() == model(picture)[-1].data.tobytes()
+
+
+def test_an_activation_without_effect_is_forgotten(tmp_path):
+    """Real-valued networks could be given one once."""
+    real = StackedHourglass(features=16, joints=2, depth=1, binary=False)
+    loaded, _ = load_bytes(tmp_path, repack(real, architecture(activation="relu")))
+    assert loaded.architecture == real.architecture
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"hourglass": "x"}, "unknown hourglass 'x'"),
+        ({"pool": None}, "unknown pool None"),
+        ({"layers": 10**9}, "layers must be 3 to 6"),
+        ({"layers": "3"}, "layers must be 3 to 6"),
+        ({"cardinality": 10**12}, "need a multiple of"),
+        ({"cardinality": 0.5}, "at least 1"),
+        ({"cardinality": "1"}, "not supported"),
+        ({"hourglass": "improved"}, "missing|unknown"),
+        ({"binary_ends": True}, "missing|unknown"),
+        ({"binarize": "weights"}, "missing|unknown"),
+        ({"sharpness": "3"}, "real number"),
+        ({"sharpness": -3}, "sharpness must be a number above 0"),
+    ],
+)
+def test_damaged_choices_are_named(tmp_path, model, changes, message):
+    assert_refused(tmp_path, repack(model, architecture(**changes)), message)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"block": "multiscale", "pool": "avg"},
+        {"hourglass": "improved", "layers": 3, "cardinality": 2},
+        {"binarize": "weights", "binary_ends": True},
+        {"binarize": "activations", "sharpness": 2.5, "scale": False},
+    ],
+)
+def test_variants_survive_the_round_trip(tmp_path, options):
+    model = StackedHourglass(features=16, joints=2, depth=1, stacks=2, seed=3, **options).eval()
+    loaded, _ = load_bytes(tmp_path, model_bytes(model, {}))
+    assert loaded.architecture == model.architecture
+    picture = Tensor(np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32))
+    with no_grad():
+        assert loaded(picture)[-1].data.tobytes() == model(picture)[-1].data.tobytes()

@@ -21,7 +21,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore.hourglass import STRIDE
+from hbcore.architecture import STRIDE
 from hbcore.losses import IGNORED
 from training.datasets.base import Person
 from training.geometry import Crop

@@ -8,6 +8,7 @@ is made: a `Config` that exists is valid. Precedence: defaults < file < `--set s
 import difflib
 import json
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -16,6 +17,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Self, get_args, get_origin, get_type_hints
 
+from hbcore.architecture import check_architecture, input_multiple
 from training.errors import UserError
 
 
@@ -132,8 +134,19 @@ class Model(Section):
     features: Annotated[int, Limits(16, 1024, multiple=16), "Channels of the trunk."] = 64
     stacks: Annotated[int, Limits(1, 16), "Hourglasses, one after the other."] = 1
     depth: Annotated[int, Limits(1, 6), "Levels of an hourglass; each halves the map."] = 4
-    block: Annotated[Literal["hpm", "bottleneck"], "Residual block: hierarchical, or classic."] = "hpm"
+    block: Annotated[
+        Literal["bottleneck", "wider", "multiscale", "multiscale_no1x1", "bottleneck_no1x1", "hpm"], "Residual block."
+    ] = "hpm"
+    layers: Annotated[int, Limits(3, 6), "3x3 convolutions in a row in an hpm block."] = 3
+    cardinality: Annotated[int, Limits(1, 16), "Such rows side by side in an hpm block."] = 1
+    hourglass: Annotated[
+        Literal["plain", "improved"], "Improved: no blocks on the skip branches, concatenation for sum."
+    ] = "plain"
+    pool: Annotated[Literal["max", "avg"], "How maps are halved."] = "max"
     binary: Annotated[bool, "1-bit convolutions in the blocks; false: the real-valued twin."] = True
+    binarize: Annotated[Literal["both", "weights", "activations"], "What of a binary convolution is 1 bit."] = "both"
+    binary_ends: Annotated[bool, "First and last convolutions (and heatmaps between stacks) binary too."] = False
+    scale: Annotated[bool, "Scale each binary filter by the mean size of its weights; false: by 1."] = True
     activation: Annotated[Literal["none", "relu", "prelu"], "What follows each binary convolution."] = "none"
     joints: Annotated[int | None, Limits(1), "Landmarks to predict; none: those of the data set."] = None
     center_weights: Annotated[bool, "Subtract the mean of each filter before taking signs."] = False
@@ -158,6 +171,7 @@ class Data(Section):
 class Augment(Section):
     """Random changes to each training picture, see `training/augment.py`."""
 
+    enabled: Annotated[bool, "False: none of them, whatever the other settings say."] = True
     flip: Annotated[Share, "Probability of a mirror."] = 0.5
     rotate: Annotated[float, Limits(0, 180), "Standard deviation of the rotation in degrees."] = 0.0
     scale: Annotated[float, Limits(0, 2), "Standard deviation of the size, in octaves."] = 0.0
@@ -214,10 +228,16 @@ class Config:
     run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
-        size, depth = self.data.size, self.model.depth
-        step = 4 << depth  # the stem divides by 4, each level of the hourglass by 2
+        model = self.model
+        try:
+            check_architecture(**asdict(model) | {"joints": model.joints or 1})
+        except ValueError as error:
+            raise UserError(re.sub(r"\b(?=\w+ = )", "model.", str(error))) from None
+        if model.binarize == "activations" and not model.scale:
+            raise UserError('model.scale = false is of binary weights, not of model.binarize = "activations"')
+        size, step = self.data.size, input_multiple(model.depth, model.block)
         if size % step:
-            text = f"must be a multiple of {step} with model.depth = {depth}"
+            text = f'must be a multiple of {step} with model.depth = {model.depth}, model.block = "{model.block}"'
             raise UserError(f"data.size = {size} is not allowed: it {text}")
         if not self.run.out:
             raise UserError('run.out = "" is not allowed: name a folder')

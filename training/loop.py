@@ -59,9 +59,14 @@ def build_network(config: Config, joints: int) -> StackedHourglass:
         # Nearly all pixels of a target are background. Starting there, instead of at one half everywhere, spares the
         # network hundreds of steps of learning nothing else (the prior of Lin et al. 2017, "Focal loss").
         for head in network.heads:
-            assert head.heatmaps.bias is not None
-            head.heatmaps.bias.data[:] = math.log(PRIOR / (1 - PRIOR))
+            head.bias.data[:] = math.log(PRIOR / (1 - PRIOR))
     return network
+
+
+def augmentation(config: Config) -> Augmentation:
+    """The random changes that a configuration asks for."""
+    amounts = asdict(config.augment)
+    return Augmentation(**amounts) if amounts.pop("enabled") else Augmentation.none()
 
 
 def learning_rate(config: Config, step: int) -> float:
@@ -116,7 +121,7 @@ class Run:
         self.codec = task.codec(config)
         self.recipe = Recipe(
             self.data,
-            Augmentation(**asdict(config.augment)),
+            augmentation(config),
             config.data.size,
             config.optim.batch_size,
             config.run.seed,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, Tensor, load_model, no_grad
-from hbcore.hourglass import STRIDE
+from hbcore.architecture import STRIDE
 from hbcore.ops import sigmoid
 from hbcore.serialize import ModelFileError, model_bytes
 from training.codec import Codec, HeatmapCodec
@@ -125,7 +125,7 @@ class Model:
 
 def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:
     """Raise ValueError where the parts of a model file do not go together: it may come from anywhere."""
-    joints, step = network.architecture["joints"], STRIDE << network.architecture["depth"]
+    joints, step = network.architecture["joints"], network.multiple
     if len(scheme.names) != joints:
         raise ValueError(f"{len(scheme.names)} names for {joints} maps")
     if codec.stride != STRIDE or codec.input_size % step:
