@@ -35,19 +35,20 @@ class ScaledBinaryConv(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, s, w):
-        alpha = w.abs().mean(dim=(1, 2, 3))
+    def forward(ctx, s, w, stride, scaled):
+        alpha = w.abs().mean(dim=(1, 2, 3)) if scaled else torch.ones(len(w), dtype=w.dtype)
         signs = torch.where(w < 0, -1.0, 1.0).to(w.dtype)
         ctx.save_for_backward(s, w, alpha, signs)
-        return F.conv2d(s, signs, padding=w.shape[2] // 2) * alpha[:, None, None]
+        ctx.geometry, ctx.scaled = {"stride": stride, "padding": w.shape[2] // 2}, scaled
+        return F.conv2d(s, signs, **ctx.geometry) * alpha[:, None, None]
 
     @staticmethod
     def backward(ctx, g):
         s, w, alpha, signs = ctx.saved_tensors
         alpha = alpha[:, None, None, None]
-        ds = torch.nn.grad.conv2d_input(s.shape, alpha * signs, g, padding=w.shape[2] // 2)
-        dw = torch.nn.grad.conv2d_weight(s, w.shape, g, padding=w.shape[2] // 2)
-        return ds, dw * (1 / w[0].numel() + alpha * (w.abs() < 1))
+        ds = torch.nn.grad.conv2d_input(s.shape, alpha * signs, g, **ctx.geometry)
+        dw = torch.nn.grad.conv2d_weight(s, w.shape, g, **ctx.geometry)
+        return ds, dw * (ctx.scaled / w[0].numel() + alpha * (w.abs() < 1)), None, None
 
 
 class TorchHourglass:
@@ -74,48 +75,83 @@ class TorchHourglass:
         w = self.p[f"{name}.weight"]
         return F.conv2d(x, w, self.p.get(f"{name}.bias"), stride=stride, padding=w.shape[2] // 2)
 
-    def unit(self, x, name):
+    def unit(self, x, name, stride=1, end=False):
         x = self.bn(x, f"{name}.modules.0")
         if not self.a["binary"]:
             return self.conv(torch.relu(x), f"{name}.modules.2")
-        w = self.p[f"{name}.modules.1.weight"]
-        y = ScaledBinaryConv.apply(SignSTE.apply(x), w)
-        if self.a["activation"] == "relu":
+        conv = f"{name}.modules.1"
+        if self.a["binarize"] == "weights":
+            conv, x = f"{name}.modules.2", torch.relu(x)
+        elif self.a["sharpness"]:
+            x = torch.tanh(x * self.a["sharpness"] / 2)
+        else:
+            x = SignSTE.apply(x)
+        if self.a["binarize"] == "activations":
+            y = self.conv(x, conv, stride)
+        else:
+            y = ScaledBinaryConv.apply(x, self.p[f"{conv}.weight"], stride, self.a["scale"])
+            if f"{conv}.bias" in self.p:
+                y = y + self.p[f"{conv}.bias"][:, None, None]
+        if self.a["activation"] == "relu" and not end:
             y = torch.relu(y)
-        if self.a["activation"] == "prelu":
+        if self.a["activation"] == "prelu" and not end:
             y = F.prelu(y, self.p[f"{name}.modules.2.slope"])
         return y
 
+    def has(self, name):
+        return any(known.startswith(f"{name}.") for known in self.p)
+
+    def pool(self, x):
+        return (F.max_pool2d if self.a["pool"] == "max" else F.avg_pool2d)(x, 2)
+
+    def chain(self, x, *names):
+        for name in names:
+            x = self.unit(x, name)
+        return x
+
     def block(self, x, name):
-        skip = self.unit(x, f"{name}.skip") if any(k.startswith(f"{name}.skip.") for k in self.p) else x
-        if self.a["block"] == "bottleneck":
-            for part in ("reduce", "spatial", "expand"):
-                x = self.unit(x, f"{name}.{part}")
-            return x + skip
-        o1 = self.unit(x, f"{name}.conv1")
-        o2 = self.unit(o1, f"{name}.conv2")
-        o3 = self.unit(o2, f"{name}.conv3")
-        return torch.cat([o1, o2, o3], 1) + skip
+        skip = self.unit(x, f"{name}.skip") if self.has(f"{name}.skip") else x
+        if self.a["block"].startswith("multiscale"):
+            left = [f"{name}.left.modules.{i}" for i in (0, 1) if self.has(f"{name}.left.modules.{i}")]
+            pooled = F.interpolate(self.pool(x), scale_factor=2, mode="nearest")
+            large = self.chain(pooled, f"{name}.large.modules.0", f"{name}.large.modules.1")
+            y = torch.cat([self.chain(x, *left), self.unit(pooled, f"{name}.small"), large], 1)
+            return (self.unit(y, f"{name}.expand") if self.has(f"{name}.expand") else y) + skip
+        if self.a["block"] != "hpm":
+            return self.chain(x, f"{name}.reduce", f"{name}.spatial", f"{name}.expand") + skip
+        results = []
+        for path in (name, *(f"{name}.others.{i}" for i in range(self.a["cardinality"] - 1))):
+            y = x
+            for layer in range(self.a["layers"]):
+                y = self.unit(y, f"{path}.conv{layer + 1}")
+                results.append(y)
+        return torch.cat(results, 1) + skip
 
     def hourglass(self, x, name, depth):
-        up1 = self.block(x, f"{name}.up1")
-        low = self.block(F.max_pool2d(x, 2), f"{name}.low1")
+        improved = self.a["hourglass"] == "improved"
+        up1 = x if improved else self.block(x, f"{name}.up1")
+        low = self.block(self.pool(x), f"{name}.low1")
         low = self.hourglass(low, f"{name}.low2", depth - 1) if depth > 1 else self.block(low, f"{name}.low2")
-        low = self.block(low, f"{name}.low3")
-        return up1 + F.interpolate(low, scale_factor=2, mode="nearest")
+        low = F.interpolate(self.block(low, f"{name}.low3"), scale_factor=2, mode="nearest")
+        return torch.cat([up1, low], 1) if improved else up1 + low
+
+    def end(self, x, name, stride=1):
+        if f"{name}.modules.0.gamma" in self.p:
+            return self.unit(x, name, stride, end=True)
+        return self.conv(x, name, stride)
 
     def __call__(self, x):
-        x = torch.relu(self.bn(self.conv(x, "stem.modules.0", 2), "stem.modules.1"))
-        x = F.max_pool2d(self.block(x, "stem.modules.3"), 2)
+        x = torch.relu(self.bn(self.end(x, "stem.modules.0", 2), "stem.modules.1"))
+        x = self.pool(self.block(x, "stem.modules.3"))
         x = self.block(self.block(x, "stem.modules.5"), "stem.modules.6")
         results = []
         for i in range(self.a["stacks"]):
             y = self.hourglass(x, f"hourglasses.{i}", self.a["depth"])
             y = self.unit(self.block(y, f"heads.{i}.block"), f"heads.{i}.lin.modules.0")
             lin = torch.relu(self.bn(y, f"heads.{i}.lin.modules.1"))
-            results.append(self.conv(lin, f"heads.{i}.heatmaps"))
+            results.append(self.end(lin, f"heads.{i}.heatmaps"))
             if i + 1 < self.a["stacks"]:
-                x = x + self.unit(lin, f"merge_features.{i}") + self.conv(results[-1], f"merge_heatmaps.{i}")
+                x = x + self.unit(lin, f"merge_features.{i}") + self.end(results[-1], f"merge_heatmaps.{i}")
         return results
 
 
@@ -136,10 +172,29 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("options", CASES.values(), ids=CASES.keys())
-@pytest.mark.parametrize("optimizer", ["rmsprop", "adam", "sgd"])
+VARIANTS = {
+    "wider": {"block": "wider"},
+    "bottleneck without 1x1": {"block": "bottleneck_no1x1", "scale": False},
+    "multi-scale, average pooling": {"block": "multiscale", "pool": "avg"},
+    "multi-scale without 1x1, ReLU": {"block": "multiscale_no1x1", "activation": "relu"},
+    "real multi-scale": {"block": "multiscale", "binary": False},
+    "four layers, two paths": {"layers": 4, "cardinality": 2, "features": 32},
+    "improved, two stacks, average pooling": {"hourglass": "improved", "stacks": 2, "pool": "avg"},
+    "binary ends, two stacks, PReLU": {"binary_ends": True, "stacks": 2, "activation": "prelu"},
+    "binary weights": {"binarize": "weights", "activation": "relu"},
+    "binary activations": {"binarize": "activations"},
+    "smooth": {"sharpness": 3.0, "binary_ends": True},
+}
+RUNS = [(options, optimizer) for options in CASES.values() for optimizer in ("rmsprop", "adam", "sgd")]
+RUNS += [(options, "sgd") for options in VARIANTS.values()]
+NAMES = [f"{name}, {optimizer}" for name in CASES for optimizer in ("rmsprop", "adam", "sgd")] + list(VARIANTS)
+
+
+@pytest.mark.parametrize(("options", "optimizer"), RUNS, ids=NAMES)
 def test_three_training_steps(options, optimizer):
-    model = hbcore.StackedHourglass(features=16, joints=5, depth=2, clamp_weights=False, seed=3, **options)
+    model = hbcore.StackedHourglass(
+        **{"features": 16, "joints": 5, "depth": 2, "seed": 3, "clamp_weights": False} | options
+    )
     model.astype(np.float64)
     rng = np.random.default_rng(7)
     for name, parameter in model.named_parameters():
