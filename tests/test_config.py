@@ -88,7 +88,7 @@ def test_describe_is_a_file_of_defaults_with_help_for_every_key() -> None:
     assert config.from_toml(text) == Config()
     lines = text.splitlines()
     tables = tomllib.loads(text)
-    assert list(tables) == ["model", "data", "augment", "optim", "run"]
+    assert list(tables) == ["model", "data", "augment", "optim", "technique", "run"]
     for section in dataclasses.fields(Config):
         keys = [key.name for key in dataclasses.fields(getattr(Config(), section.name))]
         assert list(tables[section.name]) == keys
@@ -131,7 +131,7 @@ def test_precedence_is_defaults_then_file_then_set(tmp_path: Path) -> None:
         ("lr = 0.1", "unknown setting lr: did you mean optim.lr?"),
         ("[optm]\nlr = 0.1", "unknown setting optm: did you mean optim?"),
         ("[data]\nqqqq = 1", "unknown setting data.qqqq: the keys of data are train, test, size,"),
-        ("[zzzz]\nqqqq = 1", "the sections are model, data, augment, optim, run"),
+        ("[zzzz]\nqqqq = 1", "the sections are model, data, augment, optim, technique, run"),
         ("[data.size]\nx = 1", "data.size = {'x': 1} is not allowed"),
         ("model = 3", "model is a section, not a setting"),
         ("[optim]\nsteps = 1e4", "optim.steps = 10000.0 is not allowed: it must be a whole number >= 1"),
@@ -256,6 +256,31 @@ def test_settings_that_depend_on_each_other_change_together() -> None:
 def test_contradictory_networks_are_refused(assignments: str, message: str) -> None:
     with pytest.raises(UserError, match=message):
         config.override(Config(), [f"model.{assignment}" for assignment in assignments.split()])
+
+
+@pytest.mark.parametrize(
+    ("assignments", "message"),
+    [
+        (
+            ["technique.real_weights=1"],
+            r"technique\.real_weights = 1 is not allowed: it must be a number >= 0, <= 0\.99",
+        ),
+        (["technique.smooth=1"], r"technique\.smooth = 1 is not allowed"),
+        (["technique.real_weights=0.5", "model.binary=false"], r"technique\.real_weights needs model\.binary = true"),
+        (["technique.real_weights=0.5", "model.binarize=weights"], r'needs model\.binary = true and .* = "both"'),
+        (["technique.real_weights=0.5", "model.binarize=activations"], r"technique\.real_weights needs"),
+        (["technique.sharpness=[1, 9]", "model.binary=false"], r"technique\.sharpness needs binary activations"),
+        (["technique.sharpness=[1, 9]", "model.binarize=weights"], r"technique\.sharpness needs binary activations"),
+        (["technique.sharpness=[9, 1]"], r"technique\.sharpness = \[9\.0, 1\.0\] is not allowed: give two numbers"),
+        (["technique.sharpness=3"], r"technique\.sharpness = \[3\.0\] is not allowed: give two numbers that rise"),
+        (["technique.sharpness=[0, 1]"], r"technique\.sharpness = \[0, 1\] is not allowed"),
+        (["technique.teacher=x.safetensors"], "technique.teacher and technique.distill go together"),
+        (["technique.distill=1"], "technique.teacher and technique.distill go together"),
+    ],
+)
+def test_techniques_that_make_no_sense_are_refused(assignments: list[str], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        config.override(Config(), assignments)
 
 
 def test_multi_scale_blocks_halve_the_map_once_more() -> None:

@@ -26,7 +26,8 @@ FORMAT = "hbcore-run/1"
 class Progress:
     """Where a run is: steps done, best score so far and when, evaluations since, seconds of training.
 
-    people: how many there are to train on, for their order depends on it; 0: not known yet. losses: those that await
+    people: how many there are to train on, for their order depends on it; 0: not known yet. teacher: SHA-256 of the
+    file of a model that is learned from, if there is one. losses: those that await
     the next row of the log. bad: pictures that could not be read so far, as index -> reason.
     """
 
@@ -36,6 +37,7 @@ class Progress:
     stale: int = 0
     seconds: float = 0.0
     people: int = 0
+    teacher: str = ""
     losses: list[float] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
 

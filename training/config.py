@@ -204,6 +204,19 @@ class Optim(Section):
 
 
 @dataclass(frozen=True)
+class Technique(Section):
+    """Ways to train a binary network better, see `training/techniques.py`."""
+
+    real_weights: Annotated[float, Limits(0, 0.99), "Share of the steps, the first, with real weights."] = 0.0
+    sharpness: Annotated[
+        tuple[float, ...], Limits(0.01, 1000), "First and last sharpness of a smooth sign; empty: the hard sign."
+    ] = ()
+    smooth: Annotated[float, Limits(0, 0.99), "Share of the steps, the first, with the smooth sign."] = 0.5
+    teacher: Annotated[str, "A model file whose maps are to be matched as well; empty: none."] = ""
+    distill: Annotated[float, Limits(0), "Weight of the teacher's loss beside that of the labels."] = 0.0
+
+
+@dataclass(frozen=True)
 class Run(Section):
     """The run itself: place, seed, pace."""
 
@@ -225,6 +238,7 @@ class Config:
     data: Data = field(default_factory=Data)
     augment: Augment = field(default_factory=Augment)
     optim: Optim = field(default_factory=Optim)
+    technique: Technique = field(default_factory=Technique)
     run: Run = field(default_factory=Run)
 
     def __post_init__(self) -> None:
@@ -235,6 +249,7 @@ class Config:
             raise UserError(re.sub(r"\b(?=\w+ = )", "model.", str(error))) from None
         if model.binarize == "activations" and not model.scale:
             raise UserError('model.scale = false is of binary weights, not of model.binarize = "activations"')
+        self._check_technique()
         size, step = self.data.size, input_multiple(model.depth, model.block)
         if size % step:
             text = f'must be a multiple of {step} with model.depth = {model.depth}, model.block = "{model.block}"'
@@ -243,6 +258,19 @@ class Config:
             raise UserError('run.out = "" is not allowed: name a folder')
         if not self.data.train:
             raise UserError('data.train = [] is not allowed: name a data set, such as ["synthetic"]')
+
+    def _check_technique(self) -> None:
+        model, technique = self.model, self.technique
+        if technique.real_weights and not (model.binary and model.binarize == "both"):
+            raise UserError('technique.real_weights needs model.binary = true and model.binarize = "both"')
+        if technique.sharpness:
+            if not model.binary or model.binarize == "weights":
+                raise UserError("technique.sharpness needs binary activations: see model.binary and model.binarize")
+            if len(technique.sharpness) != 2 or technique.sharpness[0] > technique.sharpness[1]:
+                given = literal(technique.sharpness)
+                raise UserError(f"technique.sharpness = {given} is not allowed: give two numbers that rise, as [1, 10]")
+        if bool(technique.teacher) != bool(technique.distill):
+            raise UserError("technique.teacher and technique.distill go together: a model file, and its loss's weight")
 
 
 def load(path: str | Path, defaults: Config | None = None) -> Config:

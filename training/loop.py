@@ -33,6 +33,7 @@ from training.files import CsvLog, atomic_write
 from training.loader import Batch, Joined, Recipe, WorkerDied, batches
 from training.model import Model, NotFinite, to_input
 from training.task import Task
+from training.techniques import Phase, Teacher, phase, settled
 from training.testset import TestSet
 
 LOSSES: Mapping[str, Callable[..., Tensor]] = {
@@ -112,6 +113,8 @@ class Run:
                 "name another data set with --test"
             )
         self.progress.people = len(self.data)
+        self.teacher = Teacher.read(config, skeleton)
+        self.progress.teacher = self.teacher.digest if self.teacher else ""
         self.network = build_network(config, joints)
         use_packed(self.network)  # same integers as the float simulation, sooner
         self.optimizer = OPTIMIZERS[config.optim.name](
@@ -146,6 +149,11 @@ class Run:
                     f"cannot resume {self.folder}: it began with {progress.people} people to train on, now there are "
                     f"{len(self.data)}: start anew with another --out"
                 )
+            if progress.teacher != self.progress.teacher:
+                raise DataError(
+                    f"cannot resume {self.folder}: {self.config.technique.teacher} is not the file it began with: "
+                    "bring that back, or start anew with another --out"
+                )
             restore(arrays, progress, self.network, self.optimizer, self.average)
             self.progress = progress
         self.log.truncate_after(self.progress.step)
@@ -161,13 +169,14 @@ class Run:
         self.save_model("last")
 
     def model(self) -> Model:
-        """The network to be used: averaged weights if there is an average."""
+        """The network to be used: averaged weights if there is an average. In the phase of the last step taken."""
         if self.average is None:
             network = self.network
         else:
             network = build_network(self.config, len(self.data.scheme.names))
             network.load_state_dict(self.average.state)
             use_packed(network)
+        self.phase.enter(network)
         return Model(network, self.data.scheme, self.codec, OUTPUTS[self.config.optim.loss], self.task.name)
 
     def save_model(self, name: str) -> None:
@@ -240,9 +249,15 @@ class Run:
         return min(self.config.optim.steps, self.config.run.stop_after or self.config.optim.steps)
 
     @property
+    def phase(self) -> Phase:
+        """That of the last step taken: evaluation sees the network as it was trained then."""
+        return phase(self.config, max(0, self.progress.step - 1))
+
+    @property
     def out_of_patience(self) -> bool:
-        """Whether there were as many evaluations without a new best as run.patience allows."""
-        return self.config.run.patience is not None and self.progress.stale >= self.config.run.patience
+        """Whether there were as many evaluations without a new best as run.patience allows, once all is binary."""
+        patience, progress = self.config.run.patience, self.progress
+        return patience is not None and progress.stale >= patience and progress.step > settled(self.config)
 
     @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found, and named
     def step(self, batch: Batch) -> tuple[float, float]:
@@ -250,12 +265,18 @@ class Run:
         config = self.config
         target = self.encode(batch)
         pictures = to_input(batch.pictures)
+        if self.progress.step == settled(self.config):  # what was best before was another kind of network
+            self.progress.best, self.progress.stale = -math.inf, 0
+        phase(config, self.progress.step).enter(self.network)
+        lesson = self.teacher.lesson(batch.pictures) if self.teacher else None
         self.network.train()
         try:
             predictions = self.network(Tensor(pictures))
             loss = Tensor(np.zeros((), dtype=np.float32))
             for prediction in predictions:  # intermediate supervision: one term per stack
                 loss = loss + LOSSES[config.optim.loss](prediction, *target)
+                if lesson:
+                    loss = loss + config.technique.distill * LOSSES[config.optim.loss](prediction, *lesson)
             value = loss.item()
         except FloatingPointError:  # a sign met NaN
             value = math.nan
@@ -294,7 +315,8 @@ class Run:
         except NotFinite as error:
             self.diverged(str(error))
         score = scores[self.headline]
-        self.say(f"step {self.progress.step}: {self.headline} {score:.2f}")
+        passing = f" ({self.phase})" if self.progress.step <= settled(self.config) else ""
+        self.say(f"step {self.progress.step}: {self.headline} {score:.2f}{passing}")
         self.progress.stale += 1
         better = score < self.progress.best if self.task.lower_is_better else score > self.progress.best
         if better or not self.progress.best_step:
