@@ -253,7 +253,7 @@ def test_settings_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> 
         (("--threads", "-1"), "run.threads = -1 is not allowed: it must be a whole number >= 0"),
         (("--size", "100"), "data.size = 100 is not allowed: it must be a multiple of 64 with model.depth = 4"),
         (("--set", "data.sigma=0.2"), "data.sigma = 0.2 is not allowed: it must be a number >= 0.5"),
-        (("--block", "resnet"), 'model.block = "resnet" is not allowed: it must be one of "hpm", "bottleneck"'),
+        (("--block", "resnet"), 'model.block = "resnet" is not allowed: it must be one of "bottleneck", "wider"'),
         (("--out", ""), 'run.out = "" is not allowed'),
         (("--data", "synthtic"), "unknown data set 'synthtic'; did you mean 'synthetic'?"),
         (("--data", "synthetic?lenght=3"), "unknown option of synthetic 'lenght'; did you mean 'length'?"),
