@@ -13,10 +13,11 @@ import hbcore
 from hbcore import load_model
 from hbcore.layers import BinaryConv2d
 from training import config as configuration
+from training import techniques
 from training.codec import HeatmapCodec
 from training.config import Config
 from training.datasets.synthetic import SyntheticFigures
-from training.errors import DataError
+from training.errors import DataError, UserError
 from training.evaluate import TestSet
 from training.files import sha256
 from training.loader import Joined
@@ -230,6 +231,12 @@ def test_teachers_that_do_not_fit_are_named(tmp_path: Path, teacher: Path) -> No
     PoseModel(hbcore.StackedHourglass(16, 14, depth=1), LSP, HeatmapCodec(32)).save(legs)
     with pytest.raises(DataError, match=r"legs\.safetensors finds 14 landmarks of lsp, the data set has 16 of mpii"):
         make(tmp_path, *taught(legs))
+
+
+def test_teachers_are_for_heatmaps(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(techniques, "HEATMAP_LOSSES", ("mse",))
+    with pytest.raises(UserError, match=r'technique\.teacher teaches heatmaps: .* optim\.loss = "bce"'):
+        Teacher.read(tiny(*taught(teacher)), FIGURES.skeleton)
 
 
 # ---------------------------------------------------------------------------------------------------- resumption

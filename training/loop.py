@@ -265,8 +265,8 @@ class Run:
         config = self.config
         target = self.encode(batch)
         pictures = to_input(batch.pictures)
-        if self.progress.step == settled(self.config):  # what was best before was another kind of network
-            self.progress.best, self.progress.stale = -math.inf, 0
+        if self.progress.step == settled(config):  # what was best before was another kind of network
+            self.progress.best, self.progress.best_step, self.progress.stale = -math.inf, 0, 0
         phase(config, self.progress.step).enter(self.network)
         lesson = self.teacher.lesson(batch.pictures) if self.teacher else None
         self.network.train()

@@ -29,10 +29,12 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass
 from training.config import Config
-from training.errors import DataError
+from training.errors import DataError, UserError
 from training.files import sha256
 from training.pose_model import PoseModel
 from training.skeletons import Skeleton
+
+HEATMAP_LOSSES = "bce", "mse"
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,16 @@ class Teacher:
     def read(cls, config: Config, skeleton: Skeleton) -> Teacher | None:
         """The teacher that a configuration names, if it does.
 
-        Raises DataError if the file is no model, or a model of other landmarks or another input size.
+        Raises UserError for a loss that is not on heatmaps; DataError if the file is no model, or a model of other
+        landmarks or another input size.
         """
         path = config.technique.teacher
         if not path:
             return None
+        if config.optim.loss not in HEATMAP_LOSSES:
+            raise UserError(
+                f'technique.teacher teaches heatmaps: it does not go with optim.loss = "{config.optim.loss}"'
+            )
         model = PoseModel.load(path)
         if model.skeleton.joints != skeleton.joints:
             raise DataError(
