@@ -278,22 +278,36 @@ def load(path: str | Path, defaults: Config | None = None) -> Config:
 
     Raises UserError, naming the file, if it cannot be read, is not TOML, has an unknown key or a bad value.
     """
-    try:
-        # utf-8-sig: Windows editors begin a file with a byte order mark, which TOML does not know.
-        text = Path(path).read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"cannot read the configuration {path}: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path} is not TOML: not UTF-8 text") from None
-    return from_toml(text, str(path), defaults)
+    return from_toml(_read_text(path), str(path), defaults)
 
 
 def from_toml(text: str, source: str = "configuration", defaults: Config | None = None) -> Config:
     """Like `load`, from the text itself; `source` is its name in messages."""
+    tables = _parse(text, source)
     try:
-        return from_dict(tomllib.loads(text), defaults)
+        return from_dict(tables, defaults)
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+
+
+def read_toml(path: str | Path) -> dict[str, Any]:
+    """The tables of a TOML file. Raises UserError, naming the file, if it cannot be read or is not TOML."""
+    return _parse(_read_text(path), str(path))
+
+
+def _read_text(path: str | Path) -> str:
+    try:
+        # utf-8-sig: Windows editors begin a file with a byte order mark, which TOML does not know.
+        return Path(path).read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path} is not TOML: not UTF-8 text") from None
+
+
+def _parse(text: str, source: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # ValueError: TOMLDecodeError, or a number of 5000 digits
         raise UserError(f"{source} is not TOML: {error}") from None
 
