@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -155,8 +156,9 @@ def _train(job: Job, command: Sequence[str], end: float | None) -> Failure | Non
     words = [*command, "train", "--config", str(recipe), "--out", str(job.folder), "--resume"]
     with open(job.folder / LOG, "ab") as log:
         begin = log.tell()
-        # In a session of its own: Ctrl-C reaches us alone, and the trainer is told once.
-        process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
+        # Unbuffered: its last words stand last. In a session of its own: Ctrl-C reaches us alone, and it is told once.
+        settings = os.environ | {"PYTHONUNBUFFERED": "1"}
+        process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, env=settings, start_new_session=True)
         try:
             process.wait(None if end is None else max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
