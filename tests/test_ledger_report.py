@@ -82,9 +82,12 @@ def test_claims(ledger: Ledger, out: Path) -> None:
     assert lost[1:] == ["+8.8", "C-hi", "**did not hold**", "-2.50 ± 0.71 PCKh@0.5", "2", "-"]
     assert line(claims, "(`max-over-average-pooling`)")[1:5] == ["+4.1", "C-med", "**held**", "+10.50 ± 0.71 PCKh@0.5"]
     assert line(claims, "(`wider-over-bottleneck`)")[3:] == [
-        "not run", "-", "0", "pose-wider seed 0: the loss / is nan",
+        "**not run**", "-", "0", "pose-wider seed 0: the loss / is nan",
     ]  # fmt: skip
-    assert line(claims, "(`face-hpm-over-bottleneck`)")[1:4] == ["-", "-", "not run"]
+    idle = claims.splitlines()[-1]
+    assert idle.startswith("Not run: deeper-block, ")
+    assert "face-hpm-over-bottleneck" in idle
+    assert "wider-over-bottleneck" not in idle
 
 
 def test_conditions_name_the_data_but_not_its_place(ledger: Ledger, out: Path) -> None:
@@ -104,7 +107,7 @@ def test_nothing_run_is_said(ledger: Ledger, tmp_path: Path) -> None:
     found = parts(ledger, tmp_path)
     assert found["conditions"] == "No run is finished."
     assert found["failures"] == "No run failed."
-    assert "**" not in found["claims"]
+    assert found["claims"].startswith("Not run: deeper-block, ")
 
 
 def test_csv_holds_the_same_numbers(ledger: Ledger, out: Path) -> None:

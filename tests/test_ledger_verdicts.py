@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.ledger_folders import failed, finished
 
+from tests.ledger_folders import failed, finished
 from training.errors import DataError
 from training.ledger.plan import Ledger, load_ledger
 from training.ledger.results import Sample, lower_is_better, pooled_spread, read_outcomes, without_place

@@ -70,7 +70,8 @@ def _order(ledger: Ledger, outcomes: Mapping[str, Outcome], name: str, sign: int
 def lost_claims(verdicts: Sequence[Verdict], outcomes: Mapping[str, Outcome], path: Path) -> bool:
     """Draw training loss (left) and test score (right) of both rows of every claim that did not hold, a line per seed.
 
-    A claim within the spread is among them. False, and no picture, if there is none.
+    Where runs were evaluated at their end only, a line joins the scores of the same seed instead. A claim within the
+    spread is among them. False, and no picture, if there is none.
     """
     lost = [verdict for verdict in verdicts if verdict.status in (FAILED, WITHIN)]
     if not lost:
@@ -78,24 +79,40 @@ def lost_claims(verdicts: Sequence[Verdict], outcomes: Mapping[str, Outcome], pa
     figure = _figure(10, 2.6 * len(lost))
     for verdict, (left, right) in zip(lost, figure.subplots(len(lost), 2, squeeze=False), strict=True):
         claim = verdict.claim
+        curves = False
         for name, colour in ((claim.better, OURS), (claim.than, PAPER)):
             for index, result in enumerate(outcomes[name].results.values()):
                 log = read_log(result.folder / "log.csv")
                 label = None if index else name
                 left.plot(log["step"], log["train_loss"], color=colour, linewidth=0.9, label=label)
-                scores = log.get(result.metric, np.full_like(log["step"], np.nan))
+                scores = log.get(verdict.metric, np.empty(0))
                 there = np.isfinite(scores)
-                right.plot(log["step"][there], scores[there], "o-", color=colour, markersize=3, linewidth=0.9)
+                if np.count_nonzero(there) > 1:
+                    curves = True
+                    right.plot(log["step"][there], scores[there], "o-", color=colour, markersize=3, linewidth=0.9)
+        if not curves:
+            _pairs(right, claim.than, claim.better, outcomes)
         left.set_yscale("log")
         left.set_ylabel("loss", fontsize=8)
+        left.set_xlabel("step", fontsize=8)
         left.legend(frameon=False, fontsize=7)
         left.set_title(f"{claim.name}: {verdict.status}", fontsize=9)
         right.set_ylabel(verdict.metric, fontsize=8)
         for axes in (left, right):
-            axes.set_xlabel("step", fontsize=8)
             axes.grid(visible=True, linewidth=0.4, alpha=0.5)
     _save(figure, path)
     return True
+
+
+def _pairs(axes: Any, than: str, better: str, outcomes: Mapping[str, Outcome]) -> None:
+    """Scores of two rows, those of the same seed joined."""
+    left, right = outcomes[than].results, outcomes[better].results
+    for seed in sorted(left.keys() | right.keys()):
+        ends = [(place, row[seed].score) for place, row in enumerate((left, right)) if seed in row]
+        axes.plot(*zip(*ends, strict=True), "o-", markersize=4, linewidth=0.9, label=f"seed {seed}")
+    axes.set_xticks([0, 1], [than, better])
+    axes.set_xlim(-0.5, 1.5)
+    axes.legend(frameon=False, fontsize=7)
 
 
 def _figure(width: float, height: float) -> Figure:

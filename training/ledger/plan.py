@@ -132,8 +132,8 @@ def load_ledger(folder: Path = TABLES) -> Ledger:
     tables: list[Table] = []
     rows: dict[str, Row] = {}
     claims: dict[str, Claim] = {}
-    for path in sorted(folder.glob("*.toml")):
-        content = read_toml(path)
+    contents = {path: read_toml(path) for path in folder.glob("*.toml")}
+    for path, content in sorted(contents.items(), key=lambda item: (str(item[1].get("section")), item[0].stem)):
         entries, claimed = content.pop("row", []), content.pop("claim", [])
         also = content.pop("also", [])
         shared = {"table": path.stem, "task": content.get("task"), "metric": content.get("metric")}
@@ -150,7 +150,7 @@ def load_ledger(folder: Path = TABLES) -> Ledger:
             raise UserError(f"{path}: {str(error).partition(') ')[2] or error}") from None
         if tables[-1].task not in TASKS:
             raise UserError(f"{path}: task = {tables[-1].task!r} is none of {', '.join(TASKS)}")
-    ledger = Ledger(tuple(sorted(tables, key=lambda table: (table.section, table.name))), rows, claims)
+    ledger = Ledger(tuple(tables), rows, claims)
     _check(ledger, folder)
     return ledger
 

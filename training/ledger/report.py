@@ -78,21 +78,25 @@ def fill(path: Path, parts: Mapping[str, str]) -> None:
 
 
 def _claims(verdicts: Sequence[Verdict]) -> str:
+    idle = [v.claim.name for v in verdicts if v.status == NOT_RUN and not v.notes]
     lines = []
     for v in verdicts:
         claim = v.claim
+        if claim.name in idle:
+            continue
         lines.append(
             [
                 f"{claim.says} (`{claim.name}`)",
                 NONE if claim.paper is None else f"+{claim.paper:g}",
                 claim.mark or NONE,
-                v.status if v.status == NOT_RUN else f"**{v.status}**",
+                f"**{v.status}**",
                 NONE if math.isnan(v.gain) else f"{v.gain:+.2f}{spread(v.spread)} {v.metric}",
                 str(v.seeds),
                 "; ".join(v.notes) or NONE,
             ]
         )
-    return _markdown(["claim", "paper", "certainty", "here", "by", "seeds", "remarks"], lines)
+    table = _markdown(["claim", "paper", "certainty", "here", "by", "seeds", "remarks"], lines)
+    return "\n\n".join([*([table] if lines else []), *([f"Not run: {', '.join(idle)}."] if idle else [])])
 
 
 def _conditions(ledger: Ledger, outcomes: Mapping[str, Outcome]) -> str:
