@@ -4,13 +4,12 @@
     eval      score a model on a test set, in float simulation or with packed bits
     predict   what the model finds in your own pictures
 
-Exit codes: 0 done, 2 usage, 3 bad data, 4 diverged, 5 disk, 130 interrupted (state saved), 141 nobody reads our output.
+Exit codes: those of training.command.
 """
 
 from __future__ import annotations
 
 import argparse
-import difflib
 import json
 import math
 import os
@@ -25,13 +24,14 @@ import hbcore
 from hbcore.introspect import summary
 from hbcore.layers import use_packed
 from training import config as configuration
+from training.command import Parser, carry_out, parse
 from training.config import Config
 from training.datasets import PersonDataset
 from training.errors import DataError, UserError
 from training.evaluate import baseline_scores, evaluate
 from training.files import atomic_write, environment, locked, make_folder, make_run_folder, write_json
 from training.loader import Joined
-from training.loop import Interrupted, Run, build_network, stored_config
+from training.loop import Run, build_network, stored_config
 from training.model import Model
 from training.predict import find_pictures, save_predictions
 from training.progress import ProgressBar
@@ -49,22 +49,7 @@ FREE_TO_CHANGE = (
 def main(task: Task, arguments: Sequence[str] | None = None) -> int:
     """Run one command line of a task; returns the exit code."""
     options = _parse(task, sys.argv[1:] if arguments is None else arguments)
-    try:
-        VERBS[options.verb](task, options)
-        sys.stdout.flush()  # while a broken pipe can still be caught
-    except (UserError, Interrupted) as error:
-        print(f"{options.verb}: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print(f"{options.verb}: interrupted", file=sys.stderr)
-        return 130
-    except MemoryError as error:
-        print(f"{options.verb}: not enough memory ({error})", file=sys.stderr)
-        return UserError.exit_code
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as of a program that died of SIGPIPE
-    return 0
+    return carry_out(options.verb, lambda: VERBS[options.verb](task, options))
 
 
 # ----------------------------------------------------------------------------------------------------- train
@@ -292,38 +277,19 @@ FLAGS = {
 }  # fmt: skip
 
 
-class _Parser(argparse.ArgumentParser):
-    """Errors in one line, without the usage text above it."""
-
-    def error(self, message: str) -> Any:
-        self.exit(2, f"{self.prog}: {message} (see --help)\n")
-
-
 def _parse(task: Task, arguments: Sequence[str]) -> argparse.Namespace:
     """The options; `command` among them is the whole command line. Leaves with exit code 2 if they are wrong."""
     words = list(arguments)
     if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
         words.insert(0, "train")
-    parser = _parser(task)
-    options, unknown = parser.parse_known_args([_hyphens(word) for word in words])
-    if unknown:
-        flag = unknown[0].partition("=")[0]
-        known = [_hyphens(f"--{name}") for name in vars(options)]
-        nearest = difflib.get_close_matches(flag, known, n=1)
-        parser.error(f"unknown argument {unknown[0]}{f', did you mean {nearest[0]}?' if nearest else ''}")
+    options = parse(_parser(task), words)
     options.command = shlex.join(["python", "-m", task.module, *words])
     return options
 
 
-def _hyphens(word: str) -> str:
-    """A flag as we spell it: --batch_size is --batch-size."""
-    flag, equals, value = word.partition("=")
-    return flag.replace("_", "-") + equals + value if word.startswith("--") else word
-
-
-def _parser(task: Task) -> argparse.ArgumentParser:
-    parser = _Parser(prog=f"python -m {task.module}", description=task.about)
-    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=_Parser)
+def _parser(task: Task) -> Parser:
+    parser = Parser(prog=f"python -m {task.module}", description=task.about)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
 
     t = verbs.add_parser("train", help="train a network (the default verb)")
     t.add_argument(
