@@ -123,6 +123,7 @@ def test_a_trainer_that_leaves_no_results_has_failed(tmp_path: Path, ledger: Led
 def test_when_the_time_is_up_the_run_saves_and_later_goes_on(tmp_path: Path, ledger: Ledger) -> None:
     said: list[str] = []
     waiting = trainer(tmp_path, pose_hpm="wait")
+    failed(tmp_path, "pose-hpm", 0, 3, "an earlier attempt, to be forgotten")
     run_jobs(jobs(ledger, tmp_path), tmp_path, 0.04, waiting, said.append)
     folder = tmp_path / "pose-hpm" / "0"
     assert calls(tmp_path) == ["pose-bottleneck 0", "pose-hpm 0"]  # and none after that

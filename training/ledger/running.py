@@ -151,6 +151,7 @@ def run_jobs(
 def _train(job: Job, command: Sequence[str], end: float | None) -> Failure | None:
     """Run the trainer to its end. Raises TimeIsUp or KeyboardInterrupt, once the trainer has saved its state."""
     make_folder(job.folder)
+    (job.folder / FAILED).unlink(missing_ok=True)  # what it says is no longer so
     recipe = job.folder / RECIPE
     atomic_write(recipe, to_toml(job.settings).encode())
     words = [*command, "train", "--config", str(recipe), "--out", str(job.folder), "--resume"]
@@ -168,7 +169,6 @@ def _train(job: Job, command: Sequence[str], end: float | None) -> Failure | Non
             _stop(process)
             raise
     if process.returncode == 0 and job.finished:
-        (job.folder / FAILED).unlink(missing_ok=True)
         return None
     failure = Failure(process.returncode, _last_line(job.folder / LOG, begin))
     write_json(job.folder / FAILED, {"exit_code": failure.exit_code, "message": failure.message})
