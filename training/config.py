@@ -148,14 +148,16 @@ class Model(Section):
     binary_ends: Annotated[bool, "First and last convolutions (and heatmaps between stacks) binary too."] = False
     scale: Annotated[bool, "Scale each binary filter by the mean size of its weights; false: by 1."] = True
     activation: Annotated[Literal["none", "relu", "prelu"], "What follows each binary convolution."] = "none"
-    joints: Annotated[int | None, Limits(1), "Landmarks to predict; none: those of the data set."] = None
+    joints: Annotated[
+        int | None, Limits(1), "Landmarks, or classes of parts, to predict; none: those of the data set."
+    ] = None
     center_weights: Annotated[bool, "Subtract the mean of each filter before taking signs."] = False
     clamp_weights: Annotated[bool, "Keep latent weights in [-1, 1], where the sign passes a gradient."] = True
 
 
 @dataclass(frozen=True)
 class Data(Section):
-    """Pictures and labels. A data set is "synthetic", "lsp:PATH", "lspet:PATH" or "mpii:PATH"."""
+    """Pictures and labels. A data set is "synthetic" or another NAME:PATH, of the names that --help lists."""
 
     train: Annotated[tuple[str, ...], "Data sets to train on."] = ("synthetic",)
     test: Annotated[tuple[str, ...], "Data sets to test on; empty: the test splits of `train`."] = ()
