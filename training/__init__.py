@@ -2,5 +2,5 @@
 
 Runs from a checkout (`python -m training.pose`) and is not installed. Reading order: errors, skeletons, part_schemes,
 pictures, geometry, datasets, codec, mask_codec, augment, metrics, loader, config, testset, model, predict, report,
-task, points, evaluate, checkpoint, loop, cli, pose, face, part_metrics, part_files, parts.
+task, points, evaluate, checkpoint, techniques, loop, cli, pose, face, part_metrics, part_files, parts.
 """
