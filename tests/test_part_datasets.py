@@ -1,5 +1,6 @@
 """Data sets of parts: polygons between points, Helen's files, folders of masks. The tests write all files."""
 
+import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -420,3 +421,27 @@ def test_helen_with_a_picture_missing_or_of_another_size(helen: Path) -> None:
         save(helen / f"labels/11_1/11_1_lbl{k:02d}.png", np.zeros((29, 40), np.uint8))
     with pytest.raises(BadPicture, match="11_1: its mask is 40 x 29 pixels, the picture 40 x 30"):
         data.person(1)
+
+
+# ------------------------------------------------------------------------------------------------- real data
+
+DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "300w"
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}: set HBCORE_DATA to the folder with 300w")
+def test_parts_of_real_faces_are_dark_red_or_neither() -> None:
+    """Over many faces eyes are darker than skin, lips redder, and there is no mouth without lips."""
+    data = open_parts(f"300w:{DATA}", "test")
+    assert len(data) == 224
+    light, red = [], []
+    for index in range(0, 224, 8):
+        person = data.person(index)
+        counts = np.bincount(person.mask.ravel(), minlength=7) / person.mask.size
+        assert 0.1 < counts[1] < 0.7
+        assert (counts[[2, 5, 6]] > 0.0005).all()
+        assert counts[4] == 0 or counts[2] > 0
+        colours = [person.picture[person.mask == k].mean(axis=0) for k in (1, 2, 5)]
+        light.append([c.mean() for c in colours])
+        red.append([c[0] / c.sum() for c in colours])
+    assert np.mean(light, axis=0)[2] < 0.8 * np.mean(light, axis=0)[0]
+    assert np.mean(red, axis=0)[1] > np.mean(red, axis=0)[0] + 0.02
