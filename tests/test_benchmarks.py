@@ -344,7 +344,11 @@ def test_everybody_may_be_missing(monkeypatch, tmp_path, one_thread_after):
     assert reasons["ONNX Runtime int8"] == "onnxruntime is not installed"
     assert reasons["OpenVINO fp32"] == "openvino is not installed"
     assert reasons["ncnn fp32"] == "ncnn is not installed"
-    assert [row["name"] for row in step["rows"]] == ["hbcore binary", "hbcore binary, float32 gradients", "hbcore fp32 twin"]
+    assert [row["name"] for row in step["rows"]] == [
+        "hbcore binary",
+        "hbcore binary, float32 gradients",
+        "hbcore fp32 twin",
+    ]
 
 
 def test_memory_of_a_process():

@@ -18,13 +18,14 @@ from training.codec import HeatmapCodec
 from training.config import Config
 from training.datasets.synthetic import SyntheticFigures
 from training.errors import DataError, UserError
-from training.evaluate import TestSet
 from training.files import sha256
 from training.loader import Joined
 from training.loop import Run, build_network
-from training.pose_model import PoseModel
+from training.model import Model
+from training.pose import POSE
 from training.skeletons import LSP
 from training.techniques import Phase, Teacher, phase, settled
+from training.testset import TestSet
 
 TINY = (
     "model.features=16",
@@ -48,7 +49,7 @@ def make(folder: Path, *more: str, **options: Any) -> Run:
     config = tiny(*more)
     folder.mkdir(exist_ok=True)
     options = {"say": lambda text: None} | options
-    return Run(config, folder, Joined([FIGURES]), TestSet.read([FIGURES], config.data.size), **options)
+    return Run(POSE, config, folder, Joined([FIGURES]), TestSet.read([FIGURES], config.data.size), **options)
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +180,7 @@ def test_the_teacher_adds_its_cross_entropy(tmp_path: Path, teacher: Path, stack
     batch.labelled[:, :5] = False  # the labels say nothing of these, the teacher does
     run.network.train()
     predictions = run.network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
-    probabilities = PoseModel.load(teacher).heatmaps(batch.pictures)
+    probabilities = Model.load(teacher).heatmaps(batch.pictures)
     assert probabilities.min() >= 0
     assert np.ptp(probabilities) > 0.001
     target, weight = run.encode(batch)
@@ -211,7 +212,7 @@ def test_a_student_that_agrees_learns_nothing_from_its_teacher(teacher: Path) ->
 
 
 def test_maps_of_a_teacher_of_squared_error_are_cut_to_probabilities(tmp_path: Path) -> None:
-    model = PoseModel(build_network(tiny("model.binary=false"), 16), FIGURES.skeleton, make(tmp_path).codec, "identity")
+    model = Model(build_network(tiny("model.binary=false"), 16), FIGURES.skeleton, make(tmp_path).codec, "identity")
     pictures = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     raw = model.heatmaps(pictures)
     assert raw.min() < 0
@@ -228,7 +229,7 @@ def test_teachers_that_do_not_fit_are_named(tmp_path: Path, teacher: Path) -> No
     with pytest.raises(DataError, match=r"broken\.safetensors: not a safetensors file"):
         make(tmp_path, *taught(broken))
     legs = tmp_path / "legs.safetensors"
-    PoseModel(hbcore.StackedHourglass(16, 14, depth=1), LSP, HeatmapCodec(32)).save(legs)
+    Model(hbcore.StackedHourglass(16, 14, depth=1), LSP, HeatmapCodec(32)).save(legs)
     with pytest.raises(DataError, match=r"legs\.safetensors finds 14 landmarks of lsp, the data set has 16 of mpii"):
         make(tmp_path, *taught(legs))
 

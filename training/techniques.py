@@ -31,8 +31,8 @@ from hbcore import StackedHourglass
 from training.config import Config
 from training.errors import DataError, UserError
 from training.files import sha256
-from training.pose_model import PoseModel
-from training.skeletons import Skeleton
+from training.model import Model
+from training.part_schemes import Scheme
 
 HEATMAP_LOSSES = "bce", "mse"
 
@@ -77,11 +77,11 @@ def settled(config: Config) -> int:
 class Teacher:
     """A trained model whose maps a student is to match. digest: SHA-256 of its file."""
 
-    model: PoseModel
+    model: Model
     digest: str
 
     @classmethod
-    def read(cls, config: Config, skeleton: Skeleton) -> Teacher | None:
+    def read(cls, config: Config, scheme: Scheme) -> Teacher | None:
         """The teacher that a configuration names, if it does.
 
         Raises UserError for a loss that is not on heatmaps; DataError if the file is no model, or a model of other
@@ -94,11 +94,11 @@ class Teacher:
             raise UserError(
                 f'technique.teacher teaches heatmaps: it does not go with optim.loss = "{config.optim.loss}"'
             )
-        model = PoseModel.load(path)
-        if model.skeleton.joints != skeleton.joints:
+        model = Model.load(path)
+        if model.scheme.names != scheme.names:
             raise DataError(
-                f"the teacher {path} finds {len(model.skeleton.joints)} landmarks of {model.skeleton.name}, the data "
-                f"set has {len(skeleton.joints)} of {skeleton.name}: train a teacher on this data set"
+                f"the teacher {path} finds {len(model.scheme.names)} landmarks of {model.scheme.name}, the data "
+                f"set has {len(scheme.names)} of {scheme.name}: train a teacher on this data set"
             )
         if model.codec.input_size != config.data.size:
             size = model.codec.input_size
