@@ -103,7 +103,8 @@ def _test_set(labelled: NDArray[np.bool_]) -> TestSet:
         "pictures": np.zeros((count, 32, 32, 3), np.uint8),
         "joints": joints,
         "labelled": labelled,
-        "skeleton": generic(points),
+        "scheme": generic(points),
+        "masks": None,
         "protocol": "",
         "bad": (),
     }

@@ -79,9 +79,9 @@ def test_points_of_unknown_order_are_never_mirrored() -> None:
     joints = np.full((5, 2), 4, np.float32)
     person = Person(picture, joints, np.ones(5, np.bool_), (9.5, 9.5), 20, np.nan, "a")
     augmentation = Augmentation(flip=1.0, rotate=0, scale=0, shift=0, colour=0, erase=0)
-    drawn, points, _ = augmentation.sample(person, 20, skeleton, np.random.default_rng(0))
-    np.testing.assert_array_equal(drawn, picture)
-    np.testing.assert_array_equal(points, joints)
+    example = augmentation.sample(person, 20, skeleton, np.random.default_rng(0))
+    np.testing.assert_array_equal(example.picture, picture)
+    np.testing.assert_array_equal(example.joints, joints)
 
 
 DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[2] / "shared" / "data")) / "300w"
