@@ -71,6 +71,9 @@ def test_what_lies_outside_the_picture_is_cut_off() -> None:
     assert not filled([(9, 9), (12, 9), (12, 12)]).any()
     assert not filled([(-1e6, -1e6), (-1e6, -2e5), (-3e5, -1e6)]).any()
     assert not filled([(2.5, 2.5)] * 3).any()
+    flat = filled([(0, 0), (4, 0), (4, 2.2e-308)])  # as flat as can be: centres on its upper side, none below
+    assert flat[0].tolist() == [1, 1, 1, 1, 0, 0, 0, 0]
+    assert not flat[1:].any()
     assert filled([(-1e6, -1e6), (1e6, -1e6), (1e6, 1e6), (-1e6, 1e6)]).all()
 
 
@@ -83,7 +86,7 @@ def test_filling_against_the_crossings_of_a_ray(corners: list[tuple[float, float
     mask = filled(corners, 10, 10)
     edges = list(zip(corners, corners[1:] + corners[:1], strict=True))
     for y, x in np.ndindex(10, 10):
-        crossings = [x0 + (y - y0) * ((x1 - x0) / (y1 - y0)) for (x0, y0), (x1, y1) in edges if (y0 <= y) != (y1 <= y)]
+        crossings = [x0 + (x1 - x0) * ((y - y0) / (y1 - y0)) for (x0, y0), (x1, y1) in edges if (y0 <= y) != (y1 <= y)]
         assert mask[y, x] == sum(at <= x for at in crossings) % 2
 
 

@@ -53,6 +53,6 @@ def fill(mask: Mask, corners: NDArray[np.floating], value: int) -> None:
     for (x0, y0), (x1, y1) in zip(xy, np.roll(xy, -1, axis=0), strict=True):
         met = (y0 <= rows) != (y1 <= rows)  # never a level edge
         if met.any():
-            crossing = x0 + (rows[met] - y0) * ((x1 - x0) / (y1 - y0))
+            crossing = x0 + (x1 - x0) * ((rows[met] - y0) / (y1 - y0))  # a share of 1: finite, however flat the edge
             inside[met] ^= columns >= crossing[:, None]
     mask[part][inside] = value
