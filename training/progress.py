@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
+from types import MappingProxyType
 
 from tqdm import tqdm
 
@@ -11,33 +13,44 @@ QUIET_SECONDS = 15.0  # between two lines where there is no terminal
 
 
 class ProgressBar:
-    """Shows steps done, loss and speed; `say` prints a line without tearing the bar."""
+    """Shows steps done, loss if there is one, and speed; `say` prints a line without tearing the bar."""
 
-    def __init__(self, start: int, steps: int, batch_size: int, quiet: bool = False) -> None:
-        self.quiet, self.steps, self.batch_size = quiet, steps, batch_size
+    def __init__(self, start: int, steps: int, batch_size: int, quiet: bool = False, unit: str = "step") -> None:
+        self.quiet, self.steps, self.batch_size, self.unit = quiet, steps, batch_size, unit
         self.terminal = sys.stderr.isatty()
-        self.bar = tqdm(total=steps, initial=start, unit="step", dynamic_ncols=True, disable=quiet or not self.terminal)
+        self.bar = tqdm(total=steps, initial=start, unit=unit, dynamic_ncols=True, disable=quiet or not self.terminal)
         self.started = self.shown = time.monotonic()
         self.first = start
         self.loss = 0.0
 
-    def update(self, step: int, values: dict[str, float]) -> None:
+    def update(self, step: int, values: Mapping[str, float] = MappingProxyType({})) -> None:
         """One more step is done."""
-        loss = values["loss"]
-        self.loss = loss if self.loss == 0 else 0.95 * self.loss + 0.05 * loss  # a calm number to watch
+        if "loss" in values:
+            loss = values["loss"]
+            self.loss = loss if self.loss == 0 else 0.95 * self.loss + 0.05 * loss  # a calm number to watch
         now = time.monotonic()
         speed = (step - self.first) * self.batch_size / max(now - self.started, 1e-9)
         if self.terminal:
-            self.bar.set_postfix(loss=f"{self.loss:.2f}", pictures=f"{speed:.0f}/s", refresh=False)
+            self.bar.set_postfix(self._shown() | {"pictures": f"{speed:.0f}/s"}, refresh=False)
             self.bar.update(1)
         elif not self.quiet and (now - self.shown >= QUIET_SECONDS or step == self.steps):
             self.shown = now
             left = (self.steps - step) * self.batch_size / speed
             print(
-                f"step {step}/{self.steps}  loss {self.loss:.2f}  {speed:.0f} pictures/s  {left:.0f} s left",
+                "  ".join(
+                    [
+                        f"{self.unit} {step}/{self.steps}",
+                        *(f"{name} {value}" for name, value in self._shown().items()),
+                        f"{speed:.0f} pictures/s",
+                        f"{left:.0f} s left",
+                    ]
+                ),
                 file=sys.stderr,
                 flush=True,
             )
+
+    def _shown(self) -> dict[str, str]:
+        return {"loss": f"{self.loss:.2f}"} if self.loss else {}
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

@@ -1,0 +1,266 @@
+"""What is found wrong with labelled pictures: each person's own faults, then those that only the whole shows.
+
+A picture is read once and not kept: of every person only the labels and a fingerprint of the picture stay.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.checks.duplicates import NEAR, Fingerprint, fingerprint, nearest
+from training.checks.swaps import likely_swaps
+from training.datasets.base import Person, PersonDataset
+from training.errors import BadPicture
+
+OUTSIDE = 1.0
+"""Pixels beyond the border from which a point is reported: rounding stays below."""
+
+TINY = 32.0
+"""Pixels of a crop's side: a network's smallest useful input; all beyond is guessed."""
+
+THIN = 10.0
+"""Longer over shorter side of a box or picture."""
+
+ERRORS = {
+    "unreadable": "pictures that cannot be read",
+    "leak": "pictures that are in train and in test, pixel by pixel",
+    "lost": "points farther outside than the picture is large",
+}
+WARNINGS = {
+    "near copy": "pictures in train and in test that look the same",
+    "swap": "persons whose left and right are likely to be exchanged",
+    "outside": "points outside the picture",
+    "uncropped": "points outside the crop, which the network never sees",
+    "collapsed": "persons whose points lie all in one place",
+    "unlabelled": "persons without a point, pictures without a person",
+    "tiny": f"persons in a crop of fewer than {TINY:g} pixels",
+    "thin": f"boxes and pictures more than {THIN:g} times as long as wide",
+    "copy": "pictures that occur twice in a split",
+    "never": "points that are labelled nowhere",
+    "no pairs": "schemes of points without flip pairs: no picture will be mirrored",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong. `kind` is a key of ERRORS or WARNINGS; of one kind, a larger `weight` is worse.
+
+    `person` is the index of the person in data set number `data`, None where it is about no person; `twin` data set
+    and index of another one with the same picture.
+    """
+
+    kind: str
+    data: int
+    name: str
+    message: str
+    weight: float = 0.0
+    person: int | None = None
+    twin: tuple[int, int] | None = None
+
+    @property
+    def error(self) -> bool:
+        return self.kind in ERRORS
+
+
+@dataclass(eq=False)
+class Scan:
+    """What stays of a data set that was looked at: indices, names, labels and fingerprints of readable persons."""
+
+    spec: str
+    dataset: PersonDataset
+    index: list[int] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    joints: list[NDArray[np.float32]] = field(default_factory=list)
+    labelled: list[NDArray[np.bool_]] = field(default_factory=list)
+    prints: list[Fingerprint] = field(default_factory=list)
+
+    @property
+    def split(self) -> str:
+        return self.dataset.split
+
+    def counts(self) -> dict[str, int]:
+        """How many persons have each point."""
+        names = self.dataset.skeleton.joints
+        found = np.array(self.labelled, np.bool_).reshape(-1, len(names)).sum(axis=0)
+        return dict(zip(names, found.tolist(), strict=True))
+
+
+def check(
+    datasets: Sequence[tuple[str, PersonDataset]], advance: Callable[[], None] = lambda: None
+) -> tuple[list[Scan], list[Finding]]:
+    """Look at all persons of data sets, given with their names on the command line; `advance` is called after each.
+
+    The findings come worst first: errors, then warnings, by their kinds and weights.
+    """
+    scans, findings = [], []
+    for number, (spec, dataset) in enumerate(datasets):
+        scan, found = _scan(number, spec, dataset, advance)
+        scans.append(scan)
+        findings += found + _of_scheme(number, scan) + _swaps(number, scan)
+    findings += _copies(scans) + _near_copies(scans)
+    kinds = [*ERRORS, *WARNINGS]
+    findings.sort(key=lambda finding: (kinds.index(finding.kind), -finding.weight))
+    return scans, findings
+
+
+def picture_name(person: str) -> str:
+    """The picture's part of a person's name."""
+    return person.rpartition("#")[0] or person
+
+
+def _scan(number: int, spec: str, dataset: PersonDataset, advance: Callable[[], None]) -> tuple[Scan, list[Finding]]:
+    scan, findings = Scan(spec, dataset), []
+    last: NDArray[np.uint8] | None = None
+    for index in range(len(dataset)):
+        try:
+            person = dataset.person(index)
+        except BadPicture as error:
+            findings.append(Finding("unreadable", number, f"{dataset.name}/{dataset.split}/{index}", str(error)))
+            advance()
+            continue
+        found = scan.prints[-1] if person.picture is last else fingerprint(person.picture)
+        last = person.picture
+        scan.index.append(index)
+        scan.names.append(person.name)
+        scan.joints.append(person.joints)
+        scan.labelled.append(person.labelled)
+        scan.prints.append(found)
+        findings += [
+            Finding(kind, number, person.name, message, weight, index)
+            for kind, message, weight in faults(person, dataset.skeleton.joints)
+        ]
+        advance()
+    # Not every kind of data set leaves persons out.
+    for name in getattr(dataset, "unlabelled", ()):
+        findings.append(Finding("unlabelled", number, name, "has no labelled point"))
+    return scan, findings
+
+
+def faults(person: Person, names: Sequence[str]) -> list[tuple[str, str, float]]:
+    """What is wrong with one person, looked at alone: kind, message and weight."""
+    height, width = person.picture.shape[:2]
+    found: list[tuple[str, str, float]] = []
+    if max(height, width) > THIN * min(height, width):
+        found.append(("thin", f"the picture has {width} x {height} pixels", max(height, width) / min(height, width)))
+    if person.side < TINY:
+        found.append(("tiny", f"its crop is {person.side:.0f} pixels wide", 1 / person.side))
+    points = person.joints[person.labelled].astype(np.float64)
+    if not len(points):
+        return [*found, ("unlabelled", "has no labelled point", 0.0)]
+
+    there = np.flatnonzero(person.labelled)
+    beyond = np.maximum(-0.5 - points, points - (width - 0.5, height - 0.5)).max(axis=1)
+    if beyond.max() > OUTSIDE:
+        worst = int(beyond.argmax())
+        kind = "lost" if beyond[worst] > max(height, width) else "outside"
+        x, y = points[worst]
+        text = (
+            f"{names[there[worst]]} at {x:.0f}, {y:.0f} is {beyond[worst]:.0f} pixels outside the picture of "
+            f"{width} x {height}{_others((beyond > OUTSIDE).sum() - 1)}"
+        )
+        found.append((kind, text, float(beyond[worst])))
+    cut = np.abs(points - person.center).max(axis=1) - person.side / 2
+    if cut.max() > OUTSIDE:
+        worst = int(cut.argmax())
+        text = f"{names[there[worst]]} is {cut[worst]:.0f} pixels outside the crop{_others((cut > OUTSIDE).sum() - 1)}"
+        found.append(("uncropped", text, float(cut[worst] / person.side)))
+    extent = np.ptp(points, axis=0)
+    if len(points) > 1 and extent.max() < 1:
+        found.append(("collapsed", f"all {len(points)} points lie within a pixel", float(len(points))))
+    elif len(points) > 3 and extent.max() > THIN * extent.min():
+        found.append(("thin", f"its points lie in {extent[0]:.0f} x {extent[1]:.0f} pixels", extent.max()))
+    return found
+
+
+def _others(count: int) -> str:
+    return f", and {count} more" if count else ""
+
+
+def _of_scheme(number: int, scan: Scan) -> list[Finding]:
+    skeleton = scan.dataset.skeleton
+    found = [
+        Finding("never", number, scan.spec, f"nobody has a {name}")
+        for name, count in scan.counts().items()
+        if not count and scan.index
+    ]
+    if not skeleton.flips:
+        text = "no flip pairs are known: name them in a TOML file beside the labels, flip_pairs = [] if there are none"
+        found.append(Finding("no pairs", number, scan.spec, text))
+    return found
+
+
+def _swaps(number: int, scan: Scan) -> list[Finding]:
+    if not scan.index:
+        return []
+    skeleton = scan.dataset.skeleton
+    swaps = likely_swaps(np.stack(scan.joints), np.stack(scan.labelled), skeleton)
+    found = []
+    for place in np.flatnonzero(swaps.gain > 0):
+        known = [scan.labelled[place][list(pair)].all() for pair in skeleton.flip_pairs]
+        pairs = [pair for pair, turned in zip(skeleton.flip_pairs, swaps.pairs[place], strict=True) if turned]
+        names = ", ".join(f"{skeleton.joints[a]} - {skeleton.joints[b]}" for a, b in pairs)
+        text = "left and right look exchanged" + ("" if len(pairs) == sum(known) else f": {names}")
+        gain = float(swaps.gain[place])
+        found.append(Finding("swap", number, scan.names[place], text, gain, scan.index[place]))
+    return found
+
+
+def _copies(scans: Sequence[Scan]) -> list[Finding]:
+    """Pictures that are the same to the pixel: one finding for each but the first, across splits where there is one."""
+    found = []
+    first: dict[tuple[bytes, str], tuple[int, int]] = {}
+    for number, scan in enumerate(scans):
+        for place, mark in enumerate(scan.prints):
+            name = picture_name(scan.names[place])
+            for split in sorted({other.split for other in scans}, key=lambda split: split == scan.split):
+                if (twin := first.get((mark.exact, split))) is None:
+                    continue
+                other = scans[twin[0]]
+                same = split == scan.split
+                if same and (other.spec, picture_name(other.names[twin[1]])) == (scan.spec, name):
+                    continue  # another person in the same picture
+                text = f"is the same picture as {other.names[twin[1]]} in {other.spec} ({split})"
+                whose = twin[0], other.index[twin[1]]
+                found.append(Finding("copy" if same else "leak", number, name, text, 0.0, scan.index[place], whose))
+                break
+            first.setdefault((mark.exact, scan.split), (number, place))
+    return _one_per_picture(found)
+
+
+def _near_copies(scans: Sequence[Scan]) -> list[Finding]:
+    """Pictures of test that look like one of train, one finding each."""
+    places = {
+        split: [
+            (number, place)
+            for number, scan in enumerate(scans)
+            if scan.split == split
+            for place, mark in enumerate(scan.prints)
+            if mark.signs is not None and (not place or mark is not scan.prints[place - 1])
+        ]
+        for split in ("train", "test")
+    }
+    if not all(places.values()):
+        return []
+    signs = {
+        split: np.stack([scans[number].prints[place].signs for number, place in chosen])  # type: ignore[misc]
+        for split, chosen in places.items()
+    }
+    found = []
+    for (number, place), best, apart in zip(places["test"], *nearest(signs["test"], signs["train"]), strict=True):
+        other, twin = places["train"][best]
+        scan, source = scans[number], scans[other]
+        if apart > NEAR or scan.prints[place].exact == source.prints[twin].exact:
+            continue
+        text = f"looks like {source.names[twin]} in {source.spec} (train): {apart} of 128 features differ"
+        whose = other, source.index[twin]
+        name = picture_name(scan.names[place])
+        found.append(Finding("near copy", number, name, text, float(NEAR - apart), scan.index[place], whose))
+    return _one_per_picture(found)
+
+
+def _one_per_picture(findings: list[Finding]) -> list[Finding]:
+    return list({(finding.kind, finding.data, finding.name): finding for finding in reversed(findings)}.values())[::-1]

@@ -1,0 +1,152 @@
+"""Labelled pictures, before anything is trained on them: `python -m training.data check SPEC ...`.
+
+    check     look for unreadable pictures, copies in train and test, points outside, exchanged sides and the like
+
+Exit codes: 0 nothing worse than a warning, 2 usage, 3 errors in the data, 5 disk, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from typing import Any
+
+from training.checks.findings import ERRORS, WARNINGS, Finding, Scan, check
+from training.checks.sheet import contact_sheet, worst
+from training.command import Parser, carry_out, parse
+from training.datasets import POSE_KINDS, Kind, PersonDataset, open_dataset
+from training.datasets.faces import FACE_KINDS
+from training.errors import DataError, UserError
+from training.files import atomic_write, make_folder, write_json
+from training.progress import ProgressBar
+from training.report import save_png
+
+KINDS: Mapping[str, Kind] = {**FACE_KINDS, **POSE_KINDS, "faces": FACE_KINDS["synthetic"]}
+"""Of all tasks; the drawn faces, which are called synthetic among faces, are `faces` here."""
+
+SHOWN = 12  # findings on the screen
+
+
+def check_data(options: argparse.Namespace) -> None:
+    """Check data sets, print and write what was found. Raises DataError if there are errors among it."""
+    datasets = _open(options.data)
+    total = sum(len(dataset) for _, dataset in datasets)
+    with closing(ProgressBar(0, total, 1, options.quiet or options.json, "person")) as bar:
+        done = 0
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            bar.update(done)
+
+        scans, findings = check(datasets, advance)
+    out = make_folder(options.out)
+    report = _report(scans, findings)
+    write_json(out / "check.json", report)
+    atomic_write(out / "findings.csv", _table(report["findings"]).encode(errors="backslashreplace"))
+    shown = worst(findings)
+    if shown:
+        save_png(out / "contact_sheet.png", contact_sheet(scans, shown))
+    else:
+        (out / "contact_sheet.png").unlink(missing_ok=True)  # of an earlier check
+    if options.json:
+        print(json.dumps(report, indent=2))
+    elif not options.quiet:
+        _print(scans, findings, f"{options.out}")
+    errors = sum(finding.error for finding in findings)
+    if errors:
+        raise DataError(f"{errors} error{'s' if errors > 1 else ''} in the data: see {out / 'findings.csv'}")
+
+
+def _open(specs: Sequence[str]) -> list[tuple[str, PersonDataset]]:
+    """Every split of every data set. Raises what opening the first split raises where there is none at all."""
+    twice = [spec for spec, count in Counter(specs).items() if count > 1]
+    if twice:
+        raise UserError(f"{twice[0]} is given twice")
+    datasets = []
+    for spec in specs:
+        failures = []
+        for split in ("train", "test"):
+            try:
+                datasets.append((spec, open_dataset(spec, split, KINDS)))
+            except DataError as error:
+                failures.append(error)
+        if len(failures) == 2:
+            raise failures[0]
+    return datasets
+
+
+def _report(scans: Sequence[Scan], findings: Sequence[Finding]) -> dict[str, Any]:
+    return {
+        "data": [
+            {
+                "spec": scan.spec,
+                "split": scan.split,
+                "persons": len(scan.dataset),
+                "readable": len(scan.index),
+                "protocol": scan.dataset.protocol,
+                "labelled": scan.counts(),
+            }
+            for scan in scans
+        ],
+        "counts": Counter(finding.kind for finding in findings),
+        "findings": [
+            {
+                "severity": "error" if finding.error else "warning",
+                "kind": finding.kind,
+                "data": scans[finding.data].spec,
+                "split": scans[finding.data].split,
+                "person": finding.person,
+                "name": finding.name,
+                "message": finding.message,
+                "weight": round(finding.weight, 3),
+            }
+            for finding in findings
+        ],
+    }
+
+
+def _table(findings: Sequence[dict[str, Any]]) -> str:
+    text = io.StringIO()
+    columns = ["severity", "kind", "data", "split", "person", "name", "message", "weight"]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(findings)
+    return text.getvalue()
+
+
+def _print(scans: Sequence[Scan], findings: Sequence[Finding], out: str) -> None:
+    for scan in scans:
+        counts = list(scan.counts().values())
+        some = f"each labelled {min(counts)} to {max(counts)} times"
+        print(f"{scan.spec} ({scan.split}): {len(scan.dataset)} persons, {len(counts)} points, {some}")
+    counted = Counter(finding.kind for finding in findings)
+    for kind, meaning in (ERRORS | WARNINGS).items():
+        if counted[kind]:
+            print(f"{counted[kind]:6d} {'ERROR' if kind in ERRORS else 'warning'}: {meaning}")
+    for finding in worst(findings, SHOWN):
+        print(f"  {finding.name}: {finding.message}")
+    print(f"everything in {out}: findings.csv, check.json, contact_sheet.png" if findings else "nothing found")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; returns the exit code."""
+    parser = Parser(prog="python -m training.data", description="Check labelled pictures before training on them.")
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+    c = verbs.add_parser("check", help="find what is wrong with labelled pictures")
+    c.add_argument("data", nargs="+", metavar="NAME[:PATH]", help=f"of {', '.join(KINDS)}; both splits are looked at")
+    c.add_argument("--out", default="runs/check", help="folder for findings.csv, check.json and contact_sheet.png")
+    c.add_argument("--json", action="store_true", help="print the findings as JSON")
+    c.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    options = parse(parser, sys.argv[1:] if arguments is None else list(arguments))
+    return carry_out(options.verb, lambda: check_data(options))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
