@@ -133,7 +133,7 @@ def _fit(across: Floats, known: Bools) -> tuple[Floats, Floats]:
     covariance = spread.T @ spread / np.maximum(there.T @ there, 1)
     size = len(mean)
     level = np.trace(covariance) / size
-    share = size / (size + len(across))
+    share = size / (size + 10 * max(0, len(across) - size))
     covariance = (1 - share) * covariance + share * level * np.eye(size)
     # With pairs missing here and there the estimate may have negative directions.
     values, vectors = np.linalg.eigh(covariance)
@@ -174,8 +174,8 @@ def _search(across: Floats, known: Bools, mean: Floats, covariance: Floats, skel
     """For each person what the best exchange gains, and its pairs. Exchanged are pairs, parts, what moves together."""
     count, pairs = known.shape
     groups = [[pair] for pair in range(pairs)] + _groups(covariance) + _parts(skeleton)
-    moves = np.ones((len(groups), pairs))
-    for move, group in zip(moves, groups, strict=True):
+    moves = np.ones((1 + len(groups), pairs))  # the first is to leave everything as it is
+    for move, group in zip(moves[1:], groups, strict=True):
         move[group] = -1
     moves = moves[(moves > 0).any(axis=1)]  # all at once is where the search begins a second time
     gain, turned = np.zeros(count), np.zeros((count, pairs), np.bool_)
