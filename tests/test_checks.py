@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +13,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.io import loadmat
 
+from hbcore import StackedHourglass
 from training import data
 from training.checks.duplicates import NEAR, fingerprint, nearest
 from training.checks.findings import Finding, Scan, check, faults, picture_name
 from training.checks.sheet import contact_sheet, worst
 from training.checks.swaps import LEAST_PERSONS, likely_swaps
+from training.codec import HeatmapCodec
 from training.datasets import Person, open_dataset, own
+from training.datasets.faces.pts import read_pts
 from training.datasets.synthetic import SyntheticFigures
-from training.skeletons import MPII, Skeleton
+from training.face_skeletons import IBUG68
+from training.model import Model
+from training.points import PointFiles, points_in
+from training.predict import look, save_predictions
+from training.skeletons import LSP, MPII, Skeleton
 
 Json = dict[str, Any]
 
@@ -180,6 +189,30 @@ def test_a_single_pair_has_a_direction() -> None:
     joints[7] = joints[7, ::-1]
     found = likely_swaps(joints, np.ones((100, 2), bool), pair)
     assert np.flatnonzero(found.gain).tolist() == [7]
+
+
+DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[2] / "shared" / "data"))
+needs_data = pytest.mark.skipif(not (DATA / "lsp").is_dir(), reason=f"no data in {DATA}: set HBCORE_DATA")
+
+
+@needs_data
+@pytest.mark.parametrize("pairs", [tuple(range(29)), tuple(range(8)), (15,)])  # all of a face; its jaw; an eye's corner
+def test_exchanged_sides_of_real_faces_are_found(pairs: tuple[int, ...]) -> None:
+    paths = sorted((DATA / "300w" / "lfpw" / "trainset").glob("*.pts"))
+    joints = np.stack([read_pts(path) for path in paths])
+    labels, wrong = exchange((joints, np.ones(joints.shape[:2], np.bool_)), IBUG68, pairs, 0.05)
+    found = likely_swaps(*labels, IBUG68).gain > 0
+    assert found[wrong].mean() >= 0.95
+    assert found[~wrong].mean() <= 0.005
+
+
+@needs_data
+def test_exchanged_elbows_of_real_people_are_found() -> None:
+    joints = loadmat(DATA / "lsp" / "joints.mat")["joints"].transpose(2, 1, 0)[..., :2]
+    labels, wrong = exchange((joints, np.ones(joints.shape[:2], np.bool_)), LSP, (4,), 0.05)
+    found = likely_swaps(*labels, LSP).gain > 0
+    assert found[wrong].mean() >= 0.6
+    assert found[~wrong].mean() <= 0.01
 
 
 # ----------------------------------------------------------------------------------------- faults of a person
@@ -394,6 +427,44 @@ def test_the_drawn_figures_pass(capsys: pytest.CaptureFixture[str], tmp_path: Pa
     report = json.loads(capsys.readouterr().out)
     assert not [f for f in report["findings"] if f["severity"] == "error"]
     assert [part["readable"] for part in report["data"]] == [40, 40]
+
+
+def test_parts_are_counted_by_their_classes(tmp_path: Path) -> None:
+    """Masks of three classes, of which nobody has the third; that of b.png is known nowhere; c.png copies a.png."""
+    for name, seed in (("a", 0), ("b", 1), ("c", 0)):
+        for place in ("images", "masks"):
+            (tmp_path / place).mkdir(exist_ok=True)
+        Image.fromarray(scene(seed)).save(tmp_path / "images" / f"{name}.png")
+        mask = np.full((70, 90), 255 if name == "b" else 0, np.uint8)
+        mask[20:30, 20:40] += 0 if name == "b" else 1
+        Image.fromarray(mask).save(tmp_path / "masks" / f"{name}.png")
+    (tmp_path / "classes.txt").write_text("ground\nleft\nright\n")
+    (tmp_path / "train.txt").write_text("a\nb\n")
+    (tmp_path / "test.txt").write_text("c\n")
+    out = tmp_path / "out"
+    assert data.main(["check", f"masks:{tmp_path}", "--quiet", "--out", str(out)]) == 3
+    report = json.loads((out / "check.json").read_text())
+    assert report["data"][0]["labelled"] == {"ground": 1, "left": 1, "right": 0}
+    found = {(f["kind"], f["split"], f["name"].rpartition("/")[2]) for f in report["findings"]}
+    assert {("leak", "test", "c.png"), ("unlabelled", "train", "b.png")} <= found
+    assert {kind for kind, _, _ in found} == {"leak", "unlabelled", "never"}
+    assert (out / "contact_sheet.png").exists()
+
+
+def test_predictions_that_somebody_corrected_are_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """predictions.csv as `predict` writes it, its paths from the folder it was called in."""
+    model = Model(StackedHourglass(features=16, joints=8, depth=1), FACE, HeatmapCodec(32))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        Image.fromarray(scene(number)).save(tmp_path / "photos" / f"{number}.png")
+    (tmp_path / "found").mkdir()
+    save_predictions(model, sorted(Path("photos").iterdir()), PointFiles(model, tmp_path / "found"), None, False)
+    dataset = open_dataset("csv:found/predictions.csv?images=.", "train")
+    assert dataset.skeleton.joints == FACE.joints
+    view = look(model, Path("photos/1.png"))
+    assert dataset.person(1).name == "photos/1.png#1"
+    np.testing.assert_allclose(dataset.person(1).joints, points_in(model, view)[0], atol=0.005)
 
 
 def test_mistakes_on_the_command_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

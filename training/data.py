@@ -22,13 +22,14 @@ from training.checks.sheet import contact_sheet, worst
 from training.command import Parser, carry_out, parse
 from training.datasets import POSE_KINDS, Kind, PersonDataset, open_dataset
 from training.datasets.faces import FACE_KINDS
+from training.datasets.parts import PART_KINDS
 from training.errors import DataError, UserError
 from training.files import atomic_write, make_folder, write_json
 from training.progress import ProgressBar
 from training.report import save_png
 
-KINDS: Mapping[str, Kind] = {**FACE_KINDS, **POSE_KINDS, "faces": FACE_KINDS["synthetic"]}
-"""Of all tasks; the drawn faces, which are called synthetic among faces, are `faces` here."""
+KINDS: Mapping[str, Kind] = {**PART_KINDS, **FACE_KINDS, **POSE_KINDS, "faces": FACE_KINDS["synthetic"]}
+"""Of all tasks, those of faces by their points. The drawn faces, called synthetic among faces, are `faces` here."""
 
 SHOWN = 12  # findings on the screen
 
@@ -125,7 +126,7 @@ def _print(scans: Sequence[Scan], findings: Sequence[Finding], out: str) -> None
     for scan in scans:
         counts = list(scan.counts().values())
         some = f"each labelled {min(counts)} to {max(counts)} times"
-        print(f"{scan.spec} ({scan.split}): {len(scan.dataset)} persons, {len(counts)} points, {some}")
+        print(f"{scan.spec} ({scan.split}): {len(scan.dataset)} persons, {len(counts)} points or classes, {some}")
     counted = Counter(finding.kind for finding in findings)
     for kind, meaning in (ERRORS | WARNINGS).items():
         if counted[kind]:

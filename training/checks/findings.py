@@ -11,10 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.losses import IGNORED
 from training.checks.duplicates import NEAR, Fingerprint, fingerprint, nearest
 from training.checks.swaps import likely_swaps
 from training.datasets.base import Person, PersonDataset
 from training.errors import BadPicture
+from training.skeletons import Skeleton
 
 OUTSIDE = 1.0
 """Pixels beyond the border from which a point is reported: rounding stays below."""
@@ -36,11 +38,11 @@ WARNINGS = {
     "outside": "points outside the picture",
     "uncropped": "points outside the crop, which the network never sees",
     "collapsed": "persons whose points lie all in one place",
-    "unlabelled": "persons without a point, pictures without a person",
+    "unlabelled": "persons without a point or a known pixel, pictures without a person",
     "tiny": f"persons in a crop of fewer than {TINY:g} pixels",
     "thin": f"boxes and pictures more than {THIN:g} times as long as wide",
     "copy": "pictures that occur twice in a split",
-    "never": "points that are labelled nowhere",
+    "never": "points and classes that are labelled nowhere",
     "no pairs": "schemes of points without flip pairs: no picture will be mirrored",
 }
 
@@ -68,7 +70,10 @@ class Finding:
 
 @dataclass(eq=False)
 class Scan:
-    """What stays of a data set that was looked at: indices, names, labels and fingerprints of readable persons."""
+    """What stays of a data set that was looked at: indices, names, labels and fingerprints of readable persons.
+
+    `labelled` says which points a person has, or, where parts are labelled, which classes.
+    """
 
     spec: str
     dataset: PersonDataset
@@ -83,8 +88,8 @@ class Scan:
         return self.dataset.split
 
     def counts(self) -> dict[str, int]:
-        """How many persons have each point."""
-        names = self.dataset.skeleton.joints
+        """How many persons have each point or class."""
+        names = self.dataset.skeleton.names
         found = np.array(self.labelled, np.bool_).reshape(-1, len(names)).sum(axis=0)
         return dict(zip(names, found.tolist(), strict=True))
 
@@ -127,17 +132,21 @@ def _scan(number: int, spec: str, dataset: PersonDataset, advance: Callable[[], 
         scan.index.append(index)
         scan.names.append(person.name)
         scan.joints.append(person.joints)
-        scan.labelled.append(person.labelled)
+        scan.labelled.append(_present(person, len(dataset.skeleton.names)))
         scan.prints.append(found)
         findings += [
             Finding(kind, number, person.name, message, weight, index)
-            for kind, message, weight in faults(person, dataset.skeleton.joints)
+            for kind, message, weight in faults(person, dataset.skeleton.names)
         ]
         advance()
     # Not every kind of data set leaves persons out.
     for name in getattr(dataset, "unlabelled", ()):
         findings.append(Finding("unlabelled", number, name, "has no labelled point"))
     return scan, findings
+
+
+def _present(person: Person, count: int) -> NDArray[np.bool_]:
+    return person.labelled if person.mask is None else np.isin(np.arange(count), person.mask)
 
 
 def faults(person: Person, names: Sequence[str]) -> list[tuple[str, str, float]]:
@@ -148,6 +157,8 @@ def faults(person: Person, names: Sequence[str]) -> list[tuple[str, str, float]]
         found.append(("thin", f"the picture has {width} x {height} pixels", max(height, width) / min(height, width)))
     if person.side < TINY:
         found.append(("tiny", f"its crop is {person.side:.0f} pixels wide", 1 / person.side))
+    if person.mask is not None:
+        return found if (person.mask != IGNORED).any() else [*found, ("unlabelled", "has no labelled pixel", 0.0)]
     points = person.joints[person.labelled].astype(np.float64)
     if not len(points):
         return [*found, ("unlabelled", "has no labelled point", 0.0)]
@@ -194,9 +205,9 @@ def _of_scheme(number: int, scan: Scan) -> list[Finding]:
 
 
 def _swaps(number: int, scan: Scan) -> list[Finding]:
-    if not scan.index:
-        return []
     skeleton = scan.dataset.skeleton
+    if not scan.index or not isinstance(skeleton, Skeleton):
+        return []
     swaps = likely_swaps(np.stack(scan.joints), np.stack(scan.labelled), skeleton)
     found = []
     for place in np.flatnonzero(swaps.gain > 0):

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from hbcore.losses import IGNORED
 from training.checks.findings import Finding, Scan
 from training.datasets.base import Person
 from training.errors import BadPicture
 from training.geometry import Crop
-from training.report import grid, overlay
-from training.skeletons import Skeleton
+from training.part_schemes import Parts, Scheme
+from training.report import grid, overlay, tint
 
 CELLS = 48
 _SIZE = 220  # pixels of a picture in the sheet
@@ -65,12 +66,16 @@ def _cell(scan: Scan, index: int | None, caption: str) -> NDArray[np.uint8]:
     return np.asarray(cell)
 
 
-def _view(person: Person, skeleton: Skeleton) -> NDArray[np.uint8]:
-    """The crop, or as much more as all labelled points need, unless these are lost."""
+def _view(person: Person, scheme: Scheme) -> NDArray[np.uint8]:
+    """The crop, or as much more as all labelled points need, unless these are lost; and the labels in it."""
     reach = person.side / 2
     if person.labelled.any():
         off = np.abs(person.joints[person.labelled].astype(np.float64) - person.center).max()
         reach = max(reach, min(float(off), 2 * max(person.picture.shape)))
     crop = Crop(person.center, 2 * _ROOM * reach, _SIZE)
+    picture = crop.extract(person.picture)
+    if isinstance(scheme, Parts):
+        assert person.mask is not None
+        return tint(picture, crop.extract_mask(person.mask, IGNORED), scheme.colours(), zoom=1)
     points = np.where(person.labelled[:, None], crop.to_input(person.joints), np.nan)
-    return overlay(crop.extract(person.picture), points, skeleton, zoom=1, weight=_SIZE / 160)
+    return overlay(picture, points, scheme, zoom=1, weight=_SIZE / 160)
