@@ -37,6 +37,7 @@ _USUAL = 0.99  # share of the persons that are as likely as an exchanged one has
 _NOISE = 0.02  # least standard deviation of a coordinate, of the size of the midline: no annotator is better
 _CLOSE = 0.9  # share of the persons that are taken for right before anything is known
 _NUMBERS = 4_000_000  # of a table at a time: bounds the memory
+_STEPS = 4_000_000_000  # of arithmetic per search, about two minutes
 _ROUNDS = 4  # of fitting the distribution, to these and to those who are not suspect
 
 
@@ -72,7 +73,9 @@ def likely_swaps(joints: NDArray[np.floating[Any]], labelled: Bools, skeleton: S
     before = _surprise(across, known, mean, covariance)
     after = _surprise(across * np.where(turned, -1, 1)[..., None], known, mean, covariance)
     usual = np.quantile(before[trusted], _USUAL) if trusted.any() else 0.0
-    suspect = (gain >= FAR) & (after <= usual)
+    # Whoever is outside the fit lies farther out, the more so the fewer persons there are for a number.
+    spare = max(0.0, 1 - 2 * known.shape[1] / max(1, trusted.sum()))
+    suspect = (gain >= FAR) & (after * spare**2 <= usual)
     return Swaps(np.where(suspect, gain, 0.0), turned & suspect[:, None])
 
 
@@ -174,6 +177,8 @@ def _search(across: Floats, known: Bools, mean: Floats, covariance: Floats, skel
     """For each person what the best exchange gains, and its pairs. Exchanged are pairs, parts, what moves together."""
     count, pairs = known.shape
     groups = [[pair] for pair in range(pairs)] + _groups(covariance) + _parts(skeleton)
+    # Many people with hundreds of points: only the larger exchanges can be tried in reasonable time.
+    groups = sorted(groups, key=len, reverse=True)[: max(2, _STEPS // (count * pairs**2))]
     moves = np.ones((1 + len(groups), pairs))  # the first is to leave everything as it is
     for move, group in zip(moves[1:], groups, strict=True):
         move[group] = -1
