@@ -299,6 +299,9 @@ cdef extern from "csrc/kernels.h":
 
     enum: HB_PAD
 
+    ctypedef struct hb_filters:
+        pass
+
     ctypedef struct hb_kernels:
         const char* name
         Py_ssize_t lanes
@@ -307,7 +310,7 @@ cdef extern from "csrc/kernels.h":
         int (*conv2d_weight_gradient)(const hb_conv*, const float*, const uint64_t*, const float*, float*) nogil
         int (*sign_gradient)(const hb_conv*, const float*, Py_ssize_t, const float*, const uint8_t*, float*) nogil
         int (*filter_gradient)(const hb_conv*, const uint64_t*, const float*, Py_ssize_t, float*) nogil
-        int (*binary_conv2d)(const hb_conv*, const uint64_t*, const uint64_t*, const uint64_t*, const hb_epilogue*) nogil
+        int (*binary_conv2d)(const hb_conv*, const uint64_t*, const hb_filters*, const hb_epilogue*) nogil
         int (*moments)(Py_ssize_t, Py_ssize_t, const float*, const float*, double*, double*) nogil
         int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
         int (*norm_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
@@ -326,9 +329,8 @@ cdef extern from "csrc/pool.h":
 
 cdef extern from "csrc/panels.h":
     float* hb_float_panels(const float*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil
-    uint64_t* hb_word_panels(const uint64_t*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil
-    uint64_t* hb_packed_panels(const uint64_t*, Py_ssize_t kernel_h, Py_ssize_t kernel_w, Py_ssize_t channels,
-                               Py_ssize_t filters, Py_ssize_t width) nogil
+    int hb_make_filters(hb_filters*, const hb_kernels*, const hb_conv*, const uint64_t*) nogil
+    void hb_free_filters(hb_filters*) nogil
     uint8_t* hb_sign_panels(const float*, Py_ssize_t taps, Py_ssize_t channels, Py_ssize_t filters,
                             Py_ssize_t width) nogil
 
@@ -341,7 +343,7 @@ cdef extern from "csrc/plan.h":
         hb_conv size
         const void* in_ "in"
         const void* filters
-        const uint64_t* packed
+        hb_filters packed
         const uint64_t* flip
         void* out
         hb_epilogue end
@@ -437,18 +439,15 @@ def wide_binary_conv2d(const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, :
     cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], channels, w.shape[0], w.shape[1], stride,
                               padding, padding, out.shape[1], out.shape[2], out.shape[3])
     cdef hb_epilogue end
-    cdef uint64_t* panels
-    cdef uint64_t* packed
-    cdef int status = -1
+    cdef hb_filters filters
+    cdef int status
     memset(&end, 0, sizeof(end))
     end.alpha, end.y, end.y_step = &alpha[0], &out[0, 0, 0, 0], size.filters
     with nogil:
-        panels = hb_word_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * x.shape[3], size.filters, wide.lanes)
-        packed = hb_packed_panels(&w[0, 0, 0, 0], size.kernel_h, size.kernel_w, size.channels, size.filters, wide.lanes)
-        if panels != NULL:
-            status = wide.binary_conv2d(&size, &x[0, 0, 0, 0], panels, packed, &end)
-        free(panels)
-        free(packed)
+        status = hb_make_filters(&filters, wide, &size, &w[0, 0, 0, 0])
+        if status == 0:
+            status = wide.binary_conv2d(&size, &x[0, 0, 0, 0], &filters, &end)
+        hb_free_filters(&filters)
     check(status)
 
 
@@ -574,9 +573,10 @@ cdef class Plan:
     def __dealloc__(self):
         cdef Py_ssize_t i
         for i in range(self.count):
-            if self.steps[i].kind == HB_CONV2D or self.steps[i].kind == HB_BINARY_CONV2D:
+            if self.steps[i].kind == HB_CONV2D:
                 free(<void*>self.steps[i].filters)
-                free(<void*>self.steps[i].packed)
+            elif self.steps[i].kind == HB_BINARY_CONV2D:
+                hb_free_filters(&self.steps[i].packed)
         free(self.steps)
 
     cdef hb_step* append(self, hb_kind kind, hb_conv size) except NULL:
@@ -655,12 +655,9 @@ cdef class Plan:
         step.in_ = &x[0, 0, 0, 0]
         self.finish(step, end, size.filters)
         self.arrays.append(x)
-        step.filters = hb_word_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * x.shape[3], size.filters,
-                                      wide.lanes)
-        if step.filters == NULL:
+        if hb_make_filters(&step.packed, wide, &size, &w[0, 0, 0, 0]) != 0:
+            hb_free_filters(&step.packed)
             raise MemoryError()
-        step.packed = hb_packed_panels(&w[0, 0, 0, 0], size.kernel_h, size.kernel_w, size.channels, size.filters,
-                                       wide.lanes)
         self.count += 1
 
     def threshold(self, const float[:, :, :, ::1] x, threshold, const uint64_t[::1] flip, uint64_t[:, :, :, ::1] bits):

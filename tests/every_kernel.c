@@ -34,17 +34,27 @@ static uint64_t *words(ptrdiff_t rows, ptrdiff_t channels)
     return p;
 }
 
+/* Filters (taps, words, filters): tail bits are 0 here too. */
+static uint64_t *packed_filters(ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters)
+{
+    ptrdiff_t each = (channels + 63) / 64;
+    uint64_t *p = malloc((size_t)(taps * each * filters) * sizeof *p), last = channels % 64 ? (1ull << channels % 64) - 1 : ~0ull;
+    for (ptrdiff_t i = 0; i < taps * each * filters; i++)
+        p[i] = (uint64_t)i * 0x9E3779B97F4A7C15u & (i / filters % each == each - 1 ? last : ~0ull);
+    return p;
+}
+
 static void convolutions(const hb_kernels *k, hb_conv s)
 {
     ptrdiff_t in = s.batch * s.height * s.width, out = s.batch * s.out_h * s.out_w, taps = s.kernel_h * s.kernel_w;
     ptrdiff_t padded = (s.filters + HB_PAD - 1) / HB_PAD * HB_PAD;
     float *x = floats(in * s.channels), *w = floats(taps * s.channels * s.filters), *y = floats(out * s.filters);
     float *dw = floats(taps * s.channels * s.filters), *each = floats(padded);
-    uint64_t *bits = words(in, s.channels), *filters = words(taps * s.filters, s.channels), *signs = words(out, s.filters);
+    uint64_t *bits = words(in, s.channels), *filters = packed_filters(taps, s.channels, s.filters), *signs = words(out, s.filters);
     uint64_t *flip = words(1, s.filters);
     float *panels = hb_float_panels(w, taps * s.channels, s.filters, 2 * k->lanes);
-    uint64_t *word_panels = hb_word_panels(filters, taps * ((s.channels + 63) / 64), s.filters, k->lanes);
-    uint64_t *packed = hb_packed_panels(filters, s.kernel_h, s.kernel_w, s.channels, s.filters, k->lanes);
+    hb_filters made;
+    hb_make_filters(&made, k, &s, filters);
     hb_epilogue ends[4] = {
         {.y = y, .y_step = s.filters},
         {.alpha = each, .y = y, .y_step = s.filters},
@@ -59,7 +69,7 @@ static void convolutions(const hb_kernels *k, hb_conv s)
         if (ends[e].skip != NULL) /* added to something known */
             for (ptrdiff_t i = 0; i < out * s.filters; i++)
                 y[i] = (float)(i % 5);
-        k->binary_conv2d(&s, bits, word_panels, packed, &ends[e]);
+        k->binary_conv2d(&s, bits, &made, &ends[e]);
         hash(&exact_hash, y, (size_t)(out * s.filters) * sizeof *y);
     }
     hash(&exact_hash, signs, (size_t)(out * ((s.filters + 63) / 64)) * sizeof *signs);
@@ -77,9 +87,10 @@ static void convolutions(const hb_kernels *k, hb_conv s)
         k->filter_gradient(&s, bits, y, s.filters, dw);
         hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
     }
-    void *all[] = {x, w, y, dw, each, bits, filters, signs, flip, panels, word_panels, packed, sign_panels};
+    void *all[] = {x, w, y, dw, each, bits, filters, signs, flip, panels, sign_panels};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
+    hb_free_filters(&made);
 }
 
 static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)

@@ -18,6 +18,8 @@
 #define BYTE_ROWS 4
 #define MULTIPLY(u, s) ((vs)_mm256_maddubs_epi16((__m256i)(u), (__m256i)(s)))
 #define WIDEN(v) ((vi)_mm256_madd_epi16((__m256i)(v), _mm256_set1_epi16(1)))
+#define LOOK_UP(t, b) ((vt)_mm256_shuffle_epi8((__m256i)(t), (__m256i)(b)))
+#define TABLE(p) ((vt)_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(p))))
 #define STORE_BYTES(out, v) (store_bytes(out, (__m256i)(v)))
 
 #define WAIT 31 /* counters are bytes: 31 * 8 < 256 */

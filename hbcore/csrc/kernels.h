@@ -39,10 +39,19 @@ typedef struct {
     ptrdiff_t skip_step, y_step;
 } hb_epilogue;
 
+/* Packed filters as binary_conv2d wants them, made by hb_make_filters: in nibbles, to be looked up, or in panels of as
+ * many words as there are lanes, once with a word (or more) for every tap and perhaps once with the taps of each kernel
+ * row in common words. What is not there is NULL. */
+typedef struct {
+    uint64_t *words, *packed;
+    uint8_t *nibbles;
+} hb_filters;
+
 /* Functions return 0, or -1 where memory ran out. */
 typedef struct {
     const char *name;
     ptrdiff_t lanes; /* floats in a register */
+    int tables;      /* whether binary_conv2d can look counts up */
 
     /* y = x * w; w in panels of 2 lanes, see panels.h. No bits come of it: they are for binary convolutions only. */
     int (*conv2d)(const hb_conv *size, const float *x, const float *w, const hb_epilogue *end);
@@ -57,10 +66,8 @@ typedef struct {
                          const uint8_t *panels, float *dx);
     int (*filter_gradient)(const hb_conv *size, const uint64_t *bits, const float *g, ptrdiff_t g_step, float *dw);
 
-    /* y = signs * w; w in panels of as many filters as there are lanes, once with a word (or more) for every tap, and,
-     * unless it is NULL, once with the taps of each kernel row packed into common words. */
-    int (*binary_conv2d)(const hb_conv *size, const uint64_t *x, const uint64_t *w, const uint64_t *packed,
-                         const hb_epilogue *end);
+    /* y = signs * w. */
+    int (*binary_conv2d)(const hb_conv *size, const uint64_t *x, const hb_filters *w, const hb_epilogue *end);
 
     /* Rows of C channels. sums += x - origin, squares += (x - origin)^2. */
     int (*moments)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *origin, double *sums,

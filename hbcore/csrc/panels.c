@@ -19,7 +19,7 @@ float *hb_float_panels(const float *w, ptrdiff_t terms, ptrdiff_t filters, ptrdi
     return panels;
 }
 
-uint64_t *hb_word_panels(const uint64_t *w, ptrdiff_t terms, ptrdiff_t filters, ptrdiff_t width)
+static uint64_t *word_panels(const uint64_t *w, ptrdiff_t terms, ptrdiff_t filters, ptrdiff_t width)
 {
     ptrdiff_t padded = (filters + width - 1) / width * width;
     uint64_t *panels = aligned((size_t)(padded * terms) * sizeof *panels), *p = panels;
@@ -30,7 +30,8 @@ uint64_t *hb_word_panels(const uint64_t *w, ptrdiff_t terms, ptrdiff_t filters, 
     return panels;
 }
 
-uint64_t *hb_packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kernel_w, ptrdiff_t channels,
+/* NULL where nothing is saved, or memory ran out: it is only faster. */
+static uint64_t *packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kernel_w, ptrdiff_t channels,
                            ptrdiff_t filters, ptrdiff_t width)
 {
     ptrdiff_t words = hb_packed_words(kernel_w, channels);
@@ -47,10 +48,49 @@ uint64_t *hb_packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kern
                     if (up + channels > 64)
                         row[filters] |= tap >> (64 - up);
                 }
-        panels = hb_word_panels(rows, kernel_h * words, filters, width);
+        panels = word_panels(rows, kernel_h * words, filters, width);
     }
     free(rows);
     return panels;
+}
+
+/* (filters / width, taps, nibbles, width): byte 4 l + m of a panel is filter m width / 4 + l. */
+static uint8_t *nibble_panels(const uint64_t *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width)
+{
+    ptrdiff_t padded = (filters + width - 1) / width * width, nibbles = (channels + 3) / 4, words = (channels + 63) / 64;
+    uint8_t *panels = aligned((size_t)(padded * taps * nibbles)), *p = panels;
+    for (ptrdiff_t first = 0; p != NULL && first < filters; first += width)
+        for (ptrdiff_t t = 0; t < taps; t++)
+            for (ptrdiff_t k = 0; k < nibbles; k++) {
+                const uint64_t *row = w + (t * words + k / 16) * filters;
+                for (ptrdiff_t l = 0; l < width / 4; l++)
+                    for (ptrdiff_t o = first + l; o < first + width; o += width / 4)
+                        *p++ = o < filters ? (uint8_t)(row[o] >> 4 * (k % 16) & 15) : 0;
+            }
+    return panels;
+}
+
+/* From so many filters on, looking up is faster; and its sums have 16 bits. */
+enum { TABLE_LEAST = 24, TABLE_MOST = 65535 };
+
+int hb_make_filters(hb_filters *made, const hb_kernels *kernels, const hb_conv *s, const uint64_t *w)
+{
+    ptrdiff_t taps = s->kernel_h * s->kernel_w;
+    *made = (hb_filters){NULL, NULL, NULL};
+    if (kernels->tables && s->filters >= TABLE_LEAST && taps * s->channels <= TABLE_MOST) {
+        made->nibbles = nibble_panels(w, taps, s->channels, s->filters, 4 * kernels->lanes);
+        return made->nibbles == NULL ? -1 : 0;
+    }
+    made->words = word_panels(w, taps * ((s->channels + 63) / 64), s->filters, kernels->lanes);
+    made->packed = packed_panels(w, s->kernel_h, s->kernel_w, s->channels, s->filters, kernels->lanes);
+    return made->words == NULL ? -1 : 0;
+}
+
+void hb_free_filters(hb_filters *made)
+{
+    free(made->words);
+    free(made->packed);
+    free(made->nibbles);
 }
 
 uint8_t *hb_sign_panels(const float *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width)

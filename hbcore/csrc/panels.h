@@ -6,17 +6,17 @@
 #ifndef HBCORE_PANELS_H
 #define HBCORE_PANELS_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "kernels.h"
 
 float *hb_float_panels(const float *w, ptrdiff_t terms, ptrdiff_t filters, ptrdiff_t width);
-uint64_t *hb_word_panels(const uint64_t *w, ptrdiff_t terms, ptrdiff_t filters, ptrdiff_t width);
 
-/* Few channels leave most of their word empty. Where it saves words, the taps of each kernel row (kH, kW, O, one word
- * each) share them: tap j begins at bit j C of kH rows of hb_packed_words words, in panels. NULL where nothing is saved
- * (or memory ran out: it is only faster). */
-uint64_t *hb_packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kernel_w, ptrdiff_t channels,
-                           ptrdiff_t filters, ptrdiff_t width);
+/* Packed filters (kH, kW, words, O) in the form that is fastest for these kernels and sizes: see hb_filters. Returns 0, or
+ * -1 where memory ran out.
+ *
+ * Few channels leave most of their word empty. Where it saves words, the taps of each kernel row share them: tap j begins
+ * at bit j C of kH rows of hb_packed_words words. */
+int hb_make_filters(hb_filters *made, const hb_kernels *kernels, const hb_conv *size, const uint64_t *w);
+void hb_free_filters(hb_filters *made);
 
 /* 1 + signs of filters (kH, kW, C, O) as the gradient of the signs wants them: taps in reverse order, channels side by
  * side, four filters in each: (channels / width, kH kW, filters / 4, width, 4); zeros where there is none. */

@@ -11,8 +11,8 @@ typedef struct {
     hb_kind kind;
     hb_conv size;
     const void *in;      /* floats, or bits for a binary convolution */
-    const void *filters; /* panels, or the thresholds of HB_THRESHOLD */
-    const uint64_t *packed; /* panels with packed taps of HB_BINARY_CONV2D, or NULL */
+    const void *filters; /* panels of HB_CONV2D, thresholds of HB_THRESHOLD */
+    hb_filters packed;   /* of HB_BINARY_CONV2D */
     const uint64_t *flip;
     void *out; /* where there is no epilogue */
     hb_epilogue end;

@@ -423,8 +423,10 @@ static int NAME(conv2d_weight_gradient)(const hb_conv *s, const float *x, const 
  */
 typedef struct {
     const hb_conv *size;
-    const uint64_t *x, *panels, *packed;
+    const uint64_t *x;
+    const hb_filters *filters;
     const hb_epilogue *end;
+    int failed;
 } NAME(binary_work);
 
 INLINE vf NAME(agreement)(ptrdiff_t bits, vw a, vw b)
@@ -532,7 +534,7 @@ TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
     ptrdiff_t top = oy * s->stride - s->pad_h;
     ptrdiff_t i0 = MAX(0, -top), i1 = MIN(s->kernel_h, s->height - top);
     const uint64_t *line = work->x + (n * s->height + top) * s->width * words;
-    const uint64_t *packed = work->packed == NULL ? NULL : NAME(pack_taps)(work, line, i0, i1);
+    const uint64_t *packed = work->filters->packed == NULL ? NULL : NAME(pack_taps)(work, line, i0, i1);
     ptrdiff_t packed_run = hb_packed_words(s->kernel_w, s->channels);
     int kind = NAME(kind)(work->end, s->filters);
     for (ptrdiff_t ox = 0; ox < s->out_w;) {
@@ -545,21 +547,27 @@ TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
         int whole = inside && ox + PIXELS <= s->out_w && last + s->kernel_w <= s->width;
         if (inside && packed != NULL) {
             NAME(field) x = {packed + ox * packed_run, packed_run, s->out_w * packed_run};
-            NAME(binary_tiles)(whole, kind, work, work->packed, packed_run, x, pixel, i0, i1, 0, packed_run, bits);
+            NAME(binary_tiles)(whole, kind, work, work->filters->packed, packed_run, x, pixel, i0, i1, 0, packed_run, bits);
         } else {
             NAME(field) x = {line + left * words, s->stride * words, s->width * words};
-            NAME(binary_tiles)(whole, kind, work, work->panels, run, x, pixel, i0, i1, j0 * words, j1 * words, bits);
+            NAME(binary_tiles)(whole, kind, work, work->filters->words, run, x, pixel, i0, i1, j0 * words, j1 * words, bits);
         }
         ox += whole ? PIXELS : 1;
     }
 }
 
-static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const uint64_t *w, const uint64_t *packed,
-                               const hb_epilogue *end)
+#ifdef LOOK_UP
+#include "tables.h"
+#define TABLE_ITEM NAME(table_item)
+#else
+#define TABLE_ITEM NAME(binary_item) /* there are no nibbles */
+#endif
+
+static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const hb_filters *w, const hb_epilogue *end)
 {
-    NAME(binary_work) work = {s, x, w, packed, end};
-    hb_run(NAME(binary_item), &work, s->batch * s->out_h);
-    return 0;
+    NAME(binary_work) work = {s, x, w, end, 0};
+    hb_run(w->nibbles != NULL ? TABLE_ITEM : NAME(binary_item), &work, s->batch * s->out_h);
+    return work.failed ? -1 : 0;
 }
 
 /* -------------------------------------------------------------------------------- batch normalisation
@@ -964,6 +972,9 @@ TARGET static uint64_t NAME(count_rounds)(ptrdiff_t rounds)
 const hb_kernels NAME(hb) = {
     .name = NAME_TEXT,
     .lanes = LANES,
+#ifdef LOOK_UP
+    .tables = 1,
+#endif
     .conv2d = NAME(conv2d),
     .conv2d_weight_gradient = NAME(conv2d_weight_gradient),
     .sign_gradient = NAME(sign_gradient),
