@@ -13,6 +13,8 @@
 enum { FULL = 63, TABLE_PIXELS = 6, TABLE_FILTERS = 4 * LANES }; /* FULL * 4 < 2^8 */
 
 typedef uint8_t vt __attribute__((vector_size(4 * LANES), aligned(1), may_alias));
+typedef uint8_t sixteen __attribute__((vector_size(16)));
+typedef uint64_t pair __attribute__((vector_size(16)));
 
 /* T: 16 bytes for each nibble, where a nibble is kept times 16. */
 static const uint8_t NAME(counts)[256] = {
@@ -36,16 +38,9 @@ TARGET static uint8_t *NAME(fill_nibbles)(const hb_conv *s, const uint64_t *line
     for (ptrdiff_t p = i0 * s->width; p < i1 * s->width; p++, out += nibbles)
         for (ptrdiff_t word = 0; word < words; word++) {
             uint64_t bits = line[p * words + word], low = bits << 4 & 0xF0F0F0F0F0F0F0F0u, high = bits & 0xF0F0F0F0F0F0F0F0u;
-            __extension__ typedef uint8_t eight __attribute__((vector_size(8), may_alias));
-            eight a, b;
-            memcpy(&a, &low, 8);
-            memcpy(&b, &high, 8);
-            eight first = __builtin_shuffle(a, b, (eight){0, 8, 1, 9, 2, 10, 3, 11});
-            eight second = __builtin_shuffle(a, b, (eight){4, 12, 5, 13, 6, 14, 7, 15});
-            uint8_t line_of[16];
-            memcpy(line_of, &first, 8);
-            memcpy(line_of + 8, &second, 8);
-            memcpy(out + 16 * word, line_of, (size_t)MIN(16, nibbles - 16 * word));
+            sixteen a = (sixteen)(pair){low, 0}, b = (sixteen)(pair){high, 0};
+            a = __builtin_shuffle(a, b, (sixteen){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+            memcpy(out + 16 * word, &a, sizeof a); /* perhaps past the pixel's end, where the next one follows */
         }
     return rows;
 }
@@ -63,8 +58,13 @@ INLINE void NAME(table_tile)(const int pixels, const int panels, const int kind,
                              const uint8_t *panel, ptrdiff_t panel_bytes, ptrdiff_t panel_row, ptrdiff_t rows,
                              ptrdiff_t run, ptrdiff_t pixel, ptrdiff_t bits, uint64_t *gathered)
 {
-    vt counts[TABLE_PIXELS][2] = {{{0}}};
-    vu even[TABLE_PIXELS][2] = {{{0}}}, odd[TABLE_PIXELS][2] = {{{0}}};
+    vt counts[TABLE_PIXELS][2];
+    vu even[TABLE_PIXELS][2], odd[TABLE_PIXELS][2];
+    for (int p = 0; p < pixels; p++)
+        for (int h = 0; h < panels; h++) {
+            counts[p][h] = (vt){0};
+            even[p][h] = odd[p][h] = (vu){0};
+        }
     ptrdiff_t room = FULL;
     for (ptrdiff_t i = 0; i < rows; i++, nibbles += row, panel += panel_row)
         for (ptrdiff_t k = 0; k < run;) {
@@ -129,23 +129,29 @@ TARGET static void NAME(table_item)(void *context, ptrdiff_t item)
     NAME(table_tile)(pixels, panels, kind, end, s->filters, o, first, s->stride * nibbles, s->width * nibbles, \
                      panel + o / TABLE_FILTERS * panel_bytes, panel_bytes, panel_row, i1 - i0, (j1 - j0) * nibbles, \
                      pixel, bits, gathered)
+#define KINDS(panels) \
+    do { \
+        if (kind == ALPHA) \
+            TILE(TABLE_PIXELS, panels, ALPHA); \
+        else if (kind == (ALPHA | SKIP)) \
+            TILE(TABLE_PIXELS, panels, ALPHA | SKIP); \
+        else if (kind == (ALPHA | SKIP | BITS)) \
+            TILE(TABLE_PIXELS, panels, ALPHA | SKIP | BITS); \
+        else \
+            TILE(TABLE_PIXELS, panels, ANY); \
+    } while (0)
         for (ptrdiff_t o = 0; o < s->filters; o += 2 * TABLE_FILTERS) {
             int two = s->filters - o > TABLE_FILTERS;
-            if (whole && two && kind == ALPHA)
-                TILE(TABLE_PIXELS, 2, ALPHA);
-            else if (whole && two && kind == (ALPHA | SKIP))
-                TILE(TABLE_PIXELS, 2, ALPHA | SKIP);
-            else if (whole && two && kind == (ALPHA | SKIP | BITS))
-                TILE(TABLE_PIXELS, 2, ALPHA | SKIP | BITS);
-            else if (whole && two)
-                TILE(TABLE_PIXELS, 2, ANY);
-            else if (whole)
-                TILE(TABLE_PIXELS, 1, ANY);
-            else if (two)
+            if (!whole && two)
                 TILE(1, 2, ANY);
-            else
+            else if (!whole)
                 TILE(1, 1, ANY);
+            else if (two)
+                KINDS(2);
+            else
+                KINDS(1);
         }
+#undef KINDS
 #undef TILE
         ox += whole ? TABLE_PIXELS : 1;
     }
