@@ -4,6 +4,7 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +78,53 @@ def test_a_cpu_without_popcnt_takes_the_baseline(hashes: Hashes, tmp_path: Path)
     )
     assert set(old) == {"sse2"}
     assert old["sse2"] == hashes["sse2"]
+
+
+WHOLE = """
+import numpy as np
+import hbcore
+from hbcore import kernels
+from hbcore.deploy import Engine
+from hbcore.losses import heatmap_cross_entropy
+from hbcore.optim import Adam
+
+network = hbcore.StackedHourglass(features=16, joints=4, depth=2)
+optimizer = Adam(dict(network.named_parameters()), 1e-2)
+rng = np.random.default_rng(0)
+picture = rng.random((2, 32, 32, 3), dtype=np.float32)
+target, weight = rng.random((2, 8, 8, 4), dtype=np.float32), np.ones((2, 4), dtype=np.float32)
+for gradients in ("float32", "int8", "float32", "int8"):
+    loss = heatmap_cross_entropy(network(hbcore.Tensor(picture))[-1], target, weight)
+    with kernels.gradients_in(gradients):
+        loss.backward()
+    optimizer.step()
+    network.zero_grad()
+network.eval()
+with hbcore.no_grad():
+    maps = network(hbcore.Tensor(picture))[-1].data
+same = np.array_equal(Engine(network, 32, 32, 2)(picture), maps)
+print(hbcore.kernel_report()["kernels"], f"{loss.item():.3f}", same)
+"""
+
+
+def test_the_whole_package_runs_on_an_old_cpu() -> None:
+    """Training and deployment, without popcnt where NumPy itself can do without (its wheels could up to 2.2)."""
+    emulator = shutil.which("qemu-x86_64")
+    if emulator is None or platform.machine() != "x86_64":
+        pytest.skip("qemu-x86_64 (user mode) is not installed")
+    native = subprocess.run(
+        [sys.executable, "-c", WHOLE], cwd=ROOT, env=os.environ | {"HBCORE_KERNELS": "sse2"}, capture_output=True,
+        text=True, check=False,
+    )  # fmt: skip
+    if native.returncode:
+        pytest.skip(f"no sse2 kernels here: {native.stderr.strip().splitlines()[-1]}")
+    for cpu in ("core2duo", "Nehalem"):  # without and with popcnt, neither with AVX
+        command = [emulator, "-cpu", cpu, sys.executable, "-c"]
+        if subprocess.run([*command, "import numpy"], capture_output=True, check=False).returncode == 0:
+            old = subprocess.run([*command, WHOLE], cwd=ROOT, capture_output=True, text=True, check=False, timeout=200)
+            assert old.returncode == 0, old.stderr[-2000:]
+            assert old.stdout == native.stdout
+            assert old.stdout.startswith("sse2 ")
+            assert old.stdout.endswith(" True\n")
+            return
+    pytest.skip("NumPy itself does not run on the old CPUs that can be emulated here")
