@@ -125,6 +125,19 @@ def binary_conv2d(const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] w
     free(differing)
 
 
+def pack_columns(const real[:, :, ::1] w, uint64_t[:, :, ::1] out):
+    """out (taps, words, filters) |= signs of w (taps, C, filters), packed along C. Returns False if any is NaN."""
+    cdef Py_ssize_t t, c, o
+    cdef bint nan = False
+    with nogil:
+        for t in range(w.shape[0]):
+            for c in range(w.shape[1]):
+                for o in range(w.shape[2]):
+                    out[t, c // 64, o] |= <uint64_t>(w[t, c, o] < 0) << (c % 64)
+                    nan |= w[t, c, o] != w[t, c, o]
+    return not nan
+
+
 # ---------------------------------------------------------------------------------------------------- reals
 
 def im2col(const real[:, :, :, ::1] x, Py_ssize_t kernel_h, Py_ssize_t kernel_w, Py_ssize_t stride,
@@ -272,6 +285,18 @@ def adam(real[::1] w, const real[::1] g, real[::1] mean, real[::1] square, doubl
             mean[i], square[i] = m, v
             root = <real>sqrtf(<float>(v / divisor)) if real is float else <real>sqrt(v / divisor)
             w[i] = w[i] - size * (m / (root + small))
+
+
+def rmsprop(real[::1] w, const real[::1] g, real[::1] square, double decay, double lr, double eps):
+    """The update of hbcore.optim.RMSprop in one pass, rounded as NumPy rounds it."""
+    cdef Py_ssize_t i
+    cdef real keep = <real>decay, take = <real>(1 - decay), rate = <real>lr, small = <real>eps, v, root
+    with nogil:
+        for i in range(w.shape[0]):
+            v = square[i] * keep + take * (g[i] * g[i])
+            square[i] = v
+            root = <real>sqrtf(<float>v) if real is float else <real>sqrt(v)
+            w[i] = w[i] - rate * (g[i] / (root + small))
 
 
 # -------------------------------------------------------------------------------------------- wide registers

@@ -87,7 +87,7 @@ class BinaryUnit(Function):
         require_fit(x, w)
         self.x, self.w, self.alpha = x, w, scale(w)
         self.signs, self.window = kernels.norm_sign(x, *self.statistics.measure(x, gamma, beta))
-        return packed_conv2d(self.signs, pack_filters(w), self.alpha, x.shape[-1], 1, self.padding)
+        return kernels.sign_conv2d(self.signs, w, self.alpha, self.padding)
 
     def backward(self, g: Array) -> tuple[Array, Array, Array, Array]:
         dw = kernels.filter_gradient(self.signs, g, self.w.shape, self.padding)

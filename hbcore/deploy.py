@@ -20,7 +20,6 @@ import numpy as np
 
 from hbcore import bits, kernels
 from hbcore.autograd import Array
-from hbcore.binary import pack_filters
 from hbcore.bits import Words, conv_size
 from hbcore.blocks import BLOCKS, MULTI_SCALE, Bottleneck, HPMBlock, Unit
 from hbcore.hourglass import Head, Hourglass, StackedHourglass
@@ -246,8 +245,7 @@ class Engine:
             compare = Signs.of(following)
             out = self.memory.words((*signs.shape[:3], bits.word_count(w.shape[3])))
             end |= {"bits": out, "threshold": compare.threshold, "flip": compare.flip}
-        side_by_side = np.ascontiguousarray(pack_filters(w).transpose(1, 2, 3, 0))
-        self.plan.binary_conv2d(signs, side_by_side, w.shape[2], conv.padding, end)
+        self.plan.binary_conv2d(signs, kernels.side_by_side(w), w.shape[2], conv.padding, end)
         self.memory.give_back(signs)
         return out
 

@@ -56,12 +56,15 @@ if _variant == "numpy":
 
 def wide(*operands: Array) -> bool:
     """Whether there are wide kernels that can take these operands: they know float32 only, and nothing empty."""
-    return (
-        _kernels is not None
-        and _variant != "cython"
-        and all(x.size > 0 and (x.dtype == np.float32 or x.dtype == np.uint64) for x in operands)
-    )
+    if _kernels is None or _variant == "cython":
+        return False
+    for x in operands:  # noqa: SIM110 (a loop: this is asked some hundred times in a step)
+        if x.size == 0 or (x.dtype != _FLOAT32 and x.dtype != _UINT64):
+            return False
+    return True
 
+
+_FLOAT32, _UINT64 = np.dtype(np.float32), np.dtype(np.uint64)
 
 # Arrays of one number per filter are padded to a multiple of this (csrc/kernels.h, HB_PAD).
 PAD = 32
@@ -98,6 +101,8 @@ def popcount_ceiling(repeats: int = 9) -> float:
 
 def _rows(x: Array) -> Array:
     """x as a contiguous matrix (pixels, channels)."""
+    if x.size and x.flags.c_contiguous:
+        return x.reshape(-1, x.shape[-1])
     return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
 
 
@@ -148,11 +153,11 @@ def binary_conv2d(x: Words, w: Words, channels: int, stride: int = 1, padding: i
     if _kernels is None or x.size == 0:
         return bits.binary_conv2d(x, w, channels, stride, padding)
     x = np.ascontiguousarray(x)
-    side_by_side = np.ascontiguousarray(w.transpose(1, 2, 3, 0))  # (kH, kW, words, O)
+    transposed = np.ascontiguousarray(w.transpose(1, 2, 3, 0))  # (kH, kW, words, O)
     out = np.empty((batch, out_h, out_w, filters), dtype=np.int32)
     # Rows of the whole batch, not pictures, would balance better, but pictures keep the kernel's borders simple.
     work = out[0].size * kernel_h * kernel_w * words
-    for_slices(lambda s: _kernels.binary_conv2d(x[s], side_by_side, channels, stride, padding, out[s]), batch, work)
+    for_slices(lambda s: _kernels.binary_conv2d(x[s], transposed, channels, stride, padding, out[s]), batch, work)
     return out
 
 
@@ -161,11 +166,29 @@ def scaled_binary_conv2d(x: Words, w: Words, alpha: Array, channels: int, stride
     if not wide(x, w, alpha):
         return binary_conv2d(x, w, channels, stride, padding).astype(alpha.dtype) * alpha
     _require_words(x, w, channels)
-    out_h = conv_size(x.shape[1], w.shape[1], stride, padding)
-    out_w = conv_size(x.shape[2], w.shape[2], stride, padding)
-    out = np.empty((len(x), out_h, out_w, len(w)), dtype=np.float32)
-    side_by_side = np.ascontiguousarray(w.transpose(1, 2, 3, 0))  # (kH, kW, words, O)
-    _kernels.wide_binary_conv2d(np.ascontiguousarray(x), side_by_side, channels, padded(alpha), stride, padding, out)
+    return _scaled_binary_conv2d(x, np.ascontiguousarray(w.transpose(1, 2, 3, 0)), alpha, channels, stride, padding)
+
+
+def sign_conv2d(x: Words, w: Array, alpha: Array, padding: int) -> Array:
+    """alpha (x * sign(w)) for packed signs x and real w (kH, kW, C, O). Wide kernels only."""
+    return _scaled_binary_conv2d(x, side_by_side(w), alpha, w.shape[2], 1, padding)
+
+
+def side_by_side(w: Array) -> Words:
+    """Signs of filters (kH, kW, C, O), packed along C, as the wide kernels read them: (kH, kW, words, O)."""
+    kernel_h, kernel_w, channels, filters = w.shape
+    out = np.zeros((kernel_h, kernel_w, bits.word_count(channels), filters), dtype=np.uint64)
+    taps = kernel_h * kernel_w
+    _require_no_nan([_kernels.pack_columns(_rows(w).reshape(taps, channels, filters), out.reshape(taps, -1, filters))])
+    return out
+
+
+def _scaled_binary_conv2d(x: Words, w: Words, alpha: Array, channels: int, stride: int, padding: int) -> Array:
+    """The same for filters side by side (kH, kW, words, O)."""
+    out_h = conv_size(x.shape[1], w.shape[0], stride, padding)
+    out_w = conv_size(x.shape[2], w.shape[1], stride, padding)
+    out = np.empty((len(x), out_h, out_w, w.shape[3]), dtype=np.float32)
+    _kernels.wide_binary_conv2d(np.ascontiguousarray(x), w, channels, padded(alpha), stride, padding, out)
     return out
 
 
@@ -449,6 +472,16 @@ def adam(
     square *= b2
     square += (1 - b2) * (g * g)
     w -= step_size * (mean / (np.sqrt(square / correction) + eps))
+
+
+def rmsprop(w: Array, g: Array, square: Array, decay: float, lr: float, eps: float) -> None:
+    """In place, see :class:`hbcore.optim.RMSprop`."""
+    if _kernels is not None and all(x.flags.c_contiguous and x.dtype == w.dtype for x in (w, g, square)):
+        _kernels.rmsprop(w.reshape(-1), g.reshape(-1), square.reshape(-1), decay, lr, eps)
+        return
+    square *= decay
+    square += (1 - decay) * (g * g)
+    w -= lr * (g / (np.sqrt(square) + eps))
 
 
 def max_pool_pairs(x: Array) -> Array | None:

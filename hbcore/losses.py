@@ -27,12 +27,13 @@ class SigmoidCrossEntropy(Function):
 
     def forward(self, z: Array) -> Array:
         self.target, self.weight = _fit(z, self.target, self.weight)
-        self.z = z
-        loss = np.maximum(z, 0) - z * self.target + np.log1p(np.exp(-np.abs(z)))
+        e = np.exp(-np.abs(z))
+        self.p = sigmoid(z, e)
+        loss = np.maximum(z, 0) - z * self.target + np.log1p(e)
         return np.asarray((loss * self.weight).sum(dtype=np.float64).astype(z.dtype))
 
     def backward(self, g: Array) -> tuple[Array]:
-        return ((sigmoid(self.z) - self.target) * (self.weight * g),)
+        return ((self.p - self.target) * (self.weight * g),)
 
 
 class MeanSquaredError(Function):

@@ -145,7 +145,8 @@ class Sigmoid(Function):
         return (g * self.y * (1 - self.y),)
 
 
-def sigmoid(x: Array) -> Array:
-    """The logistic function. exp only ever sees arguments <= 0, so nothing overflows."""
-    e = np.exp(-np.abs(x))
+def sigmoid(x: Array, e: Array | None = None) -> Array:
+    """The logistic function, perhaps from e = exp(-|x|). exp only ever sees arguments <= 0, so nothing overflows."""
+    if e is None:
+        e = np.exp(-np.abs(x))
     return np.asarray(np.where(x >= 0, 1, e) / (1 + e))

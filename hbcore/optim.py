@@ -96,9 +96,7 @@ class RMSprop(Optimizer):
 
     def update(self, w: Array, g: Array, *state: Array) -> None:
         (square,) = state
-        square *= self.decay
-        square += (1 - self.decay) * (g * g)
-        w -= self.lr * (g / (np.sqrt(square) + self.eps))
+        kernels.rmsprop(w, g, square, self.decay, self.lr, self.eps)
 
 
 class Adam(Optimizer):
