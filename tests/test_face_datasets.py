@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import pickle
@@ -177,10 +178,32 @@ def test_splits_of_a_folder(tmp_path: Path) -> None:
     assert "no face for the split 'train'" in error_of(f"pts:{tmp_path}?test=1", "train")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
+def test_names_that_are_no_text(tmp_path: Path) -> None:
+    for number in range(20):
+        save_face(tmp_path / os.fsdecode(b"caf\xe9%d" % number), FACE[:3])
+    splits = [open_dataset(f"pts:{tmp_path}?test=0.5", split) for split in ("train", "test")]
+    assert len(splits[0]) + len(splits[1]) == 20
+
+
 def test_a_folder_with_splits_of_its_own(tmp_path: Path) -> None:
     save_face(tmp_path / "train" / "a")
     assert len(open_dataset(f"pts:{tmp_path}", "train")) == 1
     assert f"{tmp_path / 'test'} holds no .pts file" in error_of(f"pts:{tmp_path}", "test")
+    with pytest.raises(UserError, match=r"has the folder train/.*leave out \?test=0.2"):
+        open_dataset(f"pts:{tmp_path}?test=0.2", "train")
+
+
+def test_a_folder_that_cannot_be_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    long = "a" * 300
+    for spec in (f"300w:{long}", f"coco:{long}", f"csv:{long}"):
+        assert error_of(spec).endswith(f"{long} cannot be read: File name too long")
+
+    def forbidden(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path))
+
+    monkeypatch.setattr(Path, "rglob", forbidden)
+    assert error_of(f"pts:{tmp_path}") == f"pts: {tmp_path} cannot be read: Permission denied"
 
 
 def test_a_folder_without_points(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -42,6 +43,9 @@ def hyphens(word: str) -> str:
 
 def carry_out(verb: str, action: Callable[[], None]) -> int:
     """Do it; returns the exit code, with one line on stderr that begins with `verb` if it is not 0."""
+    for stream in (sys.stdout, sys.stderr):  # a file name that cannot be printed is no reason to stop
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         action()
         sys.stdout.flush()  # while a broken pipe can still be caught

@@ -92,7 +92,7 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
     working folder. A user's own labels are a file: `coco:FILE.json?images=FOLDER&test=0.2`, `csv:FILE.csv`, see Place.
 
     Raises UserError for an unknown name, option, value or split, with the nearest known one, and DataError
-    for a folder that is not there or does not hold the data set.
+    for a folder that is not there, may not be read or does not hold the data set.
     """
     if split not in ("train", "test"):
         raise UserError(unknown("split", split, ("train", "test")))
@@ -111,12 +111,13 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
         what = "file" if kind.file else "folder"
         raise UserError(f"data set {name} needs a {what}: {name}:PATH, where PATH holds {kind.folder}")
     root = Path(folder)
-    if kind.file:
-        return kind.open(root, split, options)  # which looks at the file
-    if not root.is_dir():
-        here = "" if root.is_absolute() else f" (seen from {Path.cwd()})"
-        raise DataError(f"{name}: there is no folder {folder}{here}; give the one that holds {kind.folder}")
-    return kind.open(root, split, options)
+    try:
+        if not kind.file and not root.is_dir():  # a file is looked at by whoever opens it
+            here = "" if root.is_absolute() else f" (seen from {Path.cwd()})"
+            raise DataError(f"{name}: there is no folder {folder}{here}; give the one that holds {kind.folder}")
+        return kind.open(root, split, options)
+    except OSError as error:  # no permission, a name that is too long, a disk that is gone
+        raise DataError(f"{name}: {error.filename or folder} cannot be read: {error.strerror or error}") from error
 
 
 def _options(name: str, query: str, known: dict[str, Values]) -> Options:
@@ -136,7 +137,7 @@ def _check(what: str, value: str, values: Values) -> None:
     if isinstance(values, tuple):
         if values and value not in values:
             raise UserError(unknown(f"value of {what}", value, values))
-        if not values and not (value.isascii() and value.isdigit()):
+        if not values and not (value.isascii() and value.isdigit() and len(value) <= 18):
             raise UserError(f"{what} takes a whole number, not {value!r}")
     elif not value:
         raise UserError(f"{what} needs a value")

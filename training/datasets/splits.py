@@ -14,7 +14,8 @@ def drawn_for_test(file: str, share: float) -> bool:
     A hash of its name decides, so the same name gets the same answer in every file, order and run, and a picture
     held out at some share is also held out at every larger one.
     """
-    digest = hashlib.sha256(str(PurePosixPath(file)).encode()).digest()
+    # Files are not always named in UTF-8: what Python makes of the other bytes goes back to what it was.
+    digest = hashlib.sha256(str(PurePosixPath(file)).encode(errors="surrogateescape")).digest()
     return int.from_bytes(digest[:8]) < share * 2.0**64
 
 

@@ -25,7 +25,7 @@ from training.datasets.annotations import load_text, pixels
 from training.datasets.base import Person
 from training.datasets.faces.base import OF_POINTS, FaceLabel, as_person
 from training.datasets.splits import Division
-from training.errors import DataError
+from training.errors import DataError, UserError
 from training.face_skeletons import IBUG68, SCHEMES, generic
 from training.pictures import read_picture
 from training.skeletons import Skeleton
@@ -148,11 +148,14 @@ def open_pts(root: Path, split: str, scheme: str | None = None, test: float | No
 
     The splits are `root`/train and `root`/test where there are such folders. Else `test` is the share of the photos
     held out for testing, drawn by their names, by default none; NAME_1.pts and NAME_2.pts are taken for faces of one
-    photo, as in AFW. Raises DataError for a folder without .pts files and for an empty split.
+    photo, as in AFW. Raises DataError for a folder without .pts files and for an empty split, UserError for such
+    folders and a share.
     """
     own = [part for part in ("train", "test") if (root / part).is_dir()]
     folder = root / split if own else root
     files = sorted(folder.rglob("*.pts"))
+    if own and test is not None:
+        raise UserError(f"pts: {root} has the folder {own[0]}/, which says what is for what: leave out ?test={test:g}")
     if not files:
         raise DataError(f"pts: {folder} holds no .pts file")
     if own:
