@@ -42,7 +42,7 @@ def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
         model.load_state_dict(arrays)
     except KeyError as error:
         raise ModelFileError(f"{path}: the header lacks {error}") from error
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RecursionError) as error:  # the last: thousands of levels, one in the other
         raise ModelFileError(f"{path}: {error}") from error
     model.eval()
     return model, header
