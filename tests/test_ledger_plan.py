@@ -224,6 +224,9 @@ def test_merging_leaves_its_parts_alone() -> None:
         ("[hands.optim]\nlr = 1\n", "[hands] is none of base, needs, pose, face, parts"),
         ("base = 3\n", "base, needs and each task hold tables"),
         ("[needs]\npose = 3\n", "base, needs and each task hold tables"),
+        ("[base]\nfeatures = 64\n", "base, needs and each task hold tables"),
+        ("[pose]\nlr = 1\n", "base, needs and each task hold tables"),
+        ("[needs.pose]\ntrain = 3\n", "needs are lists of data sets"),
     ],
 )
 def test_mistakes_in_a_scale_are_named(tmp_path: Path, text: str, message: str) -> None:
@@ -236,6 +239,8 @@ def test_mistakes_in_a_scale_are_named(tmp_path: Path, text: str, message: str) 
 def test_unknown_scales_are_named() -> None:
     with pytest.raises(UserError, match="there is no scale smal: choose from paper, small"):
         Scale.load("smal")
+    with pytest.raises(UserError, match="there is no scale aaa"):
+        Scale.load("a" * 300)
     with pytest.raises(UserError, match=r"cannot read the configuration .*nowhere.toml"):
         Scale.load("nowhere.toml")
 

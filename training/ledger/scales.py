@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,7 +52,7 @@ class Scale:
     def load(cls, name: str) -> Scale:
         """A scale of ours by its name, or any TOML file of that form. Raises UserError if there is none."""
         path = SCALES / f"{name}.toml"
-        if not path.is_file():
+        if not os.path.isfile(path):  # unlike path.is_file() without an exception, whatever the name
             path = Path(name)
             if path.suffix != ".toml":
                 known = ", ".join(sorted(scale.stem for scale in SCALES.glob("*.toml")))
@@ -60,9 +61,11 @@ class Scale:
         about, needs, base = content.pop("about", ""), content.pop("needs", {}), content.pop("base", {})
         if unknown := content.keys() - set(TASKS):
             raise UserError(f"{path}: [{min(unknown)}] is none of base, needs, {', '.join(TASKS)}")
-        parts = [base, *content.values(), needs, *needs.values()]
-        if not all(isinstance(part, dict) for part in parts):
+        tables = [base, *content.values(), needs]
+        if not all(isinstance(t, dict) and all(isinstance(part, dict) for part in t.values()) for t in tables):
             raise UserError(f"{path}: base, needs and each task hold tables, such as [base.optim]")
+        if not all(isinstance(specs, list) for need in needs.values() for specs in need.values()):
+            raise UserError(f'{path}: needs are lists of data sets, such as train = ["mpii:PATH"]')
         scale = cls(path.stem, str(about), base, content, needs)
         for task in TASKS:
             try:
