@@ -112,6 +112,9 @@ def test_data_sets_without_their_folders() -> None:
     assert without_place(["lsp:/a/b/lsp", "lspet:c?labels=teacher", "synthetic"]) == [
         "lsp:lsp", "lspet:c?labels=teacher", "synthetic",
     ]  # fmt: skip
+    assert without_place(["300w:/a/300w/", "coco:/a/b.json?images=/c/d/&test=0.2", "mpii:a/b/?labels=hrnet"]) == [
+        "300w:300w", "coco:b.json?images=d&test=0.2", "mpii:b?labels=hrnet",
+    ]  # fmt: skip
     assert (without_place(3), without_place("adam"), without_place(None)) == (3, "adam", None)
 
 

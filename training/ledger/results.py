@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -163,8 +164,9 @@ def without_place(value: Any) -> Any:
         return [without_place(item) for item in value]
     if not isinstance(value, str):
         return value
-    name, colon, path = value.partition(":")
-    return f"{name}{colon}{path.rpartition('/')[2]}" if colon else value
+    name, colon, place = value.partition(":")
+    # Of the path, and of each option behind the question mark that is one, the last part.
+    return name + colon + re.sub(r"[^?&=]*/(?=[^/?&])|/(?=[?&]|$)", "", place) if colon else value
 
 
 def pooled_spread(outcomes: Iterable[Outcome], metric: str) -> float:
