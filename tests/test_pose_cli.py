@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from hbcore import StackedHourglass
 from hbcore.serialize import read_arrays
-from training import cli, pose, task
+from training import cli, parts, pose, task
 from training import config as configuration
 from training.codec import HeatmapCodec
 from training.config import Config
@@ -298,6 +298,9 @@ def test_wrong_settings(
         (("--lr",), "argument --lr: expected one argument"),
         (("eval",), "the following arguments are required: model"),
         (("eval", "m", "--threads", "-1"), "argument --threads: '-1' is not a number of threads"),
+        (("eval", "m", "--threads", "9" * 30), "is not a number of threads, up to 1024"),
+        (("--data", f"synthetic?length={'9' * 30}"), "option length of synthetic takes a whole number"),
+        (("--data", f"synthetic?length={'9' * 18}"), "length must be at most 100,000,000"),
         (("eval", "m", "--split", "val"), "argument --split: invalid choice: 'val'"),
         (("predict", "m"), "the following arguments are required: pictures"),
         (("predict", "m", "p", "--threads", "-1"), "argument --threads: '-1' is not a number of threads"),
@@ -344,6 +347,8 @@ def test_a_run_is_never_overwritten(trained: Path, capsys: pytest.CaptureFixture
     Outcome(capsys, "--out", trained, *TINY).fails(2, f"{trained} holds a run already (config.toml, log.csv,")
     Outcome(capsys, "--out", trained, "--resume", "--lr", "1").fails(2, "optim.lr: 0.02 -> 1.0")
     Outcome(capsys, "--out", trained, "--resume", *TINY, "--seed", "5").fails(2, "run.seed: 0 -> 5")
+    assert parts.main(["--out", str(trained), "--resume"]) == 2
+    assert 'optim.loss = "bce" is not for training.parts' in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
 
 

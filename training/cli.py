@@ -139,7 +139,7 @@ def _config(task: Task, options: argparse.Namespace) -> Config:
             f"cannot resume {out} with other settings ({'; '.join(blocking)}): "
             "leave them out, or start anew with another --out"
         )
-    return changed
+    return task.check(changed)
 
 
 def _dry_run(task: Task, config: Config, as_json: bool) -> None:
@@ -263,8 +263,8 @@ def _box(text: str) -> tuple[float, float, float, float]:
 
 
 def _thread_count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads (0: one per core)")
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= 1024):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads, up to 1024 (0: one per core)")
     return int(text)
 
 

@@ -224,7 +224,7 @@ class Run(Section):
 
     out: Annotated[str, "The run folder."] = "runs/pose"
     seed: Annotated[int, Limits(0, 2**63 - 1), "Seed of weights, data order and augmentation."] = 0
-    threads: Annotated[int, Limits(0), "Threads of the engine; 0: one per core."] = 0
+    threads: Annotated[int, Limits(0, 1024), "Threads of the engine; 0: one per core."] = 0
     checkpoint_minutes: Annotated[float, Limits(above=0), "Most minutes of work a crash may cost."] = 10.0
     log_every: Annotated[int, Limits(1), "Steps between two rows of log.csv."] = 50
     eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 2_250

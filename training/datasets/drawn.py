@@ -9,6 +9,8 @@ import numpy as np
 from training.errors import UserError
 
 _STREAMS = {"train": 0, "test": 1}  # part of the random seed: the two splits share no person
+MOST = 100_000_000  # the order of a pass through them is kept in memory
+
 _LENGTHS = {"train": 20_000, "test": 500}
 
 
@@ -23,6 +25,8 @@ class Drawn:
             raise UserError(f"synthetic data has no split {split!r}: use one of {', '.join(_STREAMS)}")
         if length is not None and length < 1:
             raise UserError(f"synthetic data: length must be at least 1, not {length}")
+        if length is not None and length > MOST:
+            raise UserError(f"synthetic data: length must be at most {MOST:,}, not {length}")
         if not 0 <= seed < 2**32:
             raise UserError(f"synthetic data: seed must lie in 0..2**32 - 1, not {seed}")
         if not 32 <= size <= 2048:
