@@ -315,10 +315,20 @@ def test_good_data(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
         ("test", 8, 8),
     ]
     assert report["data"][1]["labelled"] == {"eye_r": 8, "eye_l": 8, "nose": 8, "tail": 8}
+    assert report["not_checked"] == []
     output = capsys.readouterr()
     assert "nothing found" in output.out
     assert "person 40/40" in output.err
     assert not (table.parent / "out" / "contact_sheet.png").exists()
+
+
+def test_a_split_that_cannot_be_opened_is_not_passed_over(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table.write_text(table.read_text().replace(",test,", ",train,"))
+    code, report = run(table)
+    assert (code, [part["split"] for part in report["data"]]) == (0, ["train"])
+    (missing,) = report["not_checked"]
+    assert (missing["spec"], missing["split"]) == (f"csv:{table}", "test")
+    assert f"csv:{table} (test): not checked: {missing['reason']}" in capsys.readouterr().out
 
 
 def test_bad_data(table: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ SHOWN = 12  # findings on the screen
 
 def check_data(options: argparse.Namespace) -> None:
     """Check data sets, print and write what was found. Raises DataError if there are errors among it."""
-    datasets = _open(options.data)
+    datasets, left_out = _open(options.data)
     total = sum(len(dataset) for _, dataset in datasets)
     with closing(ProgressBar(0, total, 1, options.quiet or options.json, "person")) as bar:
         done = 0
@@ -48,7 +48,7 @@ def check_data(options: argparse.Namespace) -> None:
 
         scans, findings = check(datasets, advance)
     out = make_folder(options.out)
-    report = _report(scans, findings)
+    report = _report(scans, findings, left_out)
     write_json(out / "check.json", report)
     atomic_write(out / "findings.csv", _table(report["findings"]).encode(errors="backslashreplace"))
     shown = worst(findings)
@@ -59,31 +59,36 @@ def check_data(options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(report, indent=2))
     elif not options.quiet:
-        _print(scans, findings, f"{options.out}")
+        _print(scans, findings, left_out, f"{options.out}")
     errors = sum(finding.error for finding in findings)
     if errors:
         raise DataError(f"{errors} error{'s' if errors > 1 else ''} in the data: see {out / 'findings.csv'}")
 
 
-def _open(specs: Sequence[str]) -> list[tuple[str, PersonDataset]]:
-    """Every split of every data set. Raises what opening the first split raises where there is none at all."""
+def _open(specs: Sequence[str]) -> tuple[list[tuple[str, PersonDataset]], list[dict[str, str]]]:
+    """Every split of every data set; and those that there are not, or that are damaged, with the reasons.
+
+    Raises what opening the first split raises where there is none at all.
+    """
     twice = [spec for spec, count in Counter(specs).items() if count > 1]
     if twice:
         raise UserError(f"{twice[0]} is given twice")
     datasets = []
+    left_out: list[dict[str, str]] = []
     for spec in specs:
-        failures = []
+        failures: list[DataError] = []
         for split in ("train", "test"):
             try:
                 datasets.append((spec, open_dataset(spec, split, KINDS)))
             except DataError as error:
                 failures.append(error)
+                left_out.append({"spec": spec, "split": split, "reason": str(error)})
         if len(failures) == 2:
             raise failures[0]
-    return datasets
+    return datasets, left_out
 
 
-def _report(scans: Sequence[Scan], findings: Sequence[Finding]) -> dict[str, Any]:
+def _report(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequence[dict[str, str]]) -> dict[str, Any]:
     return {
         "data": [
             {
@@ -96,6 +101,7 @@ def _report(scans: Sequence[Scan], findings: Sequence[Finding]) -> dict[str, Any
             }
             for scan in scans
         ],
+        "not_checked": left_out,
         "counts": Counter(finding.kind for finding in findings),
         "findings": [
             {
@@ -122,11 +128,13 @@ def _table(findings: Sequence[dict[str, Any]]) -> str:
     return text.getvalue()
 
 
-def _print(scans: Sequence[Scan], findings: Sequence[Finding], out: str) -> None:
+def _print(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequence[dict[str, str]], out: str) -> None:
     for scan in scans:
         counts = list(scan.counts().values())
         some = f"each labelled {min(counts)} to {max(counts)} times"
         print(f"{scan.spec} ({scan.split}): {len(scan.dataset)} persons, {len(counts)} points or classes, {some}")
+    for part in left_out:
+        print(f"{part['spec']} ({part['split']}): not checked: {part['reason']}")
     counted = Counter(finding.kind for finding in findings)
     for kind, meaning in (ERRORS | WARNINGS).items():
         if counted[kind]:
