@@ -10,6 +10,7 @@
  *   add_counts(n, v)  adds the bits set in v to counters, which can take WAIT words before
  *   sum_counts(n)     must empty them: the sum of the counters in each word
  *   BYTE_ROWS, MULTIPLY(u, s), WIDEN(v), STORE_BYTES(p, v)   see gradients.h
+ *   LOOK_UP(t, b), TABLE(p)   see tables.h; not there where bits are counted otherwise
  */
 #include <string.h>
 
