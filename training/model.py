@@ -23,6 +23,10 @@ from training.skeletons import Skeleton
 CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
 
 
+MOST = 4096
+"""Pixels of an input's side: far beyond what is trained. A damaged number must not ask for gigabytes."""
+
+
 class NotFinite(DataError):
     """The network computes NaN or infinity."""
 
@@ -130,6 +134,10 @@ def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str)
         raise ValueError(f"{len(scheme.names)} names for {joints} maps")
     if codec.stride != STRIDE or codec.input_size % step:
         raise ValueError(f"the network needs stride {STRIDE} and an input that is a multiple of {step}, not {codec}")
+    if codec.input_size > MOST:
+        raise ValueError(f"an input of {codec.input_size} pixels, more than {MOST}")
+    if isinstance(codec, HeatmapCodec) and codec.sigma > codec.heatmap_size:
+        raise ValueError(f"sigma = {codec.sigma:g} is wider than the map of {codec.heatmap_size} pixels")
     if output not in codec.OUTPUTS:
         raise ValueError(f"output {output!r}")
     for name, array in network.state_dict().items():
