@@ -340,9 +340,9 @@ cdef extern from "csrc/kernels.h":
         int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
         int (*norm_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
                          double*, double*) nogil
-        int (*max_pool)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*) nogil
-        int (*max_pool_backward)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, const float*,
-                                 const float*, float*) nogil
+        int (*max_pool)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*, uint8_t*) nogil
+        int (*max_pool_backward)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const uint8_t*, const float*,
+                                 float*) nogil
         int (*add)(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, Py_ssize_t, float*, Py_ssize_t) nogil
         int (*norm_backward)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
                              const float*, const float*, float*) nogil
@@ -555,19 +555,20 @@ def wide_norm_backward(const float[:, ::1] x, const float[:, ::1] grad, const ui
     check(status)
 
 
-def wide_max_pool(const float[:, :, :, ::1] x, float[:, :, :, ::1] out):
-    """out = largest of each 2 x 2 pixels. Returns False if any is NaN."""
+def wide_max_pool(const float[:, :, :, ::1] x, float[:, :, :, ::1] out, uint8_t[:, :, :, ::1] winner):
+    """As max_pool of 2 x 2 pixels. Returns False if any is NaN."""
     cdef int nan
     with nogil:
-        nan = wide.max_pool(x.shape[0], x.shape[1], x.shape[2], x.shape[3], &x[0, 0, 0, 0], &out[0, 0, 0, 0])
+        nan = wide.max_pool(x.shape[0], x.shape[1], x.shape[2], x.shape[3], &x[0, 0, 0, 0], &out[0, 0, 0, 0],
+                            &winner[0, 0, 0, 0])
     return not nan
 
 
-def wide_max_pool_backward(const float[:, :, :, ::1] x, const float[:, :, :, ::1] y, const float[:, :, :, ::1] grad,
+def wide_max_pool_backward(const float[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1] winner,
                            float[:, :, :, ::1] out):
-    """out = grad at the first pixel of each window that equals y, 0 elsewhere."""
+    """As max_pool_backward of 2 x 2 pixels."""
     with nogil:
-        wide.max_pool_backward(x.shape[0], x.shape[1], x.shape[2], x.shape[3], &x[0, 0, 0, 0], &y[0, 0, 0, 0],
+        wide.max_pool_backward(out.shape[0], out.shape[1], out.shape[2], out.shape[3], &winner[0, 0, 0, 0],
                                &grad[0, 0, 0, 0], &out[0, 0, 0, 0])
 
 

@@ -169,19 +169,12 @@ class MaxPool2d(Function):
 
     def __init__(self, size: int = 2) -> None:
         self.size = size
-        self.winner: Array | None = None
 
     def forward(self, x: Array) -> Array:
-        pairs = kernels.max_pool_pairs(x) if self.size == 2 else None
-        if pairs is not None:
-            self.x, self.y = x, pairs
-            return pairs
         y, self.winner = kernels.max_pool(x, self.size)
         return y
 
     def backward(self, g: Array) -> tuple[Array]:
-        if self.winner is None:
-            return (kernels.max_pool_pairs_backward(self.x, self.y, g),)
         return (kernels.max_pool_backward(g, self.winner, self.size),)
 
 

@@ -416,7 +416,11 @@ def max_pool(x: Array, size: int) -> tuple[Array, NDArray[np.uint8]]:
     x = np.ascontiguousarray(x)
     out = np.empty((n, h // size, w // size, c), dtype=x.dtype)
     winner = np.empty(out.shape, dtype=np.uint8)
-    if not all(for_slices(lambda s: _kernels.max_pool(x[s], size, out[s], winner[s]), n, _item_bytes(x))):
+    if size == 2 and wide(x):
+        whole = _kernels.wide_max_pool(x, out, winner)
+    else:
+        whole = all(for_slices(lambda s: _kernels.max_pool(x[s], size, out[s], winner[s]), n, _item_bytes(x)))
+    if not whole:
         return arrays.max_pool(x, size)  # NaN: a rare case that the slow way passes on
     return out, winner
 
@@ -428,6 +432,9 @@ def max_pool_backward(grad: Array, winner: NDArray[np.uint8], size: int) -> Arra
     grad = np.ascontiguousarray(grad)
     n, h, w, c = grad.shape
     out = np.empty((n, h * size, w * size, c), dtype=grad.dtype)
+    if size == 2 and wide(grad):
+        _kernels.wide_max_pool_backward(grad, winner, out)
+        return out
     for_slices(lambda s: _kernels.max_pool_backward(grad[s], winner[s], size, out[s]), n, _item_bytes(out))
     return out
 
@@ -482,22 +489,6 @@ def rmsprop(w: Array, g: Array, square: Array, decay: float, lr: float, eps: flo
     square *= decay
     square += (1 - decay) * (g * g)
     w -= lr * (g / (np.sqrt(square) + eps))
-
-
-def max_pool_pairs(x: Array) -> Array | None:
-    """Largest of each 2 x 2 pixels, or None if the wide kernels cannot: other types, or NaN."""
-    n, h, w, c = x.shape
-    if not wide(x) or h % 2 or w % 2:
-        return None
-    out = np.empty((n, h // 2, w // 2, c), dtype=np.float32)
-    return out if _kernels.wide_max_pool(np.ascontiguousarray(x), out) else None
-
-
-def max_pool_pairs_backward(x: Array, y: Array, grad: Array) -> Array:
-    """Gradient of :func:`max_pool_pairs`: to the first pixel, in reading order, that is the largest."""
-    out = np.empty(x.shape, dtype=np.float32)
-    _kernels.wide_max_pool_backward(np.ascontiguousarray(x), y, np.ascontiguousarray(grad), out)
-    return out
 
 
 # Below this, NumPy adds sooner than threads can be asked to.

@@ -111,8 +111,12 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     hash(&exact_hash, g, (size_t)(n * c) * sizeof *g);
     k->threshold(n, c, x, each, flip, signs);
     hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);
-    k->max_pool(1, 2, 2 * n, c, x, small);
-    k->max_pool_backward(1, 2, 2 * n, c, x, small, small, g);
+    uint8_t *winner = malloc((size_t)(n * c));
+    k->max_pool(1, 2, 2 * n, c, x, small, winner);
+    hash(&exact_hash, winner, (size_t)(n * c));
+    k->max_pool(1, 2, 2 * n, c, x, small, NULL);
+    k->max_pool_backward(1, 2, 2 * n, c, winner, small, g);
+    free(winner);
     k->upsample_add(1, 1, n, c, small, x);
     k->add(n, c, x, c, g, c, x, c);
     hash(&exact_hash, x, (size_t)(4 * n * c) * sizeof *x);

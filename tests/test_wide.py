@@ -418,8 +418,9 @@ def test_max_pool_of_pairs(batch, height, width, channels, levels):
     x = rng.integers(0, levels, (batch, 2 * height, 2 * width, channels)).astype(np.float32)
     y, winner = arrays.max_pool(x, 2)
     g = normal(y.shape)
-    assert np.array_equal(kernels.max_pool_pairs(x), y)
-    assert np.array_equal(kernels.max_pool_pairs_backward(x, y, g), arrays.max_pool_backward(g, winner, 2))
+    for ours, oracle in zip(kernels.max_pool(x, 2), (y, winner), strict=True):
+        assert np.array_equal(ours, oracle)
+    assert np.array_equal(kernels.max_pool_backward(g, winner, 2), arrays.max_pool_backward(g, winner, 2))
 
 
 @pytest.mark.parametrize("channels", [1, 8, 17])
@@ -427,7 +428,9 @@ def test_max_pool_leaves_nan_to_others(channels):
     for place in range(4):
         x = normal((2, 4, 4, channels))
         x[1, 2 + place // 2, place % 2, channels - 1] = np.nan
-        assert kernels.max_pool_pairs(x) is None
+        assert not kernels._kernels.wide_max_pool(
+            x, np.empty_like(x[:, ::2, ::2]), np.empty((2, 2, 2, channels), np.uint8)
+        )
         assert np.isnan(max_pool2d(Tensor(x)).data[1, 1, 0, channels - 1])
 
 

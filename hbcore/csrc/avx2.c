@@ -24,7 +24,7 @@
 
 #define WAIT 31 /* counters are bytes: 31 * 8 < 256 */
 
-static inline __attribute__((always_inline)) TARGET void store_bytes(int8_t *out, __m256i v)
+static inline __attribute__((always_inline)) TARGET void store_bytes(void *out, __m256i v)
 {
     __m128i pairs = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
     _mm_storel_epi64((__m128i *)out, _mm_packs_epi16(pairs, pairs));

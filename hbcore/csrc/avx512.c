@@ -21,7 +21,7 @@
 #define STORE_BYTES(out, v) (store_bytes(out, (__m512i)(v)))
 #define WAIT -1 /* counters are whole words: they never fill */
 
-static inline __attribute__((always_inline)) TARGET void store_bytes(int8_t *out, __m512i v)
+static inline __attribute__((always_inline)) TARGET void store_bytes(void *out, __m512i v)
 {
     _mm_storeu_si128((__m128i *)out, _mm512_cvtepi32_epi8(v));
 }

@@ -89,12 +89,14 @@ typedef struct {
     int (*threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold, const uint64_t *flip,
                      uint64_t *bits);
 
-    /* y (N, H / 2, W / 2, C) = largest of each 2 x 2 pixels of x (N, H, W, C). Returns 1 if any x is NaN. */
-    int (*max_pool)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x, float *y);
+    /* y (N, H / 2, W / 2, C) = largest of each 2 x 2 pixels of x (N, H, W, C), and which of the four, in reading order,
+     * has it first, unless winner is NULL. Returns 1 if any x is NaN. */
+    int (*max_pool)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x, float *y,
+                    uint8_t *winner);
 
-    /* dx = g at the first pixel of each window, in reading order, that equals y, and 0 elsewhere. */
-    int (*max_pool_backward)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x,
-                             const float *y, const float *g, float *dx);
+    /* dx (N, H, W, C) = g at the winners and 0 elsewhere. */
+    int (*max_pool_backward)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
+                             const uint8_t *winner, const float *g, float *dx);
 
     /* out = a + b over rows of `width` numbers, each array with its own step from row to row. */
     int (*add)(ptrdiff_t rows, ptrdiff_t width, const float *a, ptrdiff_t a_step, const float *b, ptrdiff_t b_step,

@@ -27,10 +27,11 @@ static inline __attribute__((always_inline)) int16x8_t multiply_bytes(int8x16_t 
     return vpaddq_s16(vmull_s8(vget_low_s8(u), vget_low_s8(s)), vmull_high_s8(u, s));
 }
 
-static inline __attribute__((always_inline)) void store_bytes(int8_t *out, int32x4_t v)
+static inline __attribute__((always_inline)) void store_bytes(void *out, int32x4_t v)
 {
     int16x4_t pairs = vmovn_s32(v);
-    vst1_lane_s32((int32_t *)out, vreinterpret_s32_s8(vmovn_s16(vcombine_s16(pairs, pairs))), 0);
+    int32_t bytes = vget_lane_s32(vreinterpret_s32_s8(vmovn_s16(vcombine_s16(pairs, pairs))), 0);
+    __builtin_memcpy(out, &bytes, sizeof bytes);
 }
 
 typedef uint64_t words __attribute__((vector_size(16)));

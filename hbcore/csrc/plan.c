@@ -8,7 +8,9 @@ static int run_step(const hb_kernels *k, const hb_step *s)
     case HB_CONV2D: return k->conv2d(size, s->in, s->filters, &s->end);
     case HB_BINARY_CONV2D: return k->binary_conv2d(size, s->in, &s->packed, &s->end);
     case HB_THRESHOLD: return k->threshold(rows, size->channels, s->in, s->filters, s->flip, s->out);
-    case HB_MAX_POOL: k->max_pool(size->batch, size->height, size->width, size->channels, s->in, s->out); return 0;
+    case HB_MAX_POOL:
+        k->max_pool(size->batch, size->height, size->width, size->channels, s->in, s->out, NULL);
+        return 0;
     case HB_UPSAMPLE_ADD: return k->upsample_add(size->batch, size->height, size->width, size->channels, s->in, s->out);
     }
     return -1;

@@ -28,7 +28,7 @@ static inline __attribute__((always_inline)) __m128i multiply_bytes(__m128i u, _
     return _mm_add_epi16(even, _mm_mullo_epi16(_mm_srli_epi16(u, 8), _mm_srai_epi16(s, 8)));
 }
 
-static inline __attribute__((always_inline)) void store_bytes(int8_t *out, __m128i v)
+static inline __attribute__((always_inline)) void store_bytes(void *out, __m128i v)
 {
     __m128i pairs = _mm_packs_epi32(v, v);
     _mm_storeu_si32(out, _mm_packs_epi16(pairs, pairs));

@@ -810,6 +810,7 @@ typedef struct {
     ptrdiff_t height, width, channels; /* of x */
     const float *x, *g;
     float *y, *dx;
+    uint8_t *winner;
     int nan;
 } NAME(resize_work);
 
@@ -819,25 +820,35 @@ TARGET static void NAME(pool_item)(void *context, ptrdiff_t row)
     NAME(resize_work) *work = context;
     ptrdiff_t c = work->channels, line = work->width * c;
     const float *x = work->x + 2 * row * line;
-    float *y = work->y + row * (work->width / 2) * c;
+    float *y = work->y + row * line / 2;
+    uint8_t *winner = work->winner == NULL ? NULL : work->winner + row * line / 2;
     vi nan = {0};
     for (ptrdiff_t p = 0; p < work->width / 2; p++, x += 2 * c, y += c) {
         ptrdiff_t k = 0;
         for (; k + LANES <= c; k += LANES) {
             vf a = load(x + k), b = load(x + c + k), d = load(x + line + k), e = load(x + line + c + k);
             nan |= (a != a) | (b != b) | (d != d) | (e != e);
-            a = choose(b > a, b, a);
-            d = choose(e > d, e, d);
-            store(y + k, choose(d > a, d, a));
+            vi second = b > a, fourth = e > d;
+            a = choose(second, b, a);
+            d = choose(fourth, e, d);
+            vi lower = d > a;
+            store(y + k, choose(lower, d, a));
+            if (winner != NULL)
+                STORE_BYTES(winner + k, (lower & (2 - fourth)) | (~lower & -second)); /* masks are -1 */
         }
         for (; k < c; k++) {
             float window[4] = {x[k], x[c + k], x[line + k], x[line + c + k]};
-            y[k] = window[0];
+            int best = 0;
             for (int i = 0; i < 4; i++) {
-                y[k] = MAX(y[k], window[i]);
+                best = window[i] > window[best] ? i : best;
                 nan[0] |= window[i] != window[i];
             }
+            y[k] = window[best];
+            if (winner != NULL)
+                winner[k] = (uint8_t)best;
         }
+        if (winner != NULL)
+            winner += c;
     }
     for (int k = 0; k < LANES; k++)
         if (nan[k])
@@ -845,45 +856,41 @@ TARGET static void NAME(pool_item)(void *context, ptrdiff_t row)
 }
 
 static int NAME(max_pool)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x,
-                          float *y)
+                          float *y, uint8_t *winner)
 {
-    NAME(resize_work) work = {.height = height, .width = width, .channels = channels, .x = x, .y = y};
+    NAME(resize_work) work = {.height = height, .width = width, .channels = channels, .x = x, .y = y, .winner = winner};
     hb_run(NAME(pool_item), &work, batch * height / 2);
     return work.nan;
 }
 
-/* The two rows of dx under one row of y. */
+/* The two rows of dx under one row of g. */
 TARGET static void NAME(pool_backward_item)(void *context, ptrdiff_t row)
 {
     const NAME(resize_work) *work = context;
     ptrdiff_t c = work->channels, line = work->width * c, from[4] = {0, c, line, line + c};
-    const float *x = work->x + 2 * row * line, *y = work->y + row * line / 2, *g = work->g + row * line / 2;
+    const float *g = work->g + row * line / 2;
+    const uint8_t *winner = work->winner + row * line / 2;
     float *dx = work->dx + 2 * row * line;
-    for (ptrdiff_t p = 0; p < work->width / 2; p++, x += 2 * c, dx += 2 * c, y += c, g += c) {
+    for (ptrdiff_t p = 0; p < work->width / 2; p++, dx += 2 * c, g += c, winner += c) {
         ptrdiff_t k = 0;
         for (; k + LANES <= c; k += LANES) {
-            vi free = ~(vi){0}; /* nobody has won yet */
-            for (int i = 0; i < 4; i++) {
-                vi won = free & (load(x + from[i] + k) == load(y + k));
-                store(dx + from[i] + k, (vf)(won & (vi)load(g + k)));
-                free &= ~won;
-            }
+            vi who;
+            for (int i = 0; i < LANES; i++)
+                who[i] = winner[k + i];
+            for (int i = 0; i < 4; i++)
+                store(dx + from[i] + k, (vf)((who == i) & (vi)load(g + k)));
         }
-        for (; k < c; k++) {
-            int free = 1;
-            for (int i = 0; i < 4; i++) {
-                int won = free && x[from[i] + k] == y[k];
-                dx[from[i] + k] = won ? g[k] : 0.0f;
-                free &= !won;
-            }
-        }
+        for (; k < c; k++)
+            for (int i = 0; i < 4; i++)
+                dx[from[i] + k] = winner[k] == i ? g[k] : 0.0f;
     }
 }
 
 static int NAME(max_pool_backward)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
-                                   const float *x, const float *y, const float *g, float *dx)
+                                   const uint8_t *winner, const float *g, float *dx)
 {
-    NAME(resize_work) work = {height, width, channels, x, g, (float *)y, dx, 0};
+    NAME(resize_work) work = {.height = height, .width = width, .channels = channels, .g = g, .dx = dx};
+    work.winner = (uint8_t *)winner;
     hb_run(NAME(pool_backward_item), &work, batch * height / 2);
     return 0;
 }
