@@ -27,6 +27,7 @@ typedef float vf __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef int32_t vi __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 typedef float vh __attribute__((vector_size(2 * LANES), aligned(4), may_alias)); /* half of vf, as doubles: */
 typedef double vd __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
+typedef uint8_t quarter __attribute__((vector_size(LANES))); /* of a register, as bytes */
 typedef uint64_t vw __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
 enum { WORDS = LANES / 2, PANEL = 2 * LANES };
 
@@ -874,9 +875,9 @@ TARGET static void NAME(pool_backward_item)(void *context, ptrdiff_t row)
     for (ptrdiff_t p = 0; p < work->width / 2; p++, dx += 2 * c, g += c, winner += c) {
         ptrdiff_t k = 0;
         for (; k + LANES <= c; k += LANES) {
-            vi who;
-            for (int i = 0; i < LANES; i++)
-                who[i] = winner[k + i];
+            quarter bytes;
+            memcpy(&bytes, winner + k, sizeof bytes);
+            vi who = __builtin_convertvector(bytes, vi);
             for (int i = 0; i < 4; i++)
                 store(dx + from[i] + k, (vf)((who == i) & (vi)load(g + k)));
         }
