@@ -108,7 +108,7 @@ print(hbcore.kernel_report()["kernels"], f"{loss.item():.3f}", same)
 
 
 def test_the_whole_package_runs_on_an_old_cpu() -> None:
-    """Training and deployment, without popcnt where NumPy can do without: the wheels of 2.0 can, those of 2.4 cannot."""
+    """Training and deployment, without popcnt where NumPy can: the wheels of 2.0 do, those of 2.4 do not."""
     emulator = shutil.which("qemu-x86_64")
     if emulator is None or platform.machine() != "x86_64":
         pytest.skip("qemu-x86_64 (user mode) is not installed")
