@@ -86,6 +86,14 @@ def bytes_of(run: Run) -> list[bytes]:
     return [array.tobytes() for array in run.network.state_dict().values()]
 
 
+def test_a_run_of_another_task_is_not_resumed(tmp_path: Path) -> None:
+    run = make(tmp_path)
+    run.save()
+    other = Run(replace(POSE, name="face"), run.config, tmp_path, run.data, run.test)
+    with pytest.raises(DataError, match=r"with training\.face: it began as training\.pose"):
+        other.resume()
+
+
 # ------------------------------------------------------------------------------------------------- learning
 
 

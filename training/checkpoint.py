@@ -27,8 +27,8 @@ class Progress:
     """Where a run is: steps done, best score so far and when, evaluations since, seconds of training.
 
     people: how many there are to train on, for their order depends on it; 0: not known yet. teacher: SHA-256 of the
-    file of a model that is learned from, if there is one. losses: those that await
-    the next row of the log. bad: pictures that could not be read so far, as index -> reason.
+    file of a model that is learned from, if there is one. task: its name. losses: those that await the next row of the
+    log. bad: pictures that could not be read so far, as index -> reason.
     """
 
     step: int = 0
@@ -38,6 +38,7 @@ class Progress:
     seconds: float = 0.0
     people: int = 0
     teacher: str = ""
+    task: str = ""
     losses: list[float] = field(default_factory=list)
     bad: dict[str, str] = field(default_factory=dict)
 

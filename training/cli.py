@@ -173,8 +173,8 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
         "bad_pictures": [reason for _, reason in test.bad],
     }
     baseline = task.baseline.replace(" ", "_")
-    if options.baseline:
-        result[baseline] = baseline_scores(task, Joined([task.open(spec, "train") for spec in options.baseline]), test)
+    if mean_of := getattr(options, baseline):
+        result[baseline] = baseline_scores(task, Joined([task.open(spec, "train") for spec in mean_of]), test)
     for _, reason in test.bad:
         print(f"skipped: {reason}", file=sys.stderr)
     if options.out:
@@ -187,7 +187,7 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     _print_scores(scores)
     for name, text in result["protocol"].items():
         print(f"{name}: {text}")
-    if options.baseline:
+    if mean_of:
         print(f"{task.baseline} of the training set:")
         _print_scores(result[baseline])
 
@@ -335,7 +335,6 @@ def _parser(task: Task) -> Parser:
     e.add_argument("--split", choices=("test", "train"), default="test")
     e.add_argument(
         f"--{task.baseline.replace(' ', '-')}",
-        dest="baseline",
         action="append",
         metavar="NAME[:PATH]",
         help=f"also score the {task.baseline} of these training sets",

@@ -115,6 +115,7 @@ class Run:
         self.progress.people = len(self.data)
         self.teacher = Teacher.read(config, skeleton)
         self.progress.teacher = self.teacher.digest if self.teacher else ""
+        self.progress.task = task.name
         self.network = build_network(config, joints)
         use_packed(self.network)  # same integers as the float simulation, sooner
         self.optimizer = OPTIMIZERS[config.optim.name](
@@ -144,6 +145,10 @@ class Run:
         """Go back to the last checkpoint, if there is one. Raises DataError if it does not fit network or data."""
         if self.state_path.exists():
             arrays, _, progress = read_checkpoint(self.state_path)
+            if progress.task not in ("", self.task.name):
+                raise DataError(
+                    f"cannot resume {self.folder} with {self.task.module}: it began as training.{progress.task}"
+                )
             if progress.people not in (0, len(self.data)):
                 raise DataError(
                     f"cannot resume {self.folder}: it began with {progress.people} people to train on, now there are "
