@@ -16,7 +16,7 @@ from benchmarks.report import Fact, Table, timed_table
 from benchmarks.settings import Settings
 from benchmarks.timing import Absent, Candidate, Spread
 from benchmarks.topology import single
-from hbcore.layers import BinaryConv2d, Conv2d
+from hbcore.nn.layers import BinaryConv2d, Conv2d
 
 SHAPES = ((256, 128, 64), (128, 64, 64), (64, 64, 64))  # channels, filters, side
 TINY = ((64, 32, 8),)

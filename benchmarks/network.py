@@ -17,7 +17,7 @@ from benchmarks.report import Fact, Table, timed_table
 from benchmarks.settings import Settings
 from benchmarks.timing import Absent, Candidate
 from benchmarks.topology import record
-from hbcore.autograd import Array
+from hbcore.autograd.function import Array
 
 # Side of the picture and architecture: the authors' topology, and one for a laptop.
 CASES: tuple[tuple[int, dict[str, Any]], ...] = ((256, {"features": 256}), (128, {"features": 64}))

@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from benchmarks.topology import Program, Step, run
-from hbcore import arrays
-from hbcore.autograd import Array
-from hbcore.layers import BatchNorm2d, Conv2d
+from hbcore.autograd.function import Array
+from hbcore.kernels import arrays
+from hbcore.nn.layers import BatchNorm2d, Conv2d
 
 
 class NumpyTwin:

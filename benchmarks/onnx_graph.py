@@ -15,8 +15,8 @@ import numpy as np
 from onnx import ModelProto, TensorProto, checker, helper, numpy_helper
 
 from benchmarks.topology import Program, Step, run
-from hbcore.autograd import Array
-from hbcore.layers import BatchNorm2d, Conv2d
+from hbcore.autograd.function import Array
+from hbcore.nn.layers import BatchNorm2d, Conv2d
 
 OPSET, IR_VERSION = 17, 8  # old enough for every peer
 Ranges = Mapping[int, tuple[float, float]]

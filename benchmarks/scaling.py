@@ -13,7 +13,7 @@ from benchmarks.peers import Peer, ours
 from benchmarks.report import Table, timed_table
 from benchmarks.settings import Settings
 from benchmarks.timing import Candidate
-from hbcore.autograd import Array
+from hbcore.autograd.function import Array
 
 BASES = ((64, 128, 1), (128, 128, 1))  # features, side, batch
 TINY = ((16, 64, 1),)

@@ -19,10 +19,10 @@ from benchmarks.settings import Settings
 from benchmarks.timing import Absent, Candidate
 from benchmarks.topology import record
 from hbcore import kernels
-from hbcore.autograd import Array
-from hbcore.layers import constrain
-from hbcore.losses import heatmap_cross_entropy
-from hbcore.optim import RMSprop
+from hbcore.autograd.function import Array
+from hbcore.nn.layers import constrain
+from hbcore.optim.losses import heatmap_cross_entropy
+from hbcore.optim.optimizers import RMSprop
 
 THREADS = 2
 RATE = 1e-4

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from hbcore.blocks import Bottleneck, HPMBlock
-from hbcore.hourglass import Hourglass, StackedHourglass
-from hbcore.layers import BatchNorm2d, BinaryConv2d, Conv2d, MaxPool2d, ReLU
-from hbcore.module import Identity, Module
+from hbcore.nn.blocks import Bottleneck, HPMBlock
+from hbcore.nn.hourglass import Hourglass, StackedHourglass
+from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d, MaxPool2d, ReLU
+from hbcore.nn.module import Identity, Module
 
 T = TypeVar("T")
 OPERATIONS = {BatchNorm2d: "norm", Conv2d: "conv", BinaryConv2d: "binary", ReLU: "relu", MaxPool2d: "pool"}

@@ -14,9 +14,9 @@ from torch import nn
 from torch.nn import functional
 
 from benchmarks.topology import Program, Step, run
-from hbcore.autograd import Array
-from hbcore.layers import BatchNorm2d, BinaryConv2d, Conv2d
-from hbcore.module import Module
+from hbcore.autograd.function import Array
+from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d
+from hbcore.nn.module import Module
 
 
 class _Sign(torch.autograd.Function):

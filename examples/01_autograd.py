@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from hbcore import Tensor, gradcheck
+from hbcore import Tensor
+from hbcore.autograd.gradcheck import gradcheck
 
 x = Tensor([1.0, -2.0, 3.0], requires_grad=True)
 w = Tensor([0.5, 0.25, -1.0], requires_grad=True)

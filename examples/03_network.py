@@ -3,9 +3,9 @@
 import numpy as np
 
 from hbcore import StackedHourglass, Tensor, summary
-from hbcore.layers import constrain
-from hbcore.losses import heatmap_cross_entropy
-from hbcore.optim import Adam
+from hbcore.nn.layers import constrain
+from hbcore.optim.losses import heatmap_cross_entropy
+from hbcore.optim.optimizers import Adam
 
 print(summary(StackedHourglass(features=256, joints=16), 256, 256))
 

@@ -1,36 +1,29 @@
 """hbcore: landmark localization with 1-bit weights and activations, in NumPy and bits.
 
-Read it in this order, each file stands on the ones before:
+Read it in this order, room by room; each stands on the ones before:
 
     bits         the binary contract: what a bit means, packing, products
     threads      slices of a batch side by side, same result for any number of threads
-    arrays       the real-valued routines in plain NumPy
-    kernels      the compiled twins of both (_kernels.pyx, csrc/) and their fallback
-    autograd     Function, the graph, one walk back through it
-    ops          arithmetic and activations, forward above backward
-    tensor       Tensor: an array that remembers how it was computed
-    gradcheck    derivatives against finite differences
-    conv, norm   convolution, pooling, up-sampling; batch normalisation
-    binary       sign with the straight-through estimator, the scaled binary convolution
-    smooth       a sign of finite sharpness, for training that comes to bits little by little
-    module, layers, blocks                 from parameters to the paper's blocks
-    architecture, hourglass                what may be chosen; the paper's networks
-    losses, optim, schedules               training
-    introspect, serialize                  looking inside, model files
-    deploy                                 a trained network as one plan
+    kernels      the loops that take the time: NumPy, and their compiled twins (_kernels.pyx, _wide.pyx, csrc/)
+    autograd     Function, the graph, one walk back through it; Tensor; real-valued operations; gradcheck
+    binary       sign with the straight-through estimator, the scaled binary convolution, a sign of finite sharpness
+    nn           from parameters and layers to the paper's blocks and networks
+    inspect      looking inside
+    optim        what training adds: losses, optimizers, schedules
+    deploy       model files, and a trained network as one plan
 """
 
 from importlib.metadata import PackageNotFoundError, version
 
-from hbcore.autograd import no_grad
-from hbcore.blocks import Bottleneck, HPMBlock, Style
-from hbcore.gradcheck import gradcheck
-from hbcore.hourglass import Hourglass, StackedHourglass
-from hbcore.introspect import summary
+from hbcore.autograd.function import no_grad
+from hbcore.autograd.gradcheck import gradcheck
+from hbcore.autograd.tensor import Tensor, concatenate
+from hbcore.deploy.model_file import load_model
+from hbcore.inspect.summary import summary
 from hbcore.kernels import kernel_report
-from hbcore.layers import BatchNorm2d, BinaryConv2d, Conv2d
-from hbcore.serialize import load_model
-from hbcore.tensor import Tensor, concatenate
+from hbcore.nn.blocks import Bottleneck, HPMBlock, Style
+from hbcore.nn.hourglass import Hourglass, StackedHourglass
+from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d
 from hbcore.threads import get_threads, set_threads
 
 try:

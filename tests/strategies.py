@@ -3,7 +3,8 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from hbcore import Tensor, gradcheck
+from hbcore import Tensor
+from hbcore.autograd.gradcheck import gradcheck
 
 REAL_TYPES = (np.float32, np.float64)
 

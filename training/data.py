@@ -19,14 +19,14 @@ from typing import Any
 
 from training.checks.findings import ERRORS, WARNINGS, Finding, Scan, check
 from training.checks.sheet import contact_sheet, worst
-from training.command import Parser, carry_out, parse
+from training.command_line.parser import Parser, carry_out, parse
 from training.datasets import POSE_KINDS, Kind, PersonDataset, open_dataset
 from training.datasets.faces import FACE_KINDS
 from training.datasets.parts import PART_KINDS
 from training.errors import DataError, UserError
-from training.files import atomic_write, make_folder, write_json
-from training.progress import ProgressBar
-from training.report import save_png
+from training.files.writing import atomic_write, make_folder, write_json
+from training.pictures.drawing import save_png
+from training.runs.progress import ProgressBar
 
 KINDS: Mapping[str, Kind] = {**PART_KINDS, **FACE_KINDS, **POSE_KINDS, "faces": FACE_KINDS["synthetic"]}
 """Of all tasks, those of faces by their points. The drawn faces, called synthetic among faces, are `faces` here."""

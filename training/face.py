@@ -1,58 +1,17 @@
-"""Face alignment: `python -m training.face [train|eval|predict] ...`, see `training/cli.py`."""
+"""Face alignment: `python -m training.face [train|eval|predict] ...`, see `training/command_line`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from training import cli
-from training.datasets.faces import FACE_KINDS
-from training.errors import DataError
-from training.metrics_face import PROTOCOLS, all_errors, norms, summarise_faces
-from training.points import PointTask
-from training.report import ced
-from training.testset import TestSet
-
-
-def score(test: TestSet, predicted: NDArray[np.float32]) -> dict[str, float]:
-    """NME under every norm, AUC and failure rate, see `summarise_faces`. DataError if no face can be scored."""
-    lengths = norms(test.joints, test.labelled, test.skeleton).values()
-    if not any(np.isfinite(length).any() for length in lengths):
-        raise DataError("nothing in the test set can be scored: no face has labelled points that span a box")
-    return summarise_faces(predicted, test.joints, test.labelled, test.skeleton, test.yaw)
-
-
-@dataclass(frozen=True, kw_only=True)
-class FaceTask(PointTask):
-    """Points of faces, with the curve of cumulative errors among the pictures of a run."""
-
-    def draw(self, test: TestSet, predicted: NDArray[Any], folder: Path) -> None:
-        """Overlays, and ced.png."""
-        super().draw(test, predicted, folder)
-        ced(all_errors(predicted, test.joints, test.labelled, test.skeleton), folder / "ced.png")
-
-
-FACE = FaceTask(
-    name="face",
-    about="Binary networks for face alignment, on a CPU.",
-    kinds=FACE_KINDS,
-    scorer=score,
-    protocols=PROTOCOLS,
-    lower_is_better=True,
-    things="points",
-    baseline="mean face",
-)
+from training.command_line import main as command_line
+from training.tasks.face import FACE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
-    return cli.main(FACE, arguments)
+    return command_line.main(FACE, arguments)
 
 
 if __name__ == "__main__":

@@ -1,108 +1,17 @@
-"""Segmentation into parts: `python -m training.parts [train|eval|predict] ...`, see `training/cli.py`."""
+"""Segmentation into parts: `python -m training.parts [train|eval|predict] ...`, see `training/command_line`."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hbcore.losses import IGNORED
-from training import cli
-from training.augment import plain
-from training.codec import Codec
-from training.config import Config
-from training.datasets.parts import PART_KINDS
-from training.errors import BadPicture, DataError
-from training.loader import Batch, Joined
-from training.mask_codec import MaskCodec
-from training.model import Model
-from training.part_files import PartFiles
-from training.part_metrics import PROTOCOLS, confusion, summarise_parts
-from training.part_schemes import Mask, parts_of
-from training.predict import Predictions
-from training.report import tint
-from training.task import Task
-from training.testset import TestSet
-
-
-@dataclass(frozen=True, kw_only=True)
-class PartTask(Task):
-    """The answer is the class of each pixel: one map per class, of which the largest counts."""
-
-    things: str = "parts"
-    losses: tuple[str, ...] = ("softmax",)
-    baseline: str = "mean mask"
-
-    def codec(self, config: Config) -> Codec:
-        return MaskCodec(config.data.size)
-
-    def target(self, codec: Codec, batch: Batch) -> tuple[NDArray[Any], ...]:
-        """Masks (N, h, w)."""
-        assert batch.masks is not None
-        return (batch.masks,)
-
-    def truth(self, test: TestSet) -> NDArray[Any]:
-        """What is labelled, and the first class elsewhere."""
-        masks = _masks(test)
-        return np.where(masks == IGNORED, 0, masks)
-
-    def score(self, test: TestSet, predicted: NDArray[Any]) -> dict[str, float]:
-        names = test.scheme.names
-        counts = confusion(predicted, _masks(test), len(names))
-        if not counts.any():
-            raise DataError("nothing in the test set can be scored: no pixel is labelled")
-        return summarise_parts(counts, names)
-
-    def constant(self, train: Joined, test: TestSet) -> NDArray[Any]:
-        """The class that each pixel has most often."""
-        size, classes = test.pictures.shape[1], np.arange(len(train.scheme.names))
-        votes = np.zeros((size, size, len(classes)), dtype=np.int64)
-        for index in range(len(train)):
-            try:
-                mask = plain(train.person(index), size).mask
-            except BadPicture:
-                continue
-            assert mask is not None
-            votes += mask[..., None] == classes
-        if not votes.any():
-            raise DataError(f"there is no labelled pixel to take the {self.baseline} of")
-        return np.broadcast_to(votes.argmax(axis=-1).astype(np.uint8), _masks(test).shape)
-
-    def overlay(self, test: TestSet, index: int, predicted: NDArray[Any]) -> NDArray[np.uint8]:
-        """Parts in colours; the borders of the labelled ones in white."""
-        colours = parts_of(test.scheme).colours()
-        return tint(test.pictures[index], predicted, colours, truth=_masks(test)[index])
-
-    def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
-        return PartFiles(model, out)
-
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """There are none."""
-
-
-def _masks(test: TestSet) -> Mask:
-    assert test.masks is not None
-    return test.masks
-
-
-PARTS = PartTask(
-    name="parts",
-    about="Binary networks for the segmentation of faces into parts, on a CPU.",
-    kinds=PART_KINDS,
-    protocols=PROTOCOLS,
-    settings=("optim.loss=softmax",),
-)
+from training.command_line import main as command_line
+from training.tasks.parts import PARTS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
-    return cli.main(PARTS, arguments)
+    return command_line.main(PARTS, arguments)
 
 
 if __name__ == "__main__":

@@ -1,63 +1,17 @@
-"""Human pose: `python -m training.pose [train|eval|predict] ...`, see `training/cli.py`."""
+"""Human pose: `python -m training.pose [train|eval|predict] ...`, see `training/command_line`."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from training import cli, oks
-from training.datasets import POSE_KINDS
-from training.errors import DataError
-from training.metrics import PROTOCOLS, scored_joints, summarise, torso_size
-from training.points import PointTask
-from training.testset import TestSet
-
-
-def score(test: TestSet, predicted: NDArray[np.float32]) -> dict[str, float]:
-    """PCKh where heads are known, and PCK; without both, PCKbox. DataError if there is no box either."""
-    result: dict[str, float] = {}
-    torso = torso_size(test.joints, test.skeleton, test.labelled)
-    body, every = scored_joints(test.skeleton), slice(None)
-    norms = (("PCKh", test.head_size, body), ("PCK", torso, body), ("PCKbox", test.box_size, every))
-    for metric, norm, scored in norms:
-        known = np.isfinite(norm) & (norm > 0)
-        labelled = test.labelled[known]
-        if labelled[:, scored].any() and not (metric == "PCKbox" and result):
-            result |= summarise(metric, predicted[known], test.joints[known], labelled, norm[known], test.skeleton)
-    if not result:
-        raise DataError(
-            "nothing in the test set can be scored: nobody has a labelled joint and a known head, torso or box"
-        )
-    return result
-
-
-def rank(test: TestSet, predicted: NDArray[np.float32], scores: NDArray[np.float32]) -> dict[str, float]:
-    """AP and OKS, where areas and sigmas are known; how sure a person is: the mean over its joints."""
-    known = np.isfinite(test.area) & (test.area > 0)
-    if test.skeleton.sigmas is None or not known.any():
-        return {}
-    alike = oks.similarity(
-        predicted[known], test.joints[known], test.labelled[known], test.area[known], test.skeleton.sigmas
-    )
-    return oks.summarise(alike, scores[known].mean(axis=1))
-
-
-POSE = PointTask(
-    name="pose",
-    about="Binary networks for human pose, on a CPU.",
-    kinds=POSE_KINDS,
-    scorer=score,
-    ranker=rank,
-    protocols={**PROTOCOLS, "AP": oks.PROTOCOL, "OKS": oks.MEAN},
-)
+from training.command_line import main as command_line
+from training.tasks.pose import POSE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line; returns the exit code."""
-    return cli.main(POSE, arguments)
+    return command_line.main(POSE, arguments)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ import numpy as np
 from benchmarks.numpy_twin import NumpyTwin
 from benchmarks.timing import Absent, Candidate, nothing
 from benchmarks.topology import Program
-from hbcore.autograd import Array
-from hbcore.layers import BinaryConv2d
+from hbcore.autograd.function import Array
+from hbcore.nn.layers import BinaryConv2d
 
 
 class Missing(Exception):

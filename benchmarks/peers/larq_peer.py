@@ -22,8 +22,8 @@ import numpy as np
 from benchmarks.peers import Case, Missing, Peer
 from benchmarks.timing import Absent, Candidate
 from hbcore import kernels
-from hbcore.autograd import Array
-from hbcore.layers import BinaryConv2d
+from hbcore.autograd.function import Array
+from hbcore.nn.layers import BinaryConv2d
 
 
 class Larq(Peer):

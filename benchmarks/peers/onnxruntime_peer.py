@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from benchmarks.peers import Case, Peer
 from benchmarks.timing import Absent, Candidate
-from hbcore.autograd import Array
+from hbcore.autograd.function import Array
 
 
 class OnnxRuntime(Peer):

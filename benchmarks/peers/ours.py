@@ -8,9 +8,10 @@ import numpy as np
 
 import hbcore
 from benchmarks.peers import reason
-from hbcore import binary, kernels
-from hbcore.autograd import Array
-from hbcore.layers import BinaryConv2d, use_packed
+from hbcore import kernels
+from hbcore.autograd.function import Array
+from hbcore.binary.convolution import pack_filters, scale
+from hbcore.nn.layers import BinaryConv2d, use_packed
 
 
 def threads(count: int) -> Callable[[], None]:
@@ -26,7 +27,7 @@ def threads(count: int) -> Callable[[], None]:
 def layer(conv: BinaryConv2d, x: Array) -> tuple[Callable[[], Array], Callable[[], Array]]:
     """The binary convolution of x: from packed signs, and from floats, with the packing."""
     w = conv.weight.data
-    filters, alpha, channels = binary.pack_filters(w), binary.scale(w), x.shape[-1]
+    filters, alpha, channels = pack_filters(w), scale(w), x.shape[-1]
     bits = kernels.pack_signs(x)
 
     def packed(words: Array = bits) -> Array:
@@ -39,7 +40,7 @@ def network(model: hbcore.StackedHourglass, picture: Array) -> tuple[Callable[[]
     """A call for the heatmaps of the picture, and a remark on how: the deployed plan, or the model where it cannot."""
     model.eval()
     try:
-        from hbcore.deploy import Engine
+        from hbcore.deploy.engine import Engine
 
         batch, height, width, _ = picture.shape
         engine = Engine(model, height, width, batch)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore.losses import IGNORED
+from hbcore.optim.losses import IGNORED
 from training.checks.duplicates import NEAR, Fingerprint, fingerprint, nearest
 from training.checks.swaps import likely_swaps
-from training.datasets.base import Person, PersonDataset
 from training.errors import BadPicture
-from training.skeletons import Skeleton
+from training.labels.sample import Person, PersonDataset
+from training.labels.skeletons import Skeleton
 
 OUTSIDE = 1.0
 """Pixels beyond the border from which a point is reported: rounding stays below."""

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from hbcore.losses import IGNORED
+from hbcore.optim.losses import IGNORED
 from training.checks.findings import Finding, Scan
-from training.datasets.base import Person
 from training.errors import BadPicture
-from training.geometry import Crop
-from training.part_schemes import Parts, Scheme
-from training.report import grid, overlay, tint
+from training.labels.parts import Parts, Scheme
+from training.labels.sample import Person
+from training.pictures.drawing import grid, overlay, tint
+from training.pictures.geometry import Crop
 
 CELLS = 48
 _SIZE = 220  # pixels of a picture in the sheet

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.skeletons import Skeleton
+from training.labels.skeletons import Skeleton
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]

@@ -7,13 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.datasets.base import Person, PersonDataset
-from training.datasets.coco import open_coco
-from training.datasets.lsp import Lsp, Lspet
-from training.datasets.mpii import Mpii
-from training.datasets.own import Place
-from training.datasets.table import open_table
+from training.datasets.own.coco import open_coco
+from training.datasets.own.labels import Place
+from training.datasets.own.table import open_table
+from training.datasets.poses.lsp import Lsp, Lspet
+from training.datasets.poses.mpii import Mpii
 from training.errors import DataError, UserError, unknown
+from training.labels.sample import Person, PersonDataset
 
 __all__ = ["OWN_KINDS", "POSE_KINDS", "Kind", "Person", "PersonDataset", "open_dataset"]
 
@@ -37,7 +37,7 @@ class Kind:
 
 
 def _open_synthetic(_: Path, split: str, options: Options) -> PersonDataset:
-    from training.datasets.synthetic import SyntheticFigures  # draws pictures: not everybody needs that
+    from training.datasets.drawn.synthetic import SyntheticFigures  # draws pictures: not everybody needs that
 
     return SyntheticFigures(split, **{name: int(value) for name, value in options.items()})
 

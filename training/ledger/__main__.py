@@ -14,9 +14,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.command import Parser, carry_out, parse
+from training.command_line.parser import Parser, carry_out, parse
 from training.errors import UserError
-from training.files import atomic_write
+from training.files.writing import atomic_write
 from training.ledger import pictures, report
 from training.ledger.plan import load_ledger
 from training.ledger.results import read_outcomes

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.errors import UserError
-from training.files import atomic_write, read_log
+from training.files.logs import read_log
+from training.files.writing import atomic_write
 from training.ledger.plan import Ledger
 from training.ledger.results import Outcome, Sample, lower_is_better
 from training.ledger.verdicts import FAILED, WITHIN, Verdict

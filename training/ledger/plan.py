@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, get_type_hints
 
-from training.config import read_toml
+from training.configuration.toml import read_toml
 from training.errors import UserError
 
 TABLES = Path(__file__).parent / "tables"

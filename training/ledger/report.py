@@ -9,9 +9,9 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
-from training.config import literal
+from training.configuration.schema import literal
 from training.errors import DataError, UserError
-from training.files import atomic_write
+from training.files.writing import atomic_write
 from training.ledger.plan import Ledger, Row, Table
 from training.ledger.results import Outcome, Result, Sample, without_place
 from training.ledger.verdicts import NOT_RUN, Verdict

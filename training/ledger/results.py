@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.config import read_toml
+from training.configuration.toml import read_toml
 from training.errors import DataError
 from training.ledger.plan import Row, Settings
 

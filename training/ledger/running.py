@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from training.config import literal, read_toml
+from training.configuration.schema import literal
+from training.configuration.toml import read_toml
 from training.errors import Diverged, UserError
-from training.files import atomic_write, locked, make_folder, write_json
+from training.files.run_folder import locked
+from training.files.writing import atomic_write, make_folder, write_json
 from training.ledger.plan import Row, Settings
 from training.ledger.results import FAILED, METRICS, Failure, Result, read_failure, read_result
 from training.ledger.scales import Data, Scale, to_toml
-from training.loop import Interrupted
+from training.runs.loop import Interrupted
 
 LOG = "ledger.log"  # what the trainer printed
 RECIPE = "recipe.toml"  # what the ledger asked it for

@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training import config as configuration
+from training.configuration.schema import literal
+from training.configuration.toml import read_toml
+from training.configuration.values import from_dict
 from training.errors import UserError
 from training.ledger.plan import TASKS, Row, Settings
 
@@ -57,7 +59,7 @@ class Scale:
             if path.suffix != ".toml":
                 known = ", ".join(sorted(scale.stem for scale in SCALES.glob("*.toml")))
                 raise UserError(f"there is no scale {name}: choose from {known}, or name a TOML file")
-        content = configuration.read_toml(path)
+        content = read_toml(path)
         about, needs, base = content.pop("about", ""), content.pop("needs", {}), content.pop("base", {})
         if unknown := content.keys() - set(TASKS):
             raise UserError(f"{path}: [{min(unknown)}] is none of base, needs, {', '.join(TASKS)}")
@@ -69,7 +71,7 @@ class Scale:
         scale = cls(path.stem, str(about), base, content, needs)
         for task in TASKS:
             try:
-                configuration.from_dict(merged(base, scale.tasks.get(task, {})))
+                from_dict(merged(base, scale.tasks.get(task, {})))
             except UserError as error:
                 raise UserError(f"{path}, {task}: {error}") from None
         return scale
@@ -95,7 +97,7 @@ class Scale:
         }
         settings = merged(self.base, self.tasks.get(row.task, {}), row.settings, {"data": sets} if sets else {}, more)
         try:
-            configuration.from_dict(settings)
+            from_dict(settings)
         except UserError as error:
             raise UserError(f"row {row.name}: {error}") from None
         return settings
@@ -114,14 +116,12 @@ def to_toml(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Some settings as the text of a configuration file."""
     lines: list[str] = []
     for section, values in settings.items():
-        lines += [f"[{section}]", *(f"{key} = {configuration.literal(value)}" for key, value in values.items()), ""]
+        lines += [f"[{section}]", *(f"{key} = {literal(value)}" for key, value in values.items()), ""]
     return "\n".join(lines)
 
 
 def as_assignments(settings: Mapping[str, Mapping[str, Any]]) -> str:
     """Some settings in one line, as `--set` takes them."""
     return " ".join(
-        f"{section}.{key}={configuration.literal(value)}"
-        for section, values in settings.items()
-        for key, value in values.items()
+        f"{section}.{key}={literal(value)}" for section, values in settings.items() for key, value in values.items()
     )

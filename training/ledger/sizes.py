@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from functools import cache
 
-from training.config import Config, from_dict
+from training.configuration.settings import Config
+from training.configuration.values import from_dict
 from training.ledger.plan import Row
 from training.ledger.scales import Scale
-from training.loop import build_network
+from training.runs.loop import build_network
 
 OUTPUTS = {"pose": 16, "face": 68, "parts": 7}  # MPII, 300W-LP, 300-W
 

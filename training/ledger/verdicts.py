@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from training.config import literal
+from training.configuration.schema import literal
 from training.ledger.plan import Claim, Ledger
 from training.ledger.results import Outcome, Result, Sample, lower_is_better, pooled_spread, without_place
 

@@ -10,11 +10,11 @@ from training.datasets.faces.cofw import Cofw
 from training.datasets.faces.fitted import POINTS, open_300wlp, open_aflw2000
 from training.datasets.faces.pts import TESTS, open_300w, open_pts
 from training.datasets.faces.wflw import ATTRIBUTES, Wflw
-from training.face_skeletons import SCHEMES
+from training.labels.face_skeletons import SCHEMES
 
 
 def _open_synthetic(_: Path, split: str, options: Options) -> PersonDataset:
-    from training.datasets.synthetic_faces import SyntheticFaces  # draws pictures: not everybody needs that
+    from training.datasets.drawn.synthetic_faces import SyntheticFaces  # draws pictures: not everybody needs that
 
     return SyntheticFaces(split, **{name: int(value) for name, value in options.items()})
 

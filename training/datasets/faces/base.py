@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.base import Person
 from training.datasets.crops import around_points
+from training.labels.sample import Person
 
 MARGIN = 1.3
 """Side of the crop over the longer side of the box: room for the forehead, which no scheme marks, and for rotation."""

@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import check_file, pixels
-from training.datasets.base import Person
 from training.datasets.faces.base import OF_BOX, FaceLabel, as_person
 from training.errors import BadPicture, DataError, UserError
-from training.face_skeletons import COFW29
-from training.pictures import MAX_PIXELS
+from training.labels.face_skeletons import COFW29
+from training.labels.sample import Person
+from training.pictures.reading import MAX_PIXELS
 
 FILES = {"train": ("COFW_train_color.mat", "Tr"), "test": ("COFW_test_color.mat", "T")}
 MAX_BYTES = 2**31

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.datasets.annotations import load_mat, numbers, pixels
-from training.datasets.base import Person
 from training.datasets.faces.base import OF_POINTS, FaceLabel, as_person
 from training.datasets.faces.pts import picture_of
 from training.errors import BadPicture, DataError
-from training.face_skeletons import IBUG68
-from training.pictures import read_picture
+from training.labels.face_skeletons import IBUG68
+from training.labels.sample import Person
+from training.pictures.reading import read_picture
 
 POINTS = ("pt2d", "pts_2d", "pts_3d")
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")

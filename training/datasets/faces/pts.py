@@ -22,13 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import load_text, pixels
-from training.datasets.base import Person
 from training.datasets.faces.base import OF_POINTS, FaceLabel, as_person
 from training.datasets.splits import Division
 from training.errors import DataError, UserError
-from training.face_skeletons import IBUG68, SCHEMES, generic
-from training.pictures import read_picture
-from training.skeletons import Skeleton
+from training.labels.face_skeletons import IBUG68, SCHEMES, generic
+from training.labels.sample import Person
+from training.labels.skeletons import Skeleton
+from training.pictures.reading import read_picture
 
 ENDINGS = (".jpg", ".png", ".jpeg", ".bmp", ".JPG", ".PNG", ".JPEG", ".BMP")
 MAX_POINTS = 1000

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets.annotations import file_name, load_text, pixels
-from training.datasets.base import Person
 from training.datasets.faces.base import OF_BOX, FaceLabel, as_person
 from training.errors import DataError
-from training.face_skeletons import WFLW98
-from training.pictures import read_picture
+from training.labels.face_skeletons import WFLW98
+from training.labels.sample import Person
+from training.pictures.reading import read_picture
 
 LIST = "list_98pt_rect_attr_train_test/list_98pt_rect_attr_{split}.txt"
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")

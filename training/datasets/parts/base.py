@@ -7,11 +7,11 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore.losses import IGNORED
-from training.datasets.base import Person
+from hbcore.optim.losses import IGNORED
 from training.datasets.crops import Square
 from training.errors import BadPicture
-from training.part_schemes import Mask, Parts
+from training.labels.parts import Mask, Parts
+from training.labels.sample import Person
 
 
 def masked(

@@ -14,12 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import file_name, load_text, picture_folder
-from training.datasets.base import Person
 from training.datasets.crops import Square, around_box, around_picture
 from training.datasets.parts.base import masked
 from training.errors import BadPicture, DataError
-from training.part_schemes import HELEN11, Mask
-from training.pictures import read_levels, read_picture
+from training.labels.parts import HELEN11, Mask
+from training.labels.sample import Person
+from training.pictures.reading import read_levels, read_picture
 
 FACE = range(1, 10)  # all classes but background and hair
 

@@ -18,13 +18,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.datasets.annotations import file_name, load_text, load_toml, picture_folder
-from training.datasets.base import Person
 from training.datasets.crops import around_picture
 from training.datasets.parts.base import masked
 from training.datasets.splits import Division
 from training.errors import DataError
-from training.part_schemes import Parts
-from training.pictures import ENDINGS, read_levels, read_picture
+from training.labels.parts import Parts
+from training.labels.sample import Person
+from training.pictures.reading import ENDINGS, read_levels, read_picture
 
 HELD_OUT = 0.2  # share of the pictures for testing where no list says
 

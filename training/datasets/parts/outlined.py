@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from hbcore.losses import IGNORED
-from training.datasets.base import Person, PersonDataset
+from hbcore.optim.losses import IGNORED
 from training.datasets.parts.base import masked
 from training.datasets.parts.polygons import face_mask
 from training.errors import DataError
-from training.face_skeletons import IBUG68
-from training.part_schemes import FACE7
+from training.labels.face_skeletons import IBUG68
+from training.labels.parts import FACE7
+from training.labels.sample import Person, PersonDataset
 
 
 class Outlined:

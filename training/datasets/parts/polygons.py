@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from training.part_schemes import FACE7, Mask
+from training.labels.parts import FACE7, Mask
 
 Indices = tuple[int, ...]
 

@@ -1,0 +1,1 @@
+"""Reverse-mode differentiation, and the real-valued operations it goes through."""

@@ -1,0 +1,87 @@
+"""Batch normalisation (Ioffe & Szegedy 2015) over all pixels of a batch, per channel.
+
+Training:    m = mean(x),  v = mean((x - m)^2),  y = gamma (x - m) r + beta   with r = 1 / sqrt(v + eps)
+Evaluation:  the same with the running m and v, which training updates as  running += momentum (batch - running);
+             the running v takes the unbiased batch variance, as PyTorch does.
+
+Nothing but x, m and r is kept for the backward pass: x is alive anyway as the result of the operation before.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hbcore import kernels
+from hbcore.autograd.function import Array, Function
+from hbcore.autograd.tensor import Tensor, apply
+from hbcore.bits import Words
+
+
+class BatchNorm(Function):
+    """Normalisation by the batch's own statistics; they stay readable in `mean`, `variance`, `count`.
+
+    With x^ = (x - m) r and M pixels:   dL/dbeta = sum g,   dL/dgamma = sum g x^,
+    dL/dx = gamma r (g - dL/dbeta / M - x^ dL/dgamma / M).
+    """
+
+    def __init__(self, eps: float) -> None:
+        self.eps = eps
+
+    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
+        self.x = x
+        return kernels.affine(x, *self.measure(x, gamma, beta))
+
+    def backward(self, g: Array) -> tuple[Array, Array, Array]:
+        return self.propagate(self.x, g)
+
+    def measure(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Array]:
+        """Take the statistics of x: (scale, shift) such that y = scale x + shift."""
+        self.gamma = gamma
+        mean, variance, self.count = kernels.moments(x)
+        self.mean, self.variance = mean.astype(x.dtype), variance.astype(x.dtype)
+        self.r = 1 / np.sqrt(self.variance + x.dtype.type(self.eps))
+        return gamma * self.r, beta - gamma * self.r * self.mean
+
+    def propagate(self, x: Array, g: Array, window: Words | None = None) -> tuple[Array, Array, Array]:
+        """(dL/dx, dL/dgamma, dL/dbeta); with a window of packed bits, g counts as 0 outside it and becomes dL/dx."""
+        sums, products = kernels.norm_sums(x, g, self.mean, window)
+        dbeta, dgamma = sums.astype(g.dtype), products.astype(g.dtype) * self.r
+        # dL/dx = a g + b x + c
+        a = self.gamma * self.r
+        b = -a * self.r * dgamma / g.dtype.type(self.count)
+        c = -a * dbeta / g.dtype.type(self.count) - b * self.mean
+        return kernels.norm_backward(x, g, a, b, c, window), dgamma, dbeta
+
+    @property
+    def unbiased(self) -> Array:
+        """The variance that evaluation is to expect."""
+        return np.asarray(self.variance * self.variance.dtype.type(self.count / max(1, self.count - 1)))
+
+
+class FixedNorm(Function):
+    """y = gamma (x - m) r + beta with given m and v;  dL/dx = gamma r g."""
+
+    def __init__(self, mean: Array, variance: Array, eps: float) -> None:
+        self.mean = mean
+        self.r = 1 / np.sqrt(variance + variance.dtype.type(eps))
+
+    def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
+        self.x, self.gamma = x, gamma
+        return kernels.affine(x, gamma * self.r, beta - gamma * self.r * self.mean)
+
+    def backward(self, g: Array) -> tuple[Array, Array, Array]:
+        pixels = tuple(range(g.ndim - 1))
+        dgamma = (g * (self.x - self.mean)).sum(axis=pixels) * self.r
+        return g * (self.gamma * self.r), dgamma, g.sum(axis=pixels)
+
+
+def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> tuple[Tensor, Array, Array]:
+    """Normalise by the batch's own statistics: (y, mean (C,), unbiased variance (C,))."""
+    function = BatchNorm(eps)
+    y = apply(function, x, gamma, beta)
+    return y, function.mean, function.unbiased
+
+
+def fixed_norm(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, variance: Array, eps: float = 1e-5) -> Tensor:
+    """Normalise by given statistics (evaluation)."""
+    return apply(FixedNorm(mean, variance, eps), x, gamma, beta)

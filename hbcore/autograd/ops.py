@@ -1,0 +1,152 @@
+"""Operations on whole arrays: arithmetic, activations, joining. Each with its equation, forward above backward.
+
+Notation: y is the result, g = dL/dy the gradient that comes back.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hbcore import kernels
+from hbcore.autograd.function import Array, Function, unbroadcast
+
+
+class Add(Function):
+    """y = a + b;  dL/da = g, dL/db = g (summed over broadcast axes)."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.shapes = a.shape, b.shape
+        return kernels.add(a, b)
+
+    def backward(self, g: Array) -> tuple[Array, Array]:
+        return unbroadcast(g, self.shapes[0]), unbroadcast(g, self.shapes[1])
+
+
+class Multiply(Function):
+    """y = a b;  dL/da = g b, dL/db = g a."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        self.a, self.b = a, b
+        return np.asarray(a * b)
+
+    def backward(self, g: Array) -> tuple[Array | None, Array | None]:
+        return (
+            unbroadcast(g * self.b, self.a.shape) if self.needs_grad[0] else None,
+            unbroadcast(g * self.a, self.b.shape) if self.needs_grad[1] else None,
+        )
+
+
+class MatMul(Function):
+    """Y = A B for matrices (m, k) and (k, n);  dL/dA = G B^T, dL/dB = A^T G."""
+
+    def forward(self, a: Array, b: Array) -> Array:
+        if a.ndim != 2 or b.ndim != 2:
+            raise ValueError(f"a matrix product takes two matrices, got shapes {a.shape} and {b.shape}")
+        self.a, self.b = a, b
+        return np.asarray(a @ b)
+
+    def backward(self, g: Array) -> tuple[Array | None, Array | None]:
+        return (
+            g @ self.b.T if self.needs_grad[0] else None,
+            self.a.T @ g if self.needs_grad[1] else None,
+        )
+
+
+class Sum(Function):
+    """y = sum of x;  dL/dx = g everywhere."""
+
+    def forward(self, x: Array) -> Array:
+        self.shape = x.shape
+        return np.asarray(x.sum())
+
+    def backward(self, g: Array) -> tuple[Array]:
+        return (np.broadcast_to(g, self.shape).copy(),)
+
+
+class Reshape(Function):
+    """Same elements, other shape."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+
+    def forward(self, x: Array) -> Array:
+        self.original = x.shape
+        return x.reshape(self.shape)
+
+    def backward(self, g: Array) -> tuple[Array]:
+        return (g.reshape(self.original),)
+
+
+class Concatenate(Function):
+    """y = x1, x2, ... side by side along the last axis;  each input gets its own part of g."""
+
+    def forward(self, *inputs: Array) -> Array:
+        self.ends = np.cumsum([x.shape[-1] for x in inputs])
+        return np.concatenate(inputs, axis=-1)
+
+    def backward(self, g: Array) -> tuple[Array, ...]:
+        return tuple(np.split(g, self.ends[:-1], axis=-1))
+
+
+class Join(Function):
+    """y = (x1, x2, ... side by side along the last axis) + s: Concatenate and Add in one pass over memory."""
+
+    def forward(self, skip: Array, *inputs: Array) -> Array:
+        widths = [x.shape[-1] for x in inputs]
+        if any(x.shape[:-1] != skip.shape[:-1] for x in inputs) or sum(widths) != skip.shape[-1]:
+            raise ValueError(f"arrays of shapes {[x.shape for x in inputs]} do not add up to {skip.shape}")
+        self.ends = np.cumsum(widths)
+        y = np.empty_like(skip)
+        for end, x in zip(self.ends, inputs, strict=True):
+            part = slice(end - x.shape[-1], end)
+            kernels.add(skip[..., part], x, out=y[..., part])
+        return y
+
+    def backward(self, g: Array) -> tuple[Array, ...]:
+        return g, *np.split(g, self.ends[:-1], axis=-1)
+
+
+class ReLU(Function):
+    """y = max(x, 0);  dL/dx = g [x > 0]."""
+
+    def forward(self, x: Array) -> Array:
+        self.y = np.maximum(x, 0)
+        return self.y
+
+    def backward(self, g: Array) -> tuple[Array]:
+        return (g * (self.y > 0),)
+
+
+class PReLU(Function):
+    """y = max(x, 0) + a min(x, 0), one slope a per channel (He et al. 2015).
+
+    dL/dx = g where x > 0 else a g;  dL/da = sum of g x over x <= 0.
+    """
+
+    def forward(self, x: Array, slope: Array) -> Array:
+        self.x, self.slope = x, slope
+        return np.where(x > 0, x, x * slope)
+
+    def backward(self, g: Array) -> tuple[Array, Array]:
+        negative = self.x <= 0
+        channels = self.slope.shape[0]
+        slope_grad = np.where(negative, g * self.x, 0).reshape(-1, channels).sum(axis=0)
+        return np.where(negative, g * self.slope, g), slope_grad
+
+
+class Sigmoid(Function):
+    """y = 1 / (1 + exp(-x));  dL/dx = g y (1 - y)."""
+
+    def forward(self, x: Array) -> Array:
+        self.y = sigmoid(x)
+        return self.y
+
+    def backward(self, g: Array) -> tuple[Array]:
+        return (g * self.y * (1 - self.y),)
+
+
+def sigmoid(x: Array, e: Array | None = None) -> Array:
+    """The logistic function, perhaps from e = exp(-|x|). exp only ever sees arguments <= 0, so nothing overflows."""
+    if e is None:
+        e = np.exp(-np.abs(x))
+    return np.asarray(np.where(x >= 0, 1, e) / (1 + e))

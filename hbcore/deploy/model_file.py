@@ -1,0 +1,88 @@
+"""Model files: safetensors with everything inside that is needed to rebuild and use the network. No pickle anywhere.
+
+Arrays are the network's state by name. The header's metadata holds one JSON text, "hbcore", with the format's name, the
+architecture (arguments of StackedHourglass) and whatever the caller adds: joint names, input size, crop rule, ...
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.numpy import save
+
+from hbcore.autograd.function import Array
+from hbcore.nn.hourglass import StackedHourglass
+
+FORMAT = "hbcore-model/1"
+MAX_BYTES = 1 << 30
+
+
+class ModelFileError(ValueError):
+    """A file that is not a usable model; the message names the file and what is wrong with it."""
+
+
+def model_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
+    """The content of a model file."""
+    header = {"format": FORMAT, "architecture": model.architecture, **metadata}
+    return bytes(save(model.state_dict(), {"hbcore": json.dumps(header, sort_keys=True)}))
+
+
+def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
+    """Rebuild a network in evaluation mode: (network, metadata). ModelFileError if the file is not one of ours."""
+    arrays, header = read_arrays(path, FORMAT)
+    try:
+        architecture = header["architecture"]
+        _require_plausible(architecture, arrays)
+        if architecture.get("binary") is False:
+            architecture["activation"] = "none"  # older files may name one, which never had an effect on these
+        model = StackedHourglass(**architecture)
+        model.load_state_dict(arrays)
+    except KeyError as error:
+        raise ModelFileError(f"{path}: the header lacks {error}") from error
+    except (TypeError, ValueError, RecursionError) as error:  # the last: thousands of levels, one in the other
+        raise ModelFileError(f"{path}: {error}") from error
+    model.eval()
+    return model, header
+
+
+def _require_plausible(architecture: Any, arrays: dict[str, Array]) -> None:
+    """ValueError or TypeError if these cannot be the network's weights: a damaged number must not build a giant."""
+    if not isinstance(architecture, dict):
+        raise TypeError("the architecture in the header is not a JSON object")
+    features, joints, stacks, depth = (architecture[name] for name in ("features", "joints", "stacks", "depth"))
+    if not all(isinstance(size, int) for size in (features, joints, stacks, depth)):
+        raise ValueError("features, joints, stacks and depth must be whole numbers")
+    # Every level of an hourglass has more than features^2 weights, and every stack ends in features * joints.
+    if stacks * features * (features * depth + joints) > sum(array.size for array in arrays.values()):
+        raise ValueError("it holds fewer weights than its architecture has")
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} holds {array.dtype} values, not real numbers")
+
+
+def read_arrays(path: str | Path, expected_format: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and JSON header of a safetensors file of ours, whatever `expected_format` it holds."""
+    from safetensors import safe_open
+
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if not path.is_file():
+            raise ModelFileError(f"{path}: is not a file")
+        if size > MAX_BYTES:
+            raise ModelFileError(f"{path}: {size} bytes are more than a model may have ({MAX_BYTES})")
+        with safe_open(path, framework="numpy") as file:
+            header = json.loads((file.metadata() or {}).get("hbcore", "null"))
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+    except (SafetensorError, ValueError, TypeError, RecursionError) as error:
+        if isinstance(error, ModelFileError):
+            raise
+        raise ModelFileError(f"{path}: not a safetensors file ({error})") from error
+    if not isinstance(header, dict) or header.get("format") != expected_format:
+        raise ModelFileError(f"{path}: not a file of format {expected_format}")
+    return arrays, header

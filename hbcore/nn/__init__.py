@@ -1,0 +1,1 @@
+"""Networks: from parameters to the paper's stacked hourglasses."""

@@ -1,0 +1,149 @@
+"""Module: a part of a network that owns parameters, running statistics and other modules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from hbcore.autograd.function import Array
+from hbcore.autograd.tensor import Tensor
+
+
+class Parameter(Tensor):
+    """A tensor that training changes."""
+
+    __slots__ = ()
+
+    def __init__(self, data: Array) -> None:
+        super().__init__(data, requires_grad=True)
+
+
+class Module:
+    """Attributes that are Parameters, arrays (running statistics) or Modules, or lists of Modules, make up its state.
+
+    Names are attribute paths ("hourglasses.0.up1.units.2.conv.weight"), in order of definition.
+    """
+
+    training = True
+    observer: Callable[[Module, tuple[Any, ...], Any], None] | None = None  # see hbcore.introspect.observe
+
+    def __call__(self, *inputs: Any) -> Any:
+        result = self.forward(*inputs)
+        if self.observer is not None:
+            self.observer(self, inputs, result)
+        return result
+
+    def forward(self, *inputs: Any) -> Any:
+        raise NotImplementedError
+
+    def children(self) -> Iterator[tuple[str, Module]]:
+        for name, value in vars(self).items():
+            if isinstance(value, Module):
+                yield name, value
+            elif isinstance(value, list):
+                for index, item in enumerate(value):
+                    if isinstance(item, Module):
+                        yield f"{name}.{index}", item
+
+    def walk(self) -> Iterator[Module]:
+        """This module and all below it, as named_modules does, without the time that names take."""
+        waiting: list[Module] = [self]
+        while waiting:
+            module = waiting.pop()
+            yield module
+            below: list[Module] = []
+            for value in module.__dict__.values():
+                if isinstance(value, Module):
+                    below.append(value)
+                elif isinstance(value, list):
+                    below += [item for item in value if isinstance(item, Module)]
+            waiting += reversed(below)
+
+    def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
+        """This module (named by the prefix) and all below it, each before its children."""
+        waiting: list[tuple[str, Module]] = [(prefix, self)]
+        while waiting:
+            path, module = waiting.pop()
+            yield path, module
+            below = [(f"{path}.{name}" if path else name, child) for name, child in module.children()]
+            waiting.extend(reversed(below))
+
+    def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def parameters(self) -> list[Parameter]:
+        return [value for module in self.walk() for value in module.__dict__.values() if isinstance(value, Parameter)]
+
+    def named_buffers(self) -> Iterator[tuple[str, Array]]:
+        """State that gradients do not reach: running statistics."""
+        for prefix, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, np.ndarray):
+                    yield f"{prefix}.{name}" if prefix else name, value
+
+    def state_dict(self) -> dict[str, Array]:
+        """Every parameter and buffer by name: the arrays themselves, not copies."""
+        return {name: parameter.data for name, parameter in self.named_parameters()} | dict(self.named_buffers())
+
+    def load_state_dict(self, state: Mapping[str, Array]) -> None:
+        """Copy values in. ValueError names what is missing, left over or of another shape; then nothing is changed."""
+        own = self.state_dict()
+        problems = [f"missing {name}" for name in own if name not in state]
+        problems += [f"unknown {name}" for name in state if name not in own]
+        problems += [
+            f"{name} has shape {state[name].shape}, expected {array.shape}"
+            for name, array in own.items()
+            if name in state and state[name].shape != array.shape
+        ]
+        if problems:
+            more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
+            raise ValueError(f"the weights do not fit the network: {'; '.join(problems[:3])}{more}")
+        for name, array in own.items():
+            array[...] = state[name]
+
+    def astype(self, dtype: type) -> Module:
+        """Turn all state into another precision (float64 for checks). Returns self."""
+        for _, module in self.named_modules():
+            for name, value in vars(module).items():
+                if isinstance(value, Parameter):
+                    value.data = value.data.astype(dtype)
+                elif isinstance(value, np.ndarray):
+                    setattr(module, name, value.astype(dtype))
+        return self
+
+    def train(self, mode: bool = True) -> Module:
+        """Choose training (batch statistics) or evaluation (running statistics). Returns self."""
+        for module in self.walk():
+            module.training = mode
+        return self
+
+    def eval(self) -> Module:
+        return self.train(False)
+
+    def zero_grad(self) -> None:
+        for parameter in self.parameters():
+            parameter.grad = None
+
+
+class Sequential(Module):
+    """Modules one after another."""
+
+    def __init__(self, *modules: Module) -> None:
+        self.modules = list(modules)
+
+    def forward(self, x: Tensor) -> Tensor:
+        for module in self.modules:
+            x = module(x)
+        return x
+
+
+class Identity(Module):
+    """y = x."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x

@@ -1,0 +1,1 @@
+"""What training adds to a network: losses, optimizers, schedules."""

@@ -1,0 +1,177 @@
+"""The deployed network gives what the model gives, to the last bit; folding is exact at every tie."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from hbcore import StackedHourglass, Tensor, kernels, no_grad
+from hbcore.deploy.engine import Engine, threshold
+from hbcore.nn.layers import BatchNorm2d, use_packed
+from hbcore.threads import set_threads
+
+needs_wide = pytest.mark.skipif(
+    kernels._kernels is None or kernels._variant == "cython", reason="this CPU or build has no wide kernels"
+)
+
+FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+MODEST = st.floats(-4, 4, width=32)
+
+
+def negative(scale, shift, x):
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.float32(scale) * np.float32(x) + np.float32(shift) < 0
+
+
+@given(st.one_of(FINITE, MODEST), st.one_of(FINITE, MODEST), st.lists(st.one_of(FINITE, MODEST), max_size=5))
+@example(0.0, -1.0, [0.0, 1e38])
+@example(0.0, 0.0, [0.0, -1.0])
+@example(-0.0, 1e-45, [3.0])
+@example(1.0, 0.0, [-0.0, 0.0, 1e-45, -1e-45])
+@example(-1.0, 0.0, [-0.0, 0.0, 1e-45, -1e-45])
+@example(1e-45, -1e-45, [1.0, 0.5, 0.49])
+@example(3e38, 3e38, [-1.0, -3e38])
+def test_threshold_is_exact(scale, shift, points):
+    t, flip = (a[0] for a in threshold(np.array([scale], dtype=np.float32), np.array([shift], dtype=np.float32)))
+    largest = np.finfo(np.float32).max
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        root = np.float32(-shift) / np.float32(scale)
+    near = [t, np.nextafter(t, np.float32(np.inf)), np.nextafter(t, np.float32(-np.inf)), root]
+    for x in (*near, *points, 0.0, -0.0, largest, -largest):
+        if np.isfinite(x):
+            assert bool(np.float32(x) < t) ^ bool(flip) == bool(negative(scale, shift, x)), x
+
+
+def test_threshold_by_hand():
+    """2 x - 3 is negative below 1.5; -2 x - 3 above -1.5; a constant everywhere or nowhere."""
+    t, flip = threshold(np.array([2, -2, 0, 0], dtype=np.float32), np.array([-3, -3, -1, 1], dtype=np.float32))
+    assert (t[0], bool(flip[0])) == (1.5, False)
+    assert (t[1], bool(flip[1])) == (np.nextafter(np.float32(-1.5), np.float32(0)), True)
+    x = np.array([-1e30, -1.5, 0, 1e30], dtype=np.float32)[:, None]
+    assert ((x < t) ^ flip).astype(int).tolist() == [[1, 0, 1, 0], [1, 0, 1, 0], [1, 1, 1, 0], [0, 1, 1, 0]]
+
+
+def network(seed=0, **architecture):
+    """A network whose batch norms have seen pictures and have gammas of either sign, some of them zero."""
+    model = StackedHourglass(**{"features": 16, "joints": 5, "depth": 2, "seed": seed, **architecture})
+    rng = np.random.default_rng(seed + 1)
+    for name, array in model.state_dict().items():
+        kind = name.rsplit(".")[-1]
+        if kind in ("gamma", "beta", "slope", "bias"):
+            array[...] = rng.standard_normal(array.shape)
+        if kind == "gamma":
+            array[rng.random(array.shape) < 0.1] = 0
+    for _, module in model.named_modules():
+        if isinstance(module, BatchNorm2d):
+            module.momentum = 1.0
+    with no_grad():
+        model(Tensor(pictures(4, 32, 32, seed=7)))
+    return model
+
+
+def pictures(*shape, seed=5):
+    return np.random.default_rng(seed).random((*shape, 3), dtype=np.float32)
+
+
+ARCHITECTURES = {
+    "hpm": {},
+    "bottleneck": {"block": "bottleneck"},
+    "relu": {"activation": "relu"},
+    "prelu, three stacks": {"activation": "prelu", "stacks": 3},
+    "bottleneck, prelu, two stacks": {"activation": "prelu", "stacks": 2, "block": "bottleneck"},
+    "odd widths": {"features": 48, "joints": 17},
+    "several words": {"features": 144, "depth": 1},
+    "wider": {"block": "wider"},
+    "bottleneck without 1x1": {"block": "bottleneck_no1x1", "features": 32},
+    "six layers": {"features": 64, "layers": 6},
+    "four paths": {"features": 32, "cardinality": 4, "activation": "prelu"},
+    "without scale": {"scale": False, "stacks": 2},
+}
+
+
+@needs_wide
+@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("batch", [1, 3])
+def test_engine_is_the_model_to_the_bit(name, batch):
+    model = network(**ARCHITECTURES[name]).eval()
+    x = pictures(batch, 32, 48)
+    with no_grad():
+        expected = model(Tensor(x))[-1].data
+        packed = use_packed(model)(Tensor(x))[-1].data
+    engine = Engine(model, 32, 48, batch)
+    for _ in range(2):
+        y = engine(x)
+        assert y.dtype == np.float32
+        assert y.tobytes() == expected.tobytes() == packed.tobytes()
+    other = pictures(batch, 32, 48, seed=6)
+    assert engine(other).tobytes() != y.tobytes()
+    assert engine(x).tobytes() == y.tobytes()
+
+
+@needs_wide
+def test_any_number_of_threads_gives_the_same_bits(one_thread_after):
+    engine, x = Engine(network(features=64), 64, 64), pictures(1, 64, 64)
+    set_threads(1)
+    expected = engine(x).tobytes()
+    for threads in (2, 3, 4):
+        set_threads(threads)
+        assert all(engine(x).tobytes() == expected for _ in range(5))
+
+
+@needs_wide
+def test_weights_are_copied():
+    model = network()
+    engine, x = Engine(model, 32, 32), pictures(1, 32, 32)
+    before = engine(x)
+    for array in model.state_dict().values():
+        array[...] = 1
+    assert np.array_equal(engine(x), before)
+
+
+@needs_wide
+def test_results_do_not_share_memory():
+    engine = Engine(network(), 32, 32)
+    first = engine(pictures(1, 32, 32))
+    kept = first.copy()
+    engine(pictures(1, 32, 32, seed=9))
+    assert np.array_equal(first, kept)
+
+
+@needs_wide
+def test_what_cannot_be_deployed_is_named():
+    with pytest.raises(ValueError, match="only binary networks"):
+        Engine(network(binary=False), 32, 32)
+    for choice, known in (
+        ({"block": "multiscale"}, "bottleneck"),
+        ({"block": "multiscale_no1x1"}, "bottleneck"),
+        ({"hourglass": "improved"}, "plain"),
+        ({"pool": "avg"}, "max"),
+        ({"binarize": "weights"}, "both"),
+        ({"binarize": "activations"}, "both"),
+        ({"binary_ends": True}, "False"),
+        ({"sharpness": 2.0}, "None"),
+    ):
+        ((name, value),) = choice.items()
+        with pytest.raises(
+            ValueError, match=rf"networks with {name} = {value!r} cannot be deployed, only with '?{known}"
+        ):
+            Engine(network(**choice), 32, 32)
+    with pytest.raises(ValueError, match="multiples of 16, got 32 x 40"):
+        Engine(network(), 32, 40)
+    with pytest.raises(ValueError, match="is float64"):
+        Engine(network().astype(np.float64), 32, 32)
+    broken = network()
+    broken.stem.modules[0].weight.data[0, 0, 0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"stem\.modules\.0\.weight is not finite"):
+        Engine(broken, 32, 32)
+    engine = Engine(network(), 32, 32)
+    with pytest.raises(ValueError, match="takes pictures"):
+        engine(pictures(2, 32, 32))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        engine(np.full((1, 32, 32, 3), np.nan, dtype=np.float32))
+
+
+def test_without_wide_kernels_it_says_so(monkeypatch):
+    monkeypatch.setattr(kernels, "_kernels", None)
+    with pytest.raises(RuntimeError, match="hbcore runs with numpy kernels"):
+        Engine(network(), 32, 32)

@@ -1,0 +1,137 @@
+"""Looking inside: observation, costs by hand, and the first number that is not finite."""
+
+import numpy as np
+import pytest
+
+from hbcore import BatchNorm2d, BinaryConv2d, Conv2d, StackedHourglass, Tensor, summary
+from hbcore.inspect.observe import first_not_finite, observe
+from hbcore.nn.layers import MaxPool2d, ReLU
+from hbcore.nn.module import Sequential
+
+
+def toy():
+    rng = np.random.default_rng(0)
+    return Sequential(
+        Conv2d(3, 8, 3, rng, stride=2, padding=1),
+        BatchNorm2d(8),
+        Sequential(BinaryConv2d(8, 5, 3, rng, padding=1), ReLU()),
+        MaxPool2d(),
+    )
+
+
+def picture(height=8, width=12):
+    return np.random.default_rng(1).random((1, height, width, 3), dtype=np.float32)
+
+
+# -------------------------------------------------------------------------------------------------- observation
+
+
+def test_observe_sees_every_module_in_order_of_completion():
+    model, seen = toy(), []
+    x = Tensor(picture())
+    with observe(model, lambda name, module, inputs, result: seen.append((name, module, inputs, result))):
+        y = model(x)
+    assert [name for name, *_ in seen] == [
+        "modules.0",
+        "modules.1",
+        "modules.2.modules.0",
+        "modules.2.modules.1",
+        "modules.2",
+        "modules.3",
+        "",
+    ]
+    assert seen[0][2] == (x,)
+    assert seen[-1][3] is y
+    assert seen[0][1] is model.modules[0]
+
+
+def test_observe_ends_with_its_context():
+    model, seen = toy(), []
+    with pytest.raises(KeyError), observe(model, lambda *_: seen.append(1)):
+        raise KeyError
+    model(Tensor(picture()))
+    assert seen == []
+    assert all("observer" not in vars(module) for _, module in model.named_modules())
+
+
+# -------------------------------------------------------------------------------------------------------- costs
+
+
+def test_summary_by_hand():
+    cost = summary(toy(), 8, 12)
+    first, second = cost.layers
+    assert (first.name, first.binary, first.output) == ("modules.0", False, (4, 6, 8))
+    assert (first.weights, first.macs) == (3 * 3 * 3 * 8, 4 * 6 * 3 * 3 * 3 * 8)
+    assert (second.name, second.binary, second.output) == ("modules.2.modules.0", True, (4, 6, 5))
+    assert (second.weights, second.macs) == (3 * 3 * 8 * 5, 4 * 6 * 3 * 3 * 8 * 5)
+    assert cost.to_dict() == {
+        "binary_convolutions": 1,
+        "binary_weights": 360,
+        "binary_weight_bytes": 45,
+        "real_convolutions": 1,
+        "parameters": 216 + 8 + 16 + 360,
+        "binary_macs": 8640,
+        "real_macs": 5184,
+    }
+
+
+def test_summary_as_text():
+    text = str(summary(toy(), 8, 12))
+    lines = text.splitlines()
+    assert lines[0].split() == ["layer", "bits", "output", "weights", "MACs"]
+    assert lines[1].split() == ["modules.0", "32", "4", "x", "6", "x", "8", "216", "5,184"]
+    assert lines[2].split() == ["modules.2.modules.0", "1", "4", "x", "6", "x", "5", "360", "8,640"]
+    assert "binary weight bytes" in text
+
+
+def test_summary_changes_nothing():
+    for training in (True, False):
+        model = toy().train(training)
+        before = {name: array.copy() for name, array in model.state_dict().items()}
+        summary(model, 8, 12)
+        assert all(module.training == training for _, module in model.named_modules())
+        assert all(np.array_equal(array, before[name]) for name, array in model.state_dict().items())
+        assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_bits_of_an_odd_number_of_weights_round_up_to_bytes():
+    assert summary(BinaryConv2d(3, 3, 1, np.random.default_rng(0)), 4, 4).to_dict()["binary_weight_bytes"] == 2
+
+
+# ---------------------------------------------------------------------------------------------------- not finite
+
+
+def test_all_is_well():
+    assert first_not_finite(toy(), picture()) is None
+    model = StackedHourglass(features=16, joints=2, depth=1)
+    assert first_not_finite(model, picture(16, 16)) is None
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("name", ["modules.0.weight", "modules.1.running_mean", "modules.2.modules.0.weight"])
+def test_names_the_parameter(name, bad):
+    model = toy()
+    model.state_dict()[name].flat[-1] = bad
+    assert first_not_finite(model, picture()) == name
+
+
+def test_names_the_module_whose_output_is_not_finite():
+    """Finite weights, but 3e38 times two overflows in batch norm; the sign after it raises on what comes next."""
+    model = toy()
+    model.modules[1].gamma.data[...] = 3e38
+    with np.errstate(all="ignore"):
+        assert first_not_finite(model, 100 * picture()) == "modules.1"
+
+
+def test_names_the_first_module_after_a_bad_picture():
+    bad = picture()
+    bad[0, 3, 3, 1] = np.nan
+    assert first_not_finite(toy(), bad) == "modules.0"
+
+
+def test_looks_into_lists_of_results():
+    model = StackedHourglass(features=16, joints=2, depth=1, stacks=2)
+    model.heads[1].heatmaps.bias.data[...] = 3e38
+    model.heads[1].heatmaps.weight.data[...] = 3e38
+    with np.errstate(all="ignore"):
+        assert first_not_finite(model, picture(16, 16)) == "heads.1.heatmaps"

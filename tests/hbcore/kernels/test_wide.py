@@ -1,0 +1,449 @@
+"""The wide kernels of csrc/ against hbcore.bits (to the bit) and naive float64 loops (to rounding)."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hbcore import StackedHourglass, Tensor, bits, kernels
+from hbcore.autograd.conv import convolve, convolve_backward, max_pool2d
+from hbcore.autograd.norm import batch_norm
+from hbcore.binary.convolution import binary_conv2d
+from hbcore.binary.signs import sign
+from hbcore.kernels import arrays
+from hbcore.nn.blocks import Style, Unit
+from hbcore.optim.losses import heatmap_cross_entropy
+from hbcore.threads import set_threads
+from tests.strategies import CHANNELS, convolutions, naive_conv2d, naive_conv2d_backward
+
+pytestmark = pytest.mark.skipif(
+    kernels._kernels is None or kernels._variant == "cython", reason="this CPU or build has no wide kernels"
+)
+
+# float32 sums of at most some thousand terms of size about 1: 6e-8 times the square root of that, with room to spare.
+TOLERANCE = 1e-5
+
+# Sums in float64 in another order.
+SUM_TOLERANCE = 1e-11
+
+
+def available():
+    """The tables that this CPU has."""
+    if kernels._kernels is None:
+        return []
+    names = [name for name in ("avx512", "avx2", "sse2", "neon") if kernels._kernels.choose_wide(name)]
+    kernels._kernels.choose_wide(None)
+    return names
+
+
+@pytest.fixture(scope="module", autouse=True, params=available())
+def variant(request):
+    """Every test runs with every table."""
+    kernels._kernels.choose_wide(request.param)
+    yield request.param
+    kernels._kernels.choose_wide(None)
+
+
+FILTERS = st.one_of(st.integers(1, 9), st.sampled_from([15, 16, 17, 31, 32, 33, 48]))
+
+
+def normal(shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def close(result, oracle):
+    return np.abs(result - oracle).max() <= TOLERANCE * max(1.0, np.abs(oracle).max())
+
+
+@settings(max_examples=150)
+@given(convolutions(), FILTERS)
+def test_convolution(case, filters):
+    x_shape, w_shape, stride, padding = case
+    x, w = normal(x_shape), normal((*w_shape[:3], filters), 1)
+    assert kernels.wide(x, w)
+    y = convolve(x, w, stride, padding)
+    assert y.dtype == np.float32
+    oracle = naive_conv2d(x.astype(np.float64), w.astype(np.float64), stride, padding)
+    assert y.shape == oracle.shape
+    assert close(y, oracle)
+
+
+@settings(max_examples=150)
+@given(convolutions(), FILTERS)
+def test_gradients_of_a_convolution(case, filters):
+    x_shape, w_shape, stride, padding = case
+    x, w = normal(x_shape), normal((*w_shape[:3], filters), 1)
+    g = normal(convolve(x, w, stride, padding).shape, 2)
+    dx, dw = convolve_backward(x, w, g, stride, padding, True, True)
+    doubles = x.astype(np.float64), w.astype(np.float64), g.astype(np.float64)
+    for result, oracle in zip((dx, dw), naive_conv2d_backward(*doubles, stride, padding), strict=True):
+        assert result.dtype == np.float32
+        assert close(result, oracle)
+    # The filters' gradient alone takes another way where stride > 1.
+    alone = convolve_backward(x, w, g, stride, padding, False, True)
+    assert alone[0] is None
+    assert close(alone[1], dw)
+
+
+def test_convolution_of_more_than_one_block():
+    """A picture too large for one block, and one whose rows do not divide into blocks."""
+    for shape in ((1, 67, 61, 24), (2, 129, 40, 3)):
+        x, w = normal(shape), normal((3, 3, shape[-1], 20), 1)
+        y = convolve(x, w, 1, 1)
+        assert close(y, naive_conv2d(x.astype(np.float64), w.astype(np.float64), 1, 1))
+        g = normal(y.shape, 2)
+        dx, dw = convolve_backward(x, w, g, 1, 1, True, True)
+        dx_oracle, dw_oracle = naive_conv2d_backward(*(a.astype(np.float64) for a in (x, w, g)), 1, 1)
+        assert close(dx, dx_oracle)
+        assert close(dw, dw_oracle)
+
+
+@settings(max_examples=150)
+@given(convolutions(), FILTERS)
+def test_binary_convolution_is_that_of_bits(case, filters):
+    x_shape, w_shape, stride, padding = case
+    channels = x_shape[3]
+    x, w = bits.pack_signs(normal(x_shape)), bits.pack_signs(normal((filters, *w_shape[:3]), 1))
+    alpha = np.abs(normal(filters, 2))
+    y = kernels.scaled_binary_conv2d(x, w, alpha, channels, stride, padding)
+    oracle = bits.binary_conv2d(x, w, channels, stride, padding).astype(np.float32) * alpha
+    assert y.dtype == np.float32
+    assert y.shape == oracle.shape
+    assert y.tobytes() == oracle.tobytes()
+
+
+@pytest.mark.parametrize("channels", [2113, 2048, 1985])
+def test_binary_convolution_of_many_words(channels):
+    """More than the 31 words that the byte counters hold, all bits different and then none."""
+    for value in (0, 1):
+        x = bits.pack_signs(np.full((1, 2, 2, channels), -1.0, dtype=np.float32))
+        w = bits.pack_signs(np.full((9, 1, 1, channels), 1.0 - 2 * value, dtype=np.float32))
+        y = kernels.scaled_binary_conv2d(x, w, np.ones(9, dtype=np.float32), channels)
+        assert np.array_equal(y, np.full((1, 2, 2, 9), channels * (2.0 * value - 1), dtype=np.float32))
+
+
+def test_weight_gradient_from_bits_is_that_from_signs():
+    for channels in (1, 7, 8, 63, 64, 65, 130):
+        x, g = normal((2, 5, 4, channels)), normal((2, 5, 4, 19), 1)
+        from_bits = kernels.conv2d_weight_gradient(bits.pack_signs(x), g, (3, 3, channels, 19), 1, (1, 1))
+        from_signs = kernels.conv2d_weight_gradient(kernels.sign(x), g, (3, 3, channels, 19), 1, (1, 1))
+        assert from_bits.tobytes() == from_signs.tobytes()
+
+
+def in_bytes(g, axes):
+    """g rounded to whole multiples of a unit, the largest magnitude over `axes` / 127."""
+    unit = np.abs(g).max(axis=axes, keepdims=True) / 127
+    return np.rint(g / np.where(unit == 0, 1, unit)) * unit
+
+
+def byte_gradients(s, g, w, padding):
+    """float64 oracles of the gradients of signs s and of filters w from gradients in bytes."""
+    alpha = np.abs(w).mean(axis=(0, 1, 2))
+    ds, _ = naive_conv2d_backward(s, np.where(w < 0, -1.0, 1.0), in_bytes(g * alpha, 3), 1, padding)
+    columns = min(g.shape[2], 128)
+    rows = max(1, 128 // -(-columns // 4 * 4))
+    rounded = np.empty_like(g)
+    for y in range(0, g.shape[1], rows):
+        for x in range(0, g.shape[2], columns):
+            block = slice(None), slice(y, y + rows), slice(x, x + columns)
+            rounded[block] = in_bytes(g[block], (1, 2))
+    _, dw = naive_conv2d_backward(s, w, rounded, 1, padding)
+    return ds, dw
+
+
+@pytest.fixture
+def int8():
+    with kernels.gradients_in("int8"):
+        yield
+
+
+def close_to_bytes(result, oracle, unit):
+    """Rounding halfway cases the other way, in float32, moves a result by some units at most."""
+    return np.isfinite(result).all() and np.abs(result - oracle).max() <= TOLERANCE * np.abs(oracle).max() + 2 * unit
+
+
+@settings(max_examples=100)
+@given(convolutions(), FILTERS, st.booleans())
+def test_gradients_in_bytes(case, filters, part):
+    """Where g is part of a wider array too."""
+    x_shape, w_shape, _, padding = case
+    padding = min(padding, w_shape[0] - 1, w_shape[1] - 1)
+    if w_shape[0] != w_shape[1] or min(x_shape[1:3]) + 2 * padding < w_shape[0]:
+        return
+    x, w = normal(x_shape), normal((*w_shape[:3], filters), 1)
+    size = [length + 2 * padding - w_shape[0] + 1 for length in x_shape[1:3]]
+    wider = normal((x_shape[0], *size, filters + 5 * part), 2) ** 3
+    g = wider[..., 5 * part :]
+    signs, alpha = bits.pack_signs(x), np.abs(w).mean(axis=(0, 1, 2))
+    with kernels.gradients_in("int8"):
+        ds = kernels.sign_gradient(g, w, alpha, padding)
+        dw = kernels.filter_gradient(signs, g, w.shape, padding)
+    doubles = np.where(x < 0, -1.0, 1.0), g.astype(np.float64), w.astype(np.float64)
+    ds_oracle, dw_oracle = byte_gradients(*doubles, padding)
+    assert ds.shape == x.shape
+    assert close_to_bytes(ds, ds_oracle, np.abs(g * alpha).max() / 127)
+    assert close_to_bytes(dw, dw_oracle, np.abs(g).max() / 127)
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 300, 5), (1, 40, 7, 20), (1, 2, 3, 600)])
+def test_gradients_in_bytes_of_more_than_one_block(shape, int8):
+    """Rows longer than a block, blocks of several rows, more channels than int16 sums can take at once."""
+    for channels in (3, 40):
+        w = normal((3, 3, channels, shape[3]), 1)
+        x, g = normal((*shape[:3], channels)), normal(shape, 2)
+        ds_oracle, dw_oracle = byte_gradients(np.where(x < 0, -1.0, 1.0), g.astype(np.float64), w.astype(np.float64), 1)
+        alpha = np.abs(w).mean(axis=(0, 1, 2))
+        assert close_to_bytes(kernels.sign_gradient(g, w, alpha, 1), ds_oracle, np.abs(g * alpha).max() / 127)
+        assert close_to_bytes(kernels.filter_gradient(bits.pack_signs(x), g, w.shape, 1), dw_oracle, 0.05)
+
+
+def test_whole_gradients_survive_bytes():
+    """Gradients that are whole multiples of their unit are not rounded at all: results equal float32's to the bit."""
+    rng = np.random.default_rng(3)
+    w = np.where(rng.random((3, 3, 70, 24)) < 0.5, -0.5, 0.5).astype(np.float32)
+    g = rng.integers(-127, 128, (2, 6, 9, 24)).astype(np.float32)
+    g[:, :, :, 0] = 127  # the largest of every pixel
+    g[:, 0] = 127  # and of every block
+    signs = bits.pack_signs(normal((2, 6, 9, 70)))
+    results = []
+    for kind in ("int8", "float32"):
+        with kernels.gradients_in(kind):
+            ds = kernels.sign_gradient(g, w, np.full(24, 0.5, dtype=np.float32), 1)
+            results.append((ds.tobytes(), kernels.filter_gradient(signs, g, w.shape, 1).tobytes()))
+    assert results[0] == results[1]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_gradients_that_are_not_finite_stay_so(value, int8):
+    g, w = normal((1, 5, 5, 9)), normal((3, 3, 6, 9), 1)
+    g[0, 2, 2, 4] = value
+    ds = kernels.sign_gradient(g, w, np.ones(9, dtype=np.float32), 1)
+    dw = kernels.filter_gradient(bits.pack_signs(normal((1, 5, 5, 6))), g, w.shape, 1)
+    assert np.isnan(ds[0, 1:4, 1:4]).all()
+    assert np.isfinite(ds[0, 0]).all()
+    assert np.isnan(dw[..., 4]).all()
+    assert np.isfinite(dw[..., :4]).all()
+
+
+def test_gradients_of_zero_are_zero(int8):
+    g = np.zeros((1, 4, 4, 9), dtype=np.float32)
+    g[0, 1, 1, 3] = 1e-38  # too small to matter, and to be divided by
+    assert not kernels.sign_gradient(g, normal((3, 3, 6, 9)), np.ones(9, dtype=np.float32), 1).any()
+    assert not kernels.filter_gradient(bits.pack_signs(normal((1, 4, 4, 6))), g, (3, 3, 6, 9), 1).any()
+
+
+def test_gradients_in_bytes_do_not_depend_on_threads(int8):
+    g, w, signs = normal((3, 20, 20, 24)), normal((3, 3, 70, 24), 1), bits.pack_signs(normal((3, 20, 20, 70), 2))
+    results = set()
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        ds = kernels.sign_gradient(g, w, np.ones(24, dtype=np.float32), 1)
+        results.add((ds.tobytes(), kernels.filter_gradient(signs, g, w.shape, 1).tobytes()))
+    set_threads(1)
+    assert len(results) == 1
+
+
+def test_unknown_gradients():
+    with pytest.raises(ValueError, match="float32 or int8, not in 'bf16'"), kernels.gradients_in("bf16"):
+        pass
+
+
+@given(st.integers(1, 40), CHANNELS)
+def test_normalised_signs_and_window(rows, channels):
+    x, scale, shift = normal((rows, channels)), normal(channels, 1), normal(channels, 2)
+    values = arrays.affine(x, scale, shift)
+    signs, window = kernels.norm_sign(x, scale, shift)
+    assert np.array_equal(signs, bits.pack_signs(values))
+    assert np.array_equal(window, bits.pack_bits(np.abs(values) < 1))
+
+
+def test_normalised_signs_at_the_edges():
+    """Zero is +1, minus zero too; the window is open; NaN is an error in any lane."""
+    under_one = np.nextafter(np.float32(1), np.float32(0))
+    cases = [  # value, sign bit, window bit
+        (0.0, 0, 1), (-0.0, 0, 1), (1.0, 0, 0), (-1.0, 1, 0), (under_one, 0, 1), (-under_one, 1, 1),
+        (np.inf, 0, 0), (-np.inf, 1, 0), (-1e-40, 1, 1),
+    ]  # fmt: skip
+    x = np.array([[value for value, _, _ in cases]], dtype=np.float32)
+    one, zero = np.ones(9, dtype=np.float32), np.full(9, -0.0, dtype=np.float32)
+    signs, window = kernels.norm_sign(x, one, zero)
+    assert int(signs[0, 0]) == sum(bit << k for k, (_, bit, _) in enumerate(cases))
+    assert int(window[0, 0]) == sum(bit << k for k, (_, _, bit) in enumerate(cases))
+    for channel in range(9):
+        broken = x.copy()
+        broken[0, channel] = np.nan
+        with pytest.raises(FloatingPointError, match="NaN has no sign"):
+            kernels.norm_sign(broken, one, zero)
+
+
+@given(st.integers(1, 40), CHANNELS, st.booleans())
+def test_normalisation_with_a_window(rows, channels, windowed):
+    x, g, mean = normal((rows, channels)), normal((rows, channels), 1), normal(channels, 2)
+    inside = normal((rows, channels), 3) < 0.3
+    window = bits.pack_bits(inside) if windowed else None
+    masked = np.where(inside, g, np.float32(0)) if windowed else g
+    results = kernels.norm_sums(x, g, mean, window)
+    for result, oracle in zip(results, arrays.norm_sums(x, masked, mean), strict=True):
+        assert np.abs(result - oracle).max() <= SUM_TOLERANCE
+    a, b, c = normal((3, channels), 4)
+    assert np.array_equal(kernels.norm_backward(x, g, a, b, c, window), arrays.norm_backward(x, masked, a, b, c))
+
+
+def test_moments_far_from_zero():
+    x = (1000 + normal((3000, 11))).astype(np.float32)
+    mean, variance, count = kernels.moments(x)
+    assert count == 3000
+    assert np.abs(mean - x.astype(np.float64).mean(axis=0)).max() < SUM_TOLERANCE * 1000
+    assert np.abs(variance - x.astype(np.float64).var(axis=0)).max() < SUM_TOLERANCE
+
+
+def test_nothing_is_written_beside_the_output():
+    x, w, g = normal((2, 5, 5, 9)), normal((3, 3, 9, 19), 1), normal((2, 5, 5, 19), 2)
+    packed, filters = bits.pack_signs(x), bits.pack_signs(w.transpose(0, 1, 3, 2).copy()).transpose(0, 1, 3, 2).copy()
+    alpha = np.ones(19, dtype=np.float32)
+    calls = [
+        (y := (2, 5, 5, 19), lambda out: kernels._kernels.wide_conv2d(x, w, 1, 1, 1, out)),
+        (y, lambda out: kernels._kernels.wide_binary_conv2d(packed, filters, 9, alpha, 1, 1, out)),
+        (w.shape, lambda out: kernels._kernels.wide_weight_gradient(x, None, 9, g, 1, 1, 1, out)),
+    ]
+    for shape, call in calls:
+        memory = np.full((shape[0] + 2, *shape[1:]), 77.5, dtype=np.float32)
+        call(memory[1:-1])
+        assert (memory[[0, -1]] == 77.5).all()
+        assert not (memory[1:-1] == 77.5).any()
+
+
+def unit(seed=0, channels=20, filters=17, kernel=3):
+    made = Unit(channels, filters, kernel, Style(rng=np.random.default_rng(seed)))
+    made.modules[0].gamma.data[...] = normal(channels, 5)  # negative ones too
+    made.modules[0].beta.data[...] = normal(channels, 6)
+    return made
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_binary_unit_in_one_is_batch_norm_sign_and_convolution(kernel):
+    x, g = normal((3, 6, 5, 20)), normal((3, 6, 5, 17), 1)
+    fused, apart = unit(kernel=kernel), unit(kernel=kernel)
+    one, three = Tensor(x, requires_grad=True), Tensor(x, requires_grad=True)
+    y = fused(one)
+    norm, conv = apart.modules
+    z, mean, variance = batch_norm(three, norm.gamma, norm.beta, norm.eps)
+    norm.follow(mean, variance)
+    z = binary_conv2d(sign(z), conv.weight, padding=kernel // 2)
+    assert type(y.function).__name__ == "BinaryUnit"
+    assert y.data.tobytes() == z.data.tobytes()
+    (y * Tensor(g)).sum().backward()
+    (z * Tensor(g)).sum().backward()
+    assert close(one.grad, three.grad)
+    for a, b in zip(fused.parameters(), apart.parameters(), strict=True):
+        assert close(a.grad, b.grad)
+    for a, b in zip(fused.named_buffers(), apart.named_buffers(), strict=True):
+        assert np.array_equal(a[1], b[1])
+
+
+def step_of_a_network(activation="none"):
+    model = StackedHourglass(features=16, joints=3, stacks=2, depth=2, activation=activation, seed=3)
+    loss = Tensor(np.zeros((), dtype=np.float32))
+    target = np.random.default_rng(1).random((2, 8, 8, 3), dtype=np.float32)
+    for heatmaps in model(Tensor(np.random.default_rng(0).random((2, 32, 32, 3), dtype=np.float32))):
+        loss = loss + heatmap_cross_entropy(heatmaps, target, np.ones((2, 3), dtype=np.float32))
+    loss.backward()
+    return loss.item(), {name: parameter.grad for name, parameter in model.named_parameters()}
+
+
+def test_one_thread_or_many_give_the_same_bits(one_thread_after):
+    set_threads(1)
+    loss, gradients = step_of_a_network()
+    for threads in (2, 3, 5):
+        set_threads(threads)
+        for _ in range(3):
+            again, others = step_of_a_network()
+            assert again == loss
+            for name, gradient in gradients.items():
+                assert gradient.tobytes() == others[name].tobytes(), name
+
+
+def test_work_from_several_python_threads_at_once(one_thread_after):
+    from concurrent.futures import ThreadPoolExecutor
+
+    set_threads(2)
+    x, w = normal((2, 16, 16, 32)), normal((3, 3, 32, 16), 1)
+    expected = convolve(x, w, 1, 1).tobytes()
+    with ThreadPoolExecutor(4) as pool:
+        assert all(y.tobytes() == expected for y in pool.map(lambda _: convolve(x, w, 1, 1), range(200)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_child_works_on(one_thread_after):
+    script = """
+import os, sys
+import numpy as np
+from hbcore import kernels, set_threads
+set_threads(3)
+x, w = np.ones((4, 16, 16, 32), "f"), np.ones((3, 3, 32, 16), "f")
+before = kernels.conv2d(x, w, 1, (1, 1))
+child = os.fork()
+after = kernels.conv2d(x, w, 1, (1, 1))
+same = np.array_equal(before, after)
+if child == 0:
+    os._exit(0 if same else 1)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) or not same)
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", script], timeout=60, check=False).returncode == 0
+
+
+def forced(name):
+    script = "from hbcore import kernel_report; print(kernel_report()['kernels'])"
+    environment = os.environ | {"HBCORE_KERNELS": name}
+    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_variant_can_be_forced(variant):
+    for name in ("numpy", "cython", variant):
+        assert forced(name).stdout.strip() == name
+
+
+def test_an_unknown_variant_is_an_error_that_names_it():
+    done = forced("mmx")
+    assert done.returncode == 1
+    assert "HBCORE_KERNELS=mmx" in done.stderr.splitlines()[-1]
+
+
+@given(st.integers(1, 3), st.integers(1, 4), st.integers(1, 4), CHANNELS, st.integers(1, 3))
+def test_max_pool_of_pairs(batch, height, width, channels, levels):
+    """Few levels make many ties: the first pixel wins, as in the plain kernels."""
+    rng = np.random.default_rng(channels)
+    x = rng.integers(0, levels, (batch, 2 * height, 2 * width, channels)).astype(np.float32)
+    y, winner = arrays.max_pool(x, 2)
+    g = normal(y.shape)
+    for ours, oracle in zip(kernels.max_pool(x, 2), (y, winner), strict=True):
+        assert np.array_equal(ours, oracle)
+    assert np.array_equal(kernels.max_pool_backward(g, winner, 2), arrays.max_pool_backward(g, winner, 2))
+
+
+@pytest.mark.parametrize("channels", [1, 8, 17])
+def test_max_pool_leaves_nan_to_others(channels):
+    for place in range(4):
+        x = normal((2, 4, 4, channels))
+        x[1, 2 + place // 2, place % 2, channels - 1] = np.nan
+        assert not kernels._kernels.wide_max_pool(
+            x, np.empty_like(x[:, ::2, ::2]), np.empty((2, 2, 2, channels), np.uint8)
+        )
+        assert np.isnan(max_pool2d(Tensor(x)).data[1, 1, 0, channels - 1])
+
+
+def test_add_of_whole_arrays_and_of_parts():
+    wide, other = normal((3, 40, 40, 50)), normal((3, 40, 40, 50), 1)
+    for part in (slice(None), slice(3, 30), slice(0, 49)):
+        a, b, out = wide[..., part], other[..., part], np.full(wide.shape, 7.5, dtype=np.float32)
+        assert a.size > kernels.ADD_SIZE
+        assert np.array_equal(kernels.add(a, b), a + b)
+        assert kernels.add(a, b, out=out[..., part]) is not None
+        assert np.array_equal(out[..., part], a + b)
+        assert (np.delete(out, np.arange(50)[part], axis=-1) == 7.5).all()
+    for a, b in ((wide.transpose(0, 2, 1, 3), other), (wide[:, ::2], other[:, 1::2]), (wide, other[0])):
+        assert np.array_equal(kernels.add(a, b), a + b)

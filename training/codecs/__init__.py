@@ -1,0 +1,1 @@
+"""From labels to maps, and from maps to answers."""

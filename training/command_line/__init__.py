@@ -1,0 +1,1 @@
+"""The command line that pose, face and parts share."""

@@ -1,0 +1,52 @@
+"""The verb `eval`: score a model on a test set."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from training.command_line.common import load_model, print_scores
+from training.files.writing import make_folder, write_json
+from training.loading.concatenated import Joined
+from training.loading.test_set import TestSet
+from training.tasks.evaluation import baseline_scores, evaluate
+from training.tasks.task import Task
+
+
+def evaluate_model(task: Task, options: argparse.Namespace) -> None:
+    """Score a model file."""
+    model = load_model(task, options)
+    specs = options.data or task.defaults().data.train
+    test = TestSet.read([task.open(spec, options.split) for spec in specs], model.codec.input_size)
+    scores, predicted = evaluate(task, model, test, options.flip_test)
+    result: dict[str, Any] = {
+        "metrics": scores,
+        "protocol": task.used_protocols(test, scores),
+        "people": len(test.pictures),
+        "split": options.split,
+        "flip_test": options.flip_test,
+        "packed": options.packed,
+        "input_size": model.codec.input_size,
+        "bad_pictures": [reason for _, reason in test.bad],
+    }
+    baseline = task.baseline.replace(" ", "_")
+    if mean_of := getattr(options, baseline):
+        result[baseline] = baseline_scores(task, Joined([task.open(spec, "train") for spec in mean_of]), test)
+    for _, reason in test.bad:
+        print(f"skipped: {reason}", file=sys.stderr)
+    if options.out:
+        write_json(Path(options.out), result)
+    if options.pictures:
+        task.draw(test, predicted, make_folder(options.pictures))
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    print_scores(scores)
+    for name, text in result["protocol"].items():
+        print(f"{name}: {text}")
+    if mean_of:
+        print(f"{task.baseline} of the training set:")
+        print_scores(result[baseline])

@@ -1,0 +1,125 @@
+"""The options of the verbs."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+from collections.abc import Sequence
+
+from training.command_line.parser import Parser, parse
+from training.tasks.task import Task
+
+
+def _box(text: str) -> tuple[float, float, float, float]:
+    try:
+        x, y, width, height = values = tuple(map(float, text.split(",")))
+        if not all(map(math.isfinite, values)):
+            raise ValueError
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not x,y,width,height in pixels") from None
+    if not (width > 0 and height > 0):
+        raise argparse.ArgumentTypeError(f"the box {text!r} has no area")
+    return x, y, width, height
+
+
+def _thread_count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= 1024):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads, up to 1024 (0: one per core)")
+    return int(text)
+
+
+# Command-line flags of `train` and the settings they stand for.
+FLAGS = {
+    "data": "data.train", "test": "data.test", "out": "run.out", "steps": "optim.steps", "lr": "optim.lr",
+    "batch_size": "optim.batch_size", "features": "model.features", "stacks": "model.stacks", "block": "model.block",
+    "size": "data.size", "seed": "run.seed", "threads": "run.threads", "workers": "data.workers", "ema": "optim.ema",
+    "patience": "run.patience", "limit": "data.limit",
+}  # fmt: skip
+
+
+def read_options(task: Task, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options; `command` among them is the whole command line. Leaves with exit code 2 if they are wrong."""
+    words = list(arguments)
+    if not words or (words[0].startswith("-") and words[0] not in ("-h", "--help")):
+        words.insert(0, "train")
+    options = parse(_parser(task), words)
+    options.command = shlex.join(["python", "-m", task.module, *words])
+    return options
+
+
+def _parser(task: Task) -> Parser:
+    parser = Parser(prog=f"python -m {task.module}", description=task.about)
+    verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
+
+    t = verbs.add_parser("train", help="train a network (the default verb)")
+    t.add_argument(
+        "--data",
+        action="append",
+        metavar="NAME[:PATH]",
+        help=f"train on one of {', '.join(task.kinds)}; repeatable",
+    )
+    t.add_argument(
+        "--test", action="append", metavar="NAME[:PATH]", help="test on these instead of the test splits of --data"
+    )
+    t.add_argument("--out", help="run folder")
+    t.add_argument("--resume", action="store_true", help="go on with the run in --out, to the same bytes")
+    t.add_argument("--config", help="settings as TOML")
+    t.add_argument(
+        "--set",
+        nargs="+",
+        action="extend",
+        metavar="SECTION.KEY=VALUE",
+        help="change settings, see --settings; repeatable",
+    )
+    t.add_argument(
+        "--settings", action="store_true", help="print all settings, what they mean, their defaults; then stop"
+    )
+    for name, kind in {
+        "steps": int, "batch-size": int, "lr": float, "features": int, "stacks": int, "block": str, "size": int,
+        "seed": int, "threads": int, "workers": int, "ema": float, "patience": int, "limit": int,
+    }.items():  # fmt: skip
+        flag = name.replace("-", "_")
+        t.add_argument(f"--{name}", dest=flag, type=kind, help=f"same as --set {FLAGS[flag]}=...")
+    t.add_argument("--dry-run", action="store_true", help="print the settings and the network's size, train nothing")
+    t.add_argument("--json", action="store_true", help="print results as JSON")
+    t.add_argument("--quiet", action="store_true", help="no progress, no summary")
+
+    e = verbs.add_parser("eval", help="score a model")
+    e.add_argument("model", help="a model file (best.safetensors or last.safetensors of a run)")
+    e.add_argument(
+        "--data",
+        action="append",
+        metavar="NAME[:PATH]",
+        help=f"test on these; repeatable; default: {task.defaults().data.train[0]}",
+    )
+    e.add_argument("--split", choices=("test", "train"), default="test")
+    e.add_argument(
+        f"--{task.baseline.replace(' ', '-')}",
+        action="append",
+        metavar="NAME[:PATH]",
+        help=f"also score the {task.baseline} of these training sets",
+    )
+    e.add_argument("--json", action="store_true", help="print results as JSON")
+    e.add_argument("--out", help="also write the results to this JSON file")
+    e.add_argument("--pictures", metavar="FOLDER", help="also draw overlays and curves into this folder")
+
+    p = verbs.add_parser("predict", help=f"find {task.things} in pictures")
+    p.add_argument("model", help="a model file")
+    p.add_argument("pictures", nargs="+", help="pictures or folders of pictures")
+    p.add_argument(
+        "--box",
+        type=_box,
+        metavar="X,Y,W,H",
+        help="the person's box in pixels (--box=-5,... if it begins outside); default: the whole picture",
+    )
+    p.add_argument("--out", default="predictions", help="folder for predictions and overlays")
+    p.add_argument("--quiet", action="store_true")
+    task.add_options(p)
+    for verb in (e, p):
+        verb.add_argument(
+            "--packed", action="store_true", help="compute with packed bits from the first sign to the last"
+        )
+        verb.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
+        verb.add_argument("--threads", type=_thread_count, default=0, help="0: one per core")
+    return parser

@@ -1,0 +1,148 @@
+"""The verb `train`: train, evaluate, and leave a run folder that says everything."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import hbcore
+from hbcore.inspect.summary import summary
+from training.command_line.common import print_scores, use_threads
+from training.command_line.options import FLAGS
+from training.configuration.schema import literal
+from training.configuration.settings import Config
+from training.configuration.toml import describe, load, to_toml
+from training.configuration.values import differences, override, to_dict
+from training.datasets import PersonDataset
+from training.errors import DataError, UserError
+from training.files.environment import environment
+from training.files.run_folder import locked, make_run_folder
+from training.files.writing import atomic_write, write_json
+from training.loading.concatenated import Joined
+from training.loading.test_set import TestSet
+from training.runs.curves import curves
+from training.runs.loop import Run, build_network, stored_config
+from training.runs.progress import ProgressBar
+from training.tasks.evaluation import evaluate
+from training.tasks.task import Task
+
+# What may differ between a run and its resumption: nothing that changes the weights.
+FREE_TO_CHANGE = (
+    "run.out", "run.threads", "run.checkpoint_minutes", "run.log_every", "run.stop_after", "run.patience",
+    "data.workers",
+)  # fmt: skip
+
+
+def train(task: Task, options: argparse.Namespace) -> None:
+    """Train, evaluate, and leave a run folder that says everything."""
+    if options.settings:
+        print(describe(task.defaults()))
+        return
+    config = resolve(task, options)
+    if options.dry_run:
+        _dry_run(task, config, options.json)
+        return
+    folder = make_run_folder(config.run.out, options.resume)
+    with locked(folder):
+        use_threads(config.run.threads)
+        data = Joined([task.open(spec, "train") for spec in config.data.train], config.data.limit)
+        test = _test_set(task, config)
+        run = Run(task, config, folder, data, test)
+        run.resume()
+        bar = ProgressBar(run.progress.step, run.stop, config.optim.batch_size, options.quiet)
+        with closing(bar):
+            run.report, run.say = bar.update, bar.say
+            write_json(folder / "env.json", environment() | hbcore.kernel_report() | {"command": options.command})
+            atomic_write(folder / "config.toml", to_toml(config).encode())
+            bar.say(f"{len(data)} people to train on, {len(test.pictures)} to test on; run folder {folder}")
+            if test.bad:
+                people = len(test.pictures) + len(test.bad)
+                bar.say(f"{len(test.bad)} of {people} test pictures cannot be read: see bad_images.csv")
+            run.train()
+        result = _report(run, test)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    elif not options.quiet:
+        print_scores(result["metrics"])
+        print(f"{result['minutes']:.1f} minutes of training; model, curves and pictures in {folder}")
+
+
+def _report(run: Run, test: TestSet) -> dict[str, Any]:
+    """Final figures and pictures of a finished run."""
+    task, config, folder = run.task, run.config, run.folder
+    scores, predicted = evaluate(task, run.model(), test)
+    result: dict[str, Any] = {
+        "metrics": scores,
+        "protocol": task.used_protocols(test, scores),
+        "people": len(test.pictures),
+        "split": "test",
+        "flip_test": False,
+        "model": "last",
+        "input_size": config.data.size,
+        "steps": run.progress.step,
+        "minutes": round(run.progress.seconds / 60, 2),
+        "best": {"metric": run.headline, "value": run.progress.best, "step": run.progress.best_step},
+        "network": summary(run.network, config.data.size, config.data.size).to_dict(),
+        "bad_pictures": len(run.progress.bad) + len(test.bad),
+    }
+    write_json(folder / "metrics.json", result)
+    curves(folder / "log.csv", folder / "curves.png", [run.headline])
+    task.draw(test, predicted, folder)
+    return result
+
+
+def resolve(task: Task, options: argparse.Namespace) -> Config:
+    """Defaults < the file < --set < flags; for a resumed run its own configuration instead of the defaults."""
+    defaults = task.defaults()
+    base = load(options.config, defaults) if options.config else defaults
+    assignments = list(options.set or [])
+    for name, key in FLAGS.items():
+        value = getattr(options, name)
+        if value is not None:
+            assignments.append(f"{key}={literal(value)}")
+    stored = None
+    if options.resume:
+        place = [text for text in assignments if text.partition("=")[0].strip() == "run.out"]
+        out = override(base, place).run.out
+        stored = stored_config(Path(out))
+    if stored is None:
+        return task.check(override(base, assignments))
+    place = [f"run.out={literal(out)}"]
+    changed = override(base if options.config else stored, [*assignments, *place])
+    blocking = [line for line in differences(stored, changed) if line.partition(":")[0] not in FREE_TO_CHANGE]
+    if blocking:
+        raise UserError(
+            f"cannot resume {out} with other settings ({'; '.join(blocking)}): "
+            "leave them out, or start anew with another --out"
+        )
+    return task.check(changed)
+
+
+def _dry_run(task: Task, config: Config, as_json: bool) -> None:
+    """What would be trained: resolved configuration and the network's size."""
+    joints = config.model.joints or len(task.open(config.data.train[0], "train").skeleton.names)
+    sizes = summary(build_network(config, joints), config.data.size, config.data.size)
+    if as_json:
+        print(json.dumps({"config": to_dict(config), "joints": joints, **sizes.to_dict()}, indent=2))
+    else:
+        print(to_toml(config))
+        print(sizes)
+
+
+def _test_set(task: Task, config: Config) -> TestSet:
+    """The test split of the data sets to test on; by default of those trained on that have one."""
+    datasets: list[PersonDataset] = []
+    missing: list[str] = []
+    for spec in config.data.test or config.data.train:
+        try:
+            datasets.append(task.open(spec, "test"))
+        except DataError as error:
+            if config.data.test:
+                raise
+            missing.append(str(error))
+    if not datasets:
+        raise DataError(f"nothing to test on ({'; '.join(missing)}): name a data set with --test")
+    return TestSet.read(datasets, config.data.size, config.data.bad_pictures == "skip")

@@ -1,0 +1,1 @@
+"""A user's own labels, in the formats of labelling tools."""

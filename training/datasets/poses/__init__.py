@@ -1,0 +1,1 @@
+"""Sets of human poses in their original formats."""

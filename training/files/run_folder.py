@@ -1,0 +1,59 @@
+"""The folder of a run: never overwritten, and never written by two runs at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.errors import UserError
+from training.files.writing import TEMPORARY, _disk_error, make_folder
+
+if sys.platform != "win32":
+    import fcntl
+
+LOCK = "run.lock"
+
+RUN_FILES = ("config.toml", "log.csv", "state.safetensors", "last.safetensors", "best.safetensors")
+
+
+def make_run_folder(path: str | Path, resume: bool) -> Path:
+    """The folder of a run, created if need be.
+
+    Raises UserError if it holds a run, finished or not, and `resume` is false: a run is never overwritten.
+    With `resume` a folder without a run will do, so that one command line both starts a run and takes it up
+    again. Raises DiskError if the folder cannot be made.
+    """
+    folder = Path(path)
+    found = [name for name in RUN_FILES if os.path.exists(folder / name)]
+    if found and not resume:
+        remedy = "choose another --out, or --resume to go on with that run"
+        raise UserError(f"{path} holds a run already ({', '.join(found)}): {remedy}")
+    return make_folder(folder)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other runs out of `folder` during a `with`; on entry, clear what a killed run left unfinished.
+
+    The lock (flock on `run.lock`) ends with the process, however that ends; Windows has none. Raises
+    UserError if another process holds it, DiskError if the lock file cannot be made.
+    """
+    try:
+        file = open(folder / LOCK, "ab")  # noqa: SIM115  (only the opening may become a DiskError)
+    except OSError as error:
+        raise _disk_error(folder / LOCK, 0, error) from error
+    with file:
+        if sys.platform != "win32":
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UserError(f"another run is at work in {folder}: choose another --out") from None
+            except OSError:
+                pass  # a network file system without locks
+        for leftover in folder.glob(f"{TEMPORARY}*"):
+            with contextlib.suppress(OSError):
+                leftover.unlink()
+        yield

@@ -1,0 +1,1 @@
+"""What labels mean: keypoints, parts, and the sample that carries them."""

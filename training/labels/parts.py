@@ -1,0 +1,115 @@
+"""Part schemes: into which parts a data set divides its pictures, and what a mirror does to them.
+
+A mask is uint8 (H, W): the class of each pixel, an index into `names`, or IGNORED, 255, where nobody knows.
+"""
+
+from __future__ import annotations
+
+import colorsys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore.optim.losses import IGNORED
+from training.errors import DataError
+from training.labels.skeletons import Skeleton, flip_index, pairs
+
+Mask = NDArray[np.uint8]
+
+_GOLDEN = 0.618034  # of a turn: hues this far apart never crowd
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The classes of one annotation scheme, and the pairs of them that change places in a mirror.
+
+    Raises ValueError unless there are 2 to 255 names, all different, and every pair names two classes of its own.
+    """
+
+    flips: ClassVar[bool] = True  # as of a `Skeleton`
+    name: str
+    names: tuple[str, ...]
+    flip_pairs: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.names) <= IGNORED:
+            raise ValueError(f"parts {self.name}: 2 to {IGNORED} classes expected, not {len(self.names)}")
+        if not all(isinstance(name, str) and name.isprintable() and name for name in self.names):
+            raise ValueError(f"parts {self.name}: a class has no name")
+        if len(set(self.names)) != len(self.names):
+            raise ValueError(f"parts {self.name}: a class name occurs twice")
+        paired = [index for pair in self.flip_pairs for index in pair]
+        if any(not 0 <= index < len(self.names) for index in paired):
+            raise ValueError(f"parts {self.name}: a pair names a class outside 0..{len(self.names) - 1}")
+        if len(set(paired)) != len(paired):
+            raise ValueError(f"parts {self.name}: a class stands in two flip pairs")
+
+    def flip_index(self) -> NDArray[np.intp]:
+        """The permutation p of a mirror: what is class k in the mirrored picture is class p[k] in the picture."""
+        return flip_index(len(self.names), self.flip_pairs)
+
+    def colours(self) -> NDArray[np.uint8]:
+        """A colour for each class, (C, 3): black for the first, usually the background."""
+        hues = [colorsys.hsv_to_rgb(k * _GOLDEN % 1, 0.75, 1.0) for k in range(len(self.names))]
+        colours: NDArray[np.uint8] = np.rint(255 * np.array(hues)).astype(np.uint8)
+        colours[0] = 0
+        return colours
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `asdict`, also after a trip through JSON.
+
+        Raises KeyError, TypeError or ValueError where `values`, which may come from any file, are no part scheme.
+        """
+        return cls(str(values["name"]), tuple(values["names"]), pairs(values["flip_pairs"]))
+
+
+Scheme = Skeleton | Parts
+"""What the maps of a network stand for."""
+
+
+def joints_of(scheme: Scheme) -> Skeleton:
+    """`scheme` where only joints will do. Raises DataError if it names parts."""
+    if isinstance(scheme, Parts):
+        raise DataError(f"{scheme.name} names parts of a picture, not joints")
+    return scheme
+
+
+def parts_of(scheme: Scheme) -> Parts:
+    """`scheme` where only parts will do. Raises DataError if it names joints."""
+    if isinstance(scheme, Skeleton):
+        raise DataError(f"{scheme.name} names joints, not parts of a picture")
+    return scheme
+
+
+def relabel(mask: Mask, index: NDArray[np.intp]) -> Mask:
+    """The mask with class k in the place of class index[k]; other values stay."""
+    table = np.arange(256, dtype=np.uint8)
+    table[index] = np.arange(len(index))
+    return table[mask]
+
+
+FACE7 = Parts("face7", ("background", "skin", "lower_lip", "upper_lip", "inner_mouth", "eyes", "nose"))
+"""What Bulat and Tzimiropoulos (2018) draw between ibug's 68 points."""
+
+HELEN11 = Parts(
+    "helen11",
+    (
+        "background",
+        "face_skin",
+        "left_eyebrow",
+        "right_eyebrow",
+        "left_eye",
+        "right_eye",
+        "nose",
+        "upper_lip",
+        "inner_mouth",
+        "lower_lip",
+        "hair",
+    ),
+    flip_pairs=((2, 3), (4, 5)),
+)
+"""Helen's part masks (Smith et al., "Exemplar-based face parsing", 2013), named as there: left may be the viewer's."""

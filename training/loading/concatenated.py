@@ -1,0 +1,46 @@
+"""Several data sets as one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import accumulate
+
+import numpy as np
+
+from training.datasets import Person, PersonDataset
+from training.errors import DataError, UserError
+from training.labels.parts import Scheme
+
+
+class Joined:
+    """Several data sets with the same joints as one, or the first `limit` persons of them.
+
+    Raises UserError if their joints differ, DataError if they hold nobody.
+    """
+
+    def __init__(self, datasets: Sequence[PersonDataset], limit: int | None = None) -> None:
+        first = datasets[0].skeleton
+        for dataset in datasets[1:]:
+            if dataset.skeleton.names != first.names:
+                raise UserError(
+                    f"{datasets[0].name} and {dataset.name} label different joints "
+                    f"({len(first.names)} and {len(dataset.skeleton.names)}): use them one at a time"
+                )
+        self.datasets = tuple(datasets)
+        self.ends = list(accumulate(len(dataset) for dataset in datasets))
+        if not self.ends[-1]:
+            raise DataError(f"there is nobody in {', '.join(dataset.name for dataset in datasets)}")
+        self.length = min(self.ends[-1], limit or self.ends[-1])
+
+    @property
+    def scheme(self) -> Scheme:
+        return self.datasets[0].skeleton
+
+    def __len__(self) -> int:
+        return self.length
+
+    def person(self, index: int) -> Person:
+        """Person `index`, counted through all data sets. Raises BadPicture if the picture cannot be read."""
+        which = int(np.searchsorted(self.ends, index, side="right"))
+        start = self.ends[which - 1] if which else 0
+        return self.datasets[which].person(index - start)

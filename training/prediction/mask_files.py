@@ -1,0 +1,73 @@
+"""Masks of a user's own pictures, as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from hbcore.optim.losses import IGNORED
+from training.codecs.masks import MaskCodec
+from training.files.writing import atomic_write, make_folder, write_json
+from training.labels.parts import Mask, parts_of
+from training.pictures.drawing import save_png, tint
+from training.prediction.model import Model
+from training.prediction.predict import View, presentable
+
+
+class PartFiles:
+    """A mask of every picture, an overlay of it, and predictions.json with the share of every class.
+
+    masks/NAME.png is an index-colour PNG in the pixels of the picture: each holds its class, or IGNORED where the
+    network did not look. classes.txt names the classes.
+    """
+
+    files = "masks/, classes.txt, predictions.json and overlays"
+
+    def __init__(self, model: Model, out: Path) -> None:
+        self.model, self.out = model, out
+        self.parts = parts_of(model.scheme)
+        self.masks = make_folder(out / "masks")
+        self.pictures: list[dict[str, Any]] = []
+
+    def add(self, number: int, view: View) -> None:
+        mask, name = parts_in(self.model, view), view.file_name(number)
+        colours = self.parts.colours()
+        palette = np.full((256, 3), 128, dtype=np.uint8)
+        palette[: len(colours)] = colours
+        save_png(self.masks / name, mask, palette)
+        picture, zoom = presentable(view.picture)
+        shown = np.asarray(Image.fromarray(mask).resize(picture.shape[1::-1], Image.Resampling.NEAREST))
+        save_png(self.out / name, tint(picture, shown, colours, zoom=zoom))
+        counts = np.bincount(mask.ravel(), minlength=256)[: len(self.parts.names)]
+        shares = {part: round(int(n) / mask.size, 6) for part, n in zip(self.parts.names, counts, strict=True)}
+        self.pictures.append(
+            {
+                "picture": str(view.path),
+                "mask": f"masks/{name}",
+                "center": view.crop.center,
+                "side": view.crop.side,
+                "shares": shares,
+            }
+        )
+
+    def close(self) -> None:
+        atomic_write(self.out / "classes.txt", "".join(f"{name}\n" for name in self.parts.names).encode())
+        write_json(self.out / "predictions.json", {"classes": self.parts.names, "pictures": self.pictures})
+
+
+def parts_in(model: Model, view: View) -> Mask:
+    """The classes (H, W) of the pixels of the picture, IGNORED outside the square that the network saw."""
+    codec, crop = model.codec, view.crop
+    assert isinstance(codec, MaskCodec)
+    height, width = view.picture.shape[:2]
+    # The square is not turned: x decides x, and y decides y.
+    pixels = np.arange(max(height, width), dtype=np.float64)
+    x, y = crop.to_input(np.stack([pixels, pixels], axis=-1)).T
+    x, y = x[:width], y[:height]
+    seen_x, seen_y = (np.abs(2 * at - (crop.size - 1)) <= crop.size for at in (x, y))
+    mask = np.full((height, width), IGNORED, dtype=np.uint8)
+    mask[np.ix_(seen_y, seen_x)] = codec.classes(view.maps, y[seen_y], x[seen_x])
+    return mask

@@ -1,0 +1,151 @@
+"""A network with all that is needed to use it: what its maps stand for, codec, crop rule. One file holds it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore import StackedHourglass, Tensor, load_model, no_grad
+from hbcore.autograd.ops import sigmoid
+from hbcore.deploy.model_file import ModelFileError, model_bytes
+from hbcore.nn.architecture import STRIDE
+from training.codecs.codec import Codec
+from training.codecs.heatmaps import HeatmapCodec
+from training.codecs.masks import MaskCodec
+from training.errors import DataError, UserError
+from training.files.writing import atomic_write
+from training.labels.parts import Parts, Scheme, joints_of
+from training.labels.skeletons import Skeleton
+
+CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
+
+
+MOST = 4096
+"""Pixels of an input's side: far beyond what is trained. A damaged number must not ask for gigabytes."""
+
+
+class NotFinite(DataError):
+    """The network computes NaN or infinity."""
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """From crops to joints, or to masks of parts.
+
+    output: "sigmoid" if the network's maps are logits of probabilities, "identity" if they are the maps themselves,
+    "softmax" if they are the logits of classes, of which the codec wants no more.
+    task: the name of the task it was trained for; a model of one task is no use in another.
+    """
+
+    network: StackedHourglass
+    scheme: Scheme
+    codec: Codec
+    output: str = "sigmoid"
+    task: str = "pose"
+
+    @property
+    def skeleton(self) -> Skeleton:
+        """The joints. Raises DataError if the model finds parts."""
+        return joints_of(self.scheme)
+
+    def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
+        """Maps (N, h, w, K) for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
+
+        In [0, 1] where the output is a sigmoid.
+        Raises NotFinite if the network computes NaN or infinity, UserError if nobody knows what a mirror does.
+        """
+        maps = self._maps(pictures)
+        if flip:
+            if not self.scheme.flips:
+                raise UserError(f"{self.scheme.name} has no mirror: nobody said which points change places")
+            mirrored = self._maps(np.ascontiguousarray(pictures[:, :, ::-1]))
+            maps = (maps + mirrored[:, :, ::-1][..., self.scheme.flip_index()]) * np.float32(0.5)
+        return maps
+
+    def _maps(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        self.network.eval()
+        try:
+            with no_grad(), np.errstate(over="ignore", invalid="ignore"):
+                last = self.network(Tensor(to_input(pictures)))[-1].data
+        except FloatingPointError:  # a sign met NaN
+            raise NotFinite("the network computes NaN") from None
+        if not np.isfinite(last).all():
+            raise NotFinite("the network's heatmaps are not finite")
+        return sigmoid(last) if self.output == "sigmoid" else last
+
+    def predict(
+        self, pictures: NDArray[np.uint8], flip: bool = False, batch_size: int = 16
+    ) -> tuple[NDArray[Any], ...]:
+        """What the codec reads out of the maps of crops (N, S, S, 3), the answer first.
+
+        Joints (N, K, 2) in input pixels and scores (N, K), or masks (N, S, S).
+        """
+        answers = [
+            self.codec.decode(self.heatmaps(pictures[start : start + batch_size], flip))
+            for start in range(0, len(pictures), batch_size)
+        ]
+        return tuple(np.concatenate(part) for part in zip(*answers, strict=True))
+
+    def save(self, path: Path, **more: Any) -> None:
+        """Write the model file, whole or not at all. more: further JSON values for its header."""
+        metadata = {
+            "task": self.task,
+            "parts" if isinstance(self.scheme, Parts) else "skeleton": asdict(self.scheme),
+            "codec": self.codec.describe(),
+            "output": self.output,
+            "input": {"size": self.codec.input_size, "channels": "RGB", "range": [0, 1]},
+            "crop": CROP_RULE,
+            **more,
+        }
+        atomic_write(path, model_bytes(self.network, metadata))
+
+    @classmethod
+    def load(cls, path: str | Path, task: str | None = None) -> Self:
+        """Read a model file. Raises DataError if it is not one, or is one of another task than asked for."""
+        try:
+            network, header = load_model(path)
+            trained = header["task"]
+            if not isinstance(trained, str) or not trained.isidentifier() or len(trained) > 20:
+                raise ValueError("its task has no name")
+            if task not in (None, trained):
+                raise DataError(f"{path} is a model of the task {trained}: use it with python -m training.{trained}")
+            scheme: Scheme
+            codec: Codec
+            if "parts" in header:
+                scheme, codec = Parts.from_dict(header["parts"]), MaskCodec(**header["codec"])
+            else:
+                scheme, codec = Skeleton.from_dict(header["skeleton"]), HeatmapCodec(**header["codec"])
+            output = header["output"]
+            _check(network, scheme, codec, output)
+        except ModelFileError as error:
+            raise DataError(str(error)) from None
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(f"{path}: not a model of this version ({error})") from None
+        return cls(network, scheme, codec, output, trained)
+
+
+def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:
+    """Raise ValueError where the parts of a model file do not go together: it may come from anywhere."""
+    joints, step = network.architecture["joints"], network.multiple
+    if len(scheme.names) != joints:
+        raise ValueError(f"{len(scheme.names)} names for {joints} maps")
+    if codec.stride != STRIDE or codec.input_size % step:
+        raise ValueError(f"the network needs stride {STRIDE} and an input that is a multiple of {step}, not {codec}")
+    if codec.input_size > MOST:
+        raise ValueError(f"an input of {codec.input_size} pixels, more than {MOST}")
+    if isinstance(codec, HeatmapCodec) and codec.sigma > codec.heatmap_size:
+        raise ValueError(f"sigma = {codec.sigma:g} is wider than the map of {codec.heatmap_size} pixels")
+    if output not in codec.OUTPUTS:
+        raise ValueError(f"output {output!r}")
+    for name, array in network.state_dict().items():
+        if not np.isfinite(array).all():
+            raise ValueError(f"{name} is not finite")
+
+
+def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """What the network sees: pictures as float32 in [0, 1], no mean subtracted (as the paper's)."""
+    return pictures.astype(np.float32) * np.float32(1 / 255)

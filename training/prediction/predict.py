@@ -1,0 +1,121 @@
+"""A network's look at a user's own pictures. What it saw there is for the task to say."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from training.datasets.crops import around_box, around_picture
+from training.errors import BadPicture, DataError, UserError
+from training.pictures.geometry import Crop
+from training.pictures.reading import ENDINGS, read_picture
+from training.prediction.model import Model
+
+DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """One picture (H, W, 3), the square of it that the network saw, and its maps (h, w, K) of that square."""
+
+    path: Path
+    picture: NDArray[np.uint8]
+    crop: Crop
+    maps: NDArray[np.float32]
+
+    def file_name(self, number: int) -> str:
+        """The name of a PNG made of it; `number` keeps pictures of the same name apart."""
+        return f"{number:04d}_{self.path.stem[:50]}.png"
+
+
+class Predictions(Protocol):
+    """Where the answers for a user's pictures are written: `add` for each of them, then `close`.
+
+    `files` says what there will be in the folder.
+    """
+
+    files: str
+
+    def add(self, number: int, view: View) -> None: ...
+    def close(self) -> None: ...
+
+
+def find_pictures(inputs: Sequence[Path]) -> list[Path]:
+    """The pictures named, and those in the folders named, by name. Raises UserError if there are none."""
+    found: list[Path] = []
+    for path in inputs:
+        if os.path.isdir(path):
+            try:
+                inside = sorted(p for p in path.iterdir() if p.suffix.lower() in ENDINGS)
+            except OSError as error:
+                raise DataError(f"cannot look into {path}: {error.strerror}") from None
+            if not inside:
+                raise UserError(f"{path} holds no picture ({', '.join(sorted(ENDINGS))})")
+            found += inside
+        elif os.path.exists(path):  # unlike path.exists() without an exception, whatever the name
+            found.append(path)
+        else:
+            raise UserError(f"there is no picture or folder {path}")
+    return found
+
+
+def crop_for(picture: NDArray[np.uint8], size: int, box: tuple[float, float, float, float] | None) -> Crop:
+    """The square around a box (x, y, width, height, in picture pixels) with a margin, or around the whole picture.
+
+    Raises ValueError for a box that does not touch the picture or is more than a hundred times as large.
+    """
+    rows, columns = picture.shape[:2]
+    if box is None:
+        return Crop(*around_picture(picture), size)
+    x, y, width, height = box
+    if x >= columns or y >= rows or x + width <= 0 or y + height <= 0 or max(width, height) > 100 * max(rows, columns):
+        raise ValueError(f"the box {x:g},{y:g},{width:g},{height:g} is not in a picture of {columns} x {rows} pixels")
+    return Crop(*around_box(x, y, width, height), size)
+
+
+def look(model: Model, path: Path, box: tuple[float, float, float, float] | None = None, flip: bool = False) -> View:
+    """Show the network one picture. BadPicture if it cannot be read or the box is not in it."""
+    picture = read_picture(path)
+    try:
+        crop = crop_for(picture, model.codec.input_size, box)
+    except ValueError as error:
+        raise BadPicture(f"{path}: {error}") from None
+    return View(path, picture, crop, model.heatmaps(crop.extract(picture)[None], flip)[0])
+
+
+def presentable(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
+    """A picture of a size that can be looked at: shrunk if need be, and how many times it is to be enlarged."""
+    height, width = picture.shape[:2]
+    least, most = DRAWN
+    shrink = max(1.0, max(height, width) / most)
+    if shrink > 1:
+        size = max(1, round(width / shrink)), max(1, round(height / shrink))
+        picture = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BILINEAR))
+    return picture, max(1, round(least / max(picture.shape[:2])))
+
+
+def save_predictions(
+    model: Model,
+    paths: Sequence[Path],
+    predictions: Predictions,
+    box: tuple[float, float, float, float] | None = None,
+    flip: bool = False,
+) -> tuple[int, list[BadPicture]]:
+    """Look at every picture and write down what is seen. Returns how many were read, and why the others were not."""
+    bad: list[BadPicture] = []
+    for number, path in enumerate(paths):
+        try:
+            view = look(model, path, box, flip)
+        except BadPicture as error:
+            bad.append(error)
+            continue
+        predictions.add(number, view)
+    predictions.close()
+    return len(paths) - len(bad), bad

@@ -1,0 +1,1 @@
+"""What pose, face and parts do differently."""

@@ -1,0 +1,122 @@
+"""What pose, face and parts do differently. Loop, augmentation, command line and reports are the same for all."""
+
+from __future__ import annotations
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.codecs.codec import Codec
+from training.configuration.settings import Config
+from training.configuration.values import override
+from training.datasets import Kind, PersonDataset, open_dataset
+from training.errors import UserError
+from training.loading.batch import Batch
+from training.loading.concatenated import Joined
+from training.loading.test_set import TestSet
+from training.pictures.drawing import grid, save_png
+from training.prediction.model import Model
+from training.prediction.predict import Predictions
+
+SHOWN = 12  # pictures in overlays.png
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task(ABC):
+    """One task: `python -m training.NAME`.
+
+    about: what the command line is for. kinds: its data sets by name. protocols: for each metric the line to print
+    beside its numbers; a score belongs to the metric its key begins with, up to "@" or "/". settings: what differs from
+    the defaults of `Config`, as `section.key=value`. lower_is_better: of the headline, the first score.
+
+    things: what is found ("joints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
+    """
+
+    name: str
+    about: str
+    kinds: Mapping[str, Kind]
+    protocols: Mapping[str, str]
+    settings: tuple[str, ...] = ()
+    lower_is_better: bool = False
+
+    things: str
+    losses: tuple[str, ...]
+    baseline: str
+
+    @property
+    def module(self) -> str:
+        return f"training.{self.name}"
+
+    def open(self, spec: str, split: str) -> PersonDataset:
+        """A data set of this task, see `open_dataset`."""
+        return open_dataset(spec, split, self.kinds)
+
+    def defaults(self) -> Config:
+        """The configuration of a run that nobody configures."""
+        return override(Config(), (f"run.out=runs/{self.name}", *self.settings))
+
+    def check(self, config: Config) -> Config:
+        """`config`, unless it asks for what this task does not have: then UserError."""
+        if config.optim.loss not in self.losses:
+            raise UserError(
+                f'optim.loss = "{config.optim.loss}" is not for {self.module}: choose from {", ".join(self.losses)}'
+            )
+        return config
+
+    def used_protocols(self, test: TestSet, scores: Mapping[str, float]) -> dict[str, str]:
+        """What the numbers in `scores` rest on: one line for the data and one per metric."""
+        metrics = {key.partition("/")[0].partition("@")[0] for key in scores}
+        return {"data": test.protocol} | {name: text for name, text in self.protocols.items() if name in metrics}
+
+    # ------------------------------------------------------------------------------------- what maps stand for
+
+    @abstractmethod
+    def codec(self, config: Config) -> Codec:
+        """From labels to maps and back."""
+
+    @abstractmethod
+    def target(self, codec: Codec, batch: Batch) -> tuple[NDArray[Any], ...]:
+        """What the loss compares a network's maps with: its arguments after them."""
+
+    # ----------------------------------------------------------------------------------------------- evaluation
+
+    @abstractmethod
+    def truth(self, test: TestSet) -> NDArray[Any]:
+        """The labels, in the form of predictions."""
+
+    @abstractmethod
+    def score(self, test: TestSet, predicted: NDArray[Any]) -> dict[str, float]:
+        """Metrics by key, the headline first. Raises DataError if nothing in the test set can be scored."""
+
+    def ranking(self, test: TestSet, predicted: NDArray[Any], *more: NDArray[Any]) -> dict[str, float]:
+        """Further metrics, for which it counts how sure the model is: `more` is what else the codec reads out."""
+        return {}
+
+    @abstractmethod
+    def constant(self, train: Joined, test: TestSet) -> NDArray[Any]:
+        """The mean answer of a training set, for every picture of the test set. DataError if it has no labels."""
+
+    # ------------------------------------------------------------------------------------------ for people to see
+
+    @abstractmethod
+    def overlay(self, test: TestSet, index: int, predicted: NDArray[Any]) -> NDArray[np.uint8]:
+        """A picture of the test set with its labels and the prediction for it."""
+
+    def draw(self, test: TestSet, predicted: NDArray[Any], folder: Path) -> None:
+        """Pictures of how a model does on a test set: overlays.png, with the first few of it."""
+        cells = [self.overlay(test, index, predicted[index]) for index in range(min(SHOWN, len(predicted)))]
+        save_png(folder / "overlays.png", grid(cells, columns=4))
+
+    @abstractmethod
+    def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
+        """What writes the answers for a user's pictures into the folder `out`."""
+
+    @abstractmethod
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add the options of `predict` that only this task has; `predictions` gets their values."""
