@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-SOURCES = [ROOT / "tests" / "every_kernel.c", *sorted((ROOT / "hbcore" / "csrc").glob("*.c"))]
+SOURCES = [ROOT / "tests" / "every_kernel.c", *sorted((ROOT / "hbcore" / "csrc").rglob("*.c"))]
 FLAGS = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'hbcore' / 'csrc'}"]
 NATIVE = shutil.which("gcc") or shutil.which("clang")
 FUSED = {"avx512", "avx2", "neon"}  # variants whose multiply-add rounds once
