@@ -9,9 +9,9 @@ from setuptools import Extension, setup
 # No -march=native and no -ffast-math: the wheel runs on every CPU of its architecture and rounds as IEEE 754 says.
 kernels = Extension(
     "hbcore._kernels",
-    ["hbcore/_kernels.pyx", *sorted(glob("hbcore/csrc/*.c"))],
+    ["hbcore/_kernels.pyx", *sorted(glob("hbcore/csrc/**/*.c", recursive=True))],
     include_dirs=["hbcore"],
-    depends=sorted(glob("hbcore/csrc/*.h")),
+    depends=sorted(glob("hbcore/csrc/**/*.h", recursive=True)),
     extra_compile_args=[]
     if os.name == "nt"
     else ["-O3", "-std=c11", "-ffp-contract=off", "-fno-trapping-math", "-fno-math-errno"],

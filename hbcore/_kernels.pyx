@@ -336,7 +336,7 @@ cdef extern from "csrc/kernels.h":
         int (*sign_gradient)(const hb_conv*, const float*, Py_ssize_t, const float*, const uint8_t*, float*) nogil
         int (*filter_gradient)(const hb_conv*, const uint64_t*, const float*, Py_ssize_t, float*) nogil
         int (*binary_conv2d)(const hb_conv*, const uint64_t*, const hb_filters*, const hb_epilogue*) nogil
-        int (*moments)(Py_ssize_t, Py_ssize_t, const float*, const float*, double*, double*) nogil
+        int (*centred_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, double*, double*) nogil
         int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
         int (*norm_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
                          double*, double*) nogil
@@ -522,7 +522,7 @@ def wide_moments(const float[:, ::1] x, const float[::1] origin, double[::1] sum
     """As moments."""
     cdef int status
     with nogil:
-        status = wide.moments(x.shape[0], x.shape[1], &x[0, 0], &origin[0], &sums[0], &squares[0])
+        status = wide.centred_sums(x.shape[0], x.shape[1], &x[0, 0], &origin[0], &sums[0], &squares[0])
     check(status)
 
 
