@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, Tensor
 from hbcore.inspect.observe import first_not_finite
-from hbcore.kernels import gradients_in, keep_memory
-from hbcore.nn.layers import constrain, use_packed
+from hbcore.kernels import keep_memory
+from hbcore.nn.layers import constrain, use_gradients, use_packed
 from hbcore.optim.losses import heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim.optimizers import OPTIMIZERS, ExponentialMovingAverage
 from hbcore.optim.schedules import constant, cosine, stepwise, warmup
@@ -122,6 +122,7 @@ class Run:
         self.progress.task = task.name
         self.network = build_network(config, joints)
         use_packed(self.network)  # same integers as the float simulation, sooner
+        use_gradients(self.network, config.optim.gradients)
         self.optimizer = OPTIMIZERS[config.optim.name](
             dict(self.network.named_parameters()), config.optim.lr, config.optim.weight_decay
         )
@@ -292,8 +293,7 @@ class Run:
         if not math.isfinite(value):
             layer = first_not_finite(self.network, pictures)
             self.diverged(f"the loss is {value}, {f'first in {layer}' if layer else 'in itself'}", batch)
-        with gradients_in(config.optim.gradients):
-            loss.backward()
+        loss.backward()
         norm = self.optimizer.gradient_norm()
         if not math.isfinite(norm):
             broken = [

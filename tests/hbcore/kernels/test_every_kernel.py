@@ -83,8 +83,8 @@ def test_a_cpu_without_popcnt_takes_the_baseline(hashes: Hashes, tmp_path: Path)
 WHOLE = """
 import numpy as np
 import hbcore
-from hbcore import kernels
 from hbcore.deploy import Engine
+from hbcore.nn.layers import use_gradients
 from hbcore.optim.losses import heatmap_cross_entropy
 from hbcore.optim.optimizers import Adam
 
@@ -94,9 +94,9 @@ rng = np.random.default_rng(0)
 picture = rng.random((2, 32, 32, 3), dtype=np.float32)
 target, weight = rng.random((2, 8, 8, 4), dtype=np.float32), np.ones((2, 4), dtype=np.float32)
 for gradients in ("float32", "int8", "float32", "int8"):
+    use_gradients(network, gradients)
     loss = heatmap_cross_entropy(network(hbcore.Tensor(picture))[-1], target, weight)
-    with kernels.gradients_in(gradients):
-        loss.backward()
+    loss.backward()
     optimizer.step()
     network.zero_grad()
 network.eval()
