@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from training.configuration.schema import literal
 from training.ledger.plan import Claim, Ledger
-from training.ledger.results import Outcome, Result, Sample, lower_is_better, pooled_spread, without_place
+from training.ledger.results import Outcome, Result, Statistics, lower_is_better, pooled_spread, without_place
 
 HELD, FAILED, WITHIN = "held", "did not hold", "within the spread"
 NOT_RUN, NOT_COMPARABLE = "not run", "not comparable"
@@ -57,10 +57,10 @@ def judge(claim: Claim, ledger: Ledger, outcomes: Mapping[str, Outcome]) -> Verd
     sign = -1.0 if lower_is_better(metric) else 1.0
     common = sorted(better.results.keys() & than.results.keys())
     if common:
-        gain = Sample.of(sign * (better.results[seed].score - than.results[seed].score) for seed in common)
+        gain = Statistics.of(sign * (better.results[seed].score - than.results[seed].score) for seed in common)
         mean, spread, seeds = gain.mean, gain.spread, len(common)
     else:
-        left, right = (Sample.of(r.score for r in outcome.results.values()) for outcome in (better, than))
+        left, right = (Statistics.of(r.score for r in outcome.results.values()) for outcome in (better, than))
         mean, spread = sign * (left.mean - right.mean), math.hypot(left.spread, right.spread)
         seeds = min(left.count, right.count)
     if math.isnan(spread):

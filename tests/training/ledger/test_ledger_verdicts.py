@@ -9,7 +9,7 @@ import pytest
 from tests.ledger_folders import failed, finished
 from training.errors import DataError
 from training.ledger.plan import Ledger, load_ledger
-from training.ledger.results import Sample, lower_is_better, pooled_spread, read_outcomes, without_place
+from training.ledger.results import Statistics, lower_is_better, pooled_spread, read_outcomes, without_place
 from training.ledger.verdicts import Verdict, judge
 
 HPM, BOTTLENECK = "pose-hpm", "pose-bottleneck"
@@ -88,8 +88,8 @@ def test_damaged_records_are_named(
 
 
 def test_mean_and_spread() -> None:
-    assert Sample.of([1.0, 3.0, 8.0]) == Sample(4.0, math.sqrt(13), 3)  # (9 + 1 + 16) / 2
-    one = Sample.of([2.5])
+    assert Statistics.of([1.0, 3.0, 8.0]) == Statistics(4.0, math.sqrt(13), 3)  # (9 + 1 + 16) / 2
+    one = Statistics.of([2.5])
     assert (one.mean, one.count, math.isnan(one.spread)) == (2.5, 1, True)
 
 
