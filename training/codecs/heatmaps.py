@@ -38,23 +38,25 @@ class HeatmapCodec(Codec):
             raise ValueError(f"codec: sigma must be finite and at least 0.5 heatmap pixels, not {self.sigma!r}")
 
     def encode(
-        self, joints: NDArray[np.floating[Any]], labelled: NDArray[np.bool_]
+        self, keypoints: NDArray[np.floating[Any]], labelled: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Heatmaps float32 (H, W, K) and weights float32 (K,) of `joints` (K, 2), in input pixels.
+        """Heatmaps float32 (H, W, K) and weights float32 (K,) of `keypoints` (K, 2), in input pixels.
 
-        A joint without a label has a zero map and weight 0, whatever its coordinates. A labelled joint has
+        A keypoint without a label has a zero map and weight 0, whatever its coordinates. A labelled keypoint has
         weight 1; if it lies so far outside that its Gaussian does not touch the map, the map is zero and the
         weight still 1: the network shall learn to see nothing there.
 
-        Raises ValueError for wrong shapes and for a labelled joint that is not finite.
+        Raises ValueError for wrong shapes and for a labelled keypoint that is not finite.
         """
-        points = np.asarray(joints, dtype=np.float64)
+        points = np.asarray(keypoints, dtype=np.float64)
         labelled = np.asarray(labelled, dtype=bool)
         if points.ndim != 2 or points.shape[1] != 2 or labelled.shape != points.shape[:1]:
-            raise ValueError(f"codec: joints (K, 2) and labelled (K,) expected, got {points.shape}, {labelled.shape}")
+            raise ValueError(
+                f"codec: keypoints (K, 2) and labelled (K,) expected, got {points.shape}, {labelled.shape}"
+            )
         lost = labelled & ~np.isfinite(points).all(axis=1)
         if lost.any():
-            raise ValueError(f"codec: joint {int(lost.argmax())} is labelled but not finite")
+            raise ValueError(f"codec: keypoint {int(lost.argmax())} is labelled but not finite")
 
         centers = np.where(labelled[:, None], self.to_heatmap(points), np.inf)
         away = np.abs(np.arange(self.heatmap_size)[:, None, None] - centers) / self.sigma  # (size, K, 2)
@@ -64,7 +66,7 @@ class HeatmapCodec(Codec):
         return profile[:, None, :, 1] * profile[None, :, :, 0], labelled.astype(np.float32)
 
     def decode(self, heatmaps: NDArray[np.floating[Any]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Joints float32 (..., K, 2), in input pixels, and scores (..., K) of `heatmaps` (..., H, W, K).
+        """Keypoints float32 (..., K, 2), in input pixels, and scores (..., K) of `heatmaps` (..., H, W, K).
 
         Meant for probabilities in [0, 1] or averages of them. Any finite values do: the answer does not
         change when a constant is added or a positive factor applied, so logits decode to much the same

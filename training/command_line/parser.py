@@ -1,6 +1,6 @@
 """What every command line of `training` does alike: options in any spelling, mistakes in one line, exit codes.
 
-Exit codes: 0 done, 2 usage, 3 bad data, 4 diverged, 5 disk, 130 interrupted (state saved), 141 nobody reads our output.
+Exit codes: 0 done, 2 usage, 3 bad data, 4 diverged, 5 disk, 130 interrupted (state saved), 141 broken pipe.
 """
 
 from __future__ import annotations

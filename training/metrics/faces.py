@@ -57,7 +57,7 @@ def norms(truth: Floats, labelled: NDArray[np.bool_], skeleton: Skeleton) -> dic
     """
     points = np.asarray(truth, np.float64)
     known = np.asarray(labelled, bool)
-    count = len(skeleton.joints)
+    count = len(skeleton.keypoints)
     if points.ndim != 3 or points.shape[1:] != (count, 2) or known.shape != points.shape[:2]:
         raise ValueError(
             f"metrics: truth (N, {count}, 2) and labelled (N, {count}) expected, got {points.shape}, {known.shape}"

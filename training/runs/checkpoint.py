@@ -13,9 +13,9 @@ from pathlib import Path
 from safetensors.numpy import save
 
 from hbcore.autograd.function import Array
+from hbcore.deploy.model_file import ModelFileError, read_arrays
 from hbcore.nn.module import Module
 from hbcore.optim.optimizers import ExponentialMovingAverage, Optimizer
-from hbcore.deploy.model_file import ModelFileError, read_arrays
 from training.errors import DataError
 from training.files.writing import atomic_write
 

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import io
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
-from training.errors import UserError
-from training.files.writing import atomic_write
-from training.files.logs import read_log
-from training.labels.skeletons import Skeleton
 
+from training.errors import UserError
+from training.files.logs import read_log
+from training.files.writing import atomic_write
 
 
 def curves(log: str | Path, path: str | Path, metrics: Sequence[str] | None = None) -> None:

@@ -24,21 +24,21 @@ from hbcore.nn.layers import constrain, use_packed
 from hbcore.optim.losses import heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim.optimizers import OPTIMIZERS, ExponentialMovingAverage
 from hbcore.optim.schedules import constant, cosine, stepwise, warmup
-from training.pictures.augmentation import Augmentation
-from training.runs.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
 from training.configuration.settings import Config
 from training.configuration.toml import from_toml, to_toml
 from training.errors import DataError, DiskError, Diverged
-from training.tasks.evaluation import evaluate
 from training.files.logs import CsvLog
 from training.files.writing import atomic_write
-from training.loading.batch import Batch, Recipe
-from training.loading.concatenated import Joined
+from training.loading.batch import Batch, BatchPlan
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.prefetch import WorkerDied, batches
-from training.prediction.model import Model, NotFinite, to_input
-from training.tasks.task import Task
-from training.runs.techniques import Phase, Teacher, phase, settled
 from training.loading.test_set import TestSet
+from training.pictures.augmentation import Augmentation
+from training.prediction.model import Model, NotFinite, to_input
+from training.runs.checkpoint import Progress, read_checkpoint, restore, save_checkpoint
+from training.runs.techniques import Phase, Teacher, phase, settled
+from training.tasks.evaluation import evaluate
+from training.tasks.task import Task
 
 LOSSES: Mapping[str, Callable[..., Tensor]] = {
     "bce": heatmap_cross_entropy,
@@ -55,10 +55,10 @@ class Interrupted(Exception):
     exit_code = 130
 
 
-def build_network(config: Config, joints: int) -> StackedHourglass:
+def build_network(config: Config, maps: int) -> StackedHourglass:
     """The network that a configuration describes."""
     options = asdict(config.model)
-    options["joints"] = joints
+    options["joints"] = maps
     network = StackedHourglass(**options, seed=config.run.seed)
     if config.optim.loss == "bce":
         # Nearly all pixels of a target are background. Starting there, instead of at one half everywhere, spares the
@@ -89,14 +89,15 @@ def learning_rate(config: Config, step: int) -> float:
 class Run:
     """One training run of a task in its folder.
 
-    report(step, values) is called after every step, for a progress bar. Raises DataError if the joints of network, data
-    and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something else.
+    report(step, values) is called after every step, for a progress bar. Raises DataError if the keypoints of network,
+    data and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something
+    else.
     """
 
     task: Task
     config: Config
     folder: Path
-    data: Joined
+    data: ConcatenatedDataset
     test: TestSet
     report: Callable[[int, dict[str, float]], None] = lambda step, values: None
     say: Callable[[str], None] = print
@@ -105,14 +106,14 @@ class Run:
     def __post_init__(self) -> None:
         task, config = self.task, self.config
         skeleton = self.data.scheme
-        joints = config.model.joints or len(skeleton.names)
-        if joints != len(skeleton.names):
+        maps = config.model.joints or len(skeleton.names)
+        if maps != len(skeleton.names):
             raise DataError(
-                f"model.joints = {joints}, but the data set labels {len(skeleton.names)}: leave model.joints out"
+                f"model.joints = {maps}, but the data set labels {len(skeleton.names)}: leave model.joints out"
             )
         if self.test.scheme.names != skeleton.names:
             raise DataError(
-                f"the {task.things} to train on are those of {skeleton.name} ({joints}), the {task.things} to test on "
+                f"the {task.things} to train on are those of {skeleton.name} ({maps}), the {task.things} to test on "
                 f"those of {self.test.scheme.name} ({len(self.test.scheme.names)}): "
                 "name another data set with --test"
             )
@@ -120,14 +121,14 @@ class Run:
         self.teacher = Teacher.read(config, skeleton)
         self.progress.teacher = self.teacher.digest if self.teacher else ""
         self.progress.task = task.name
-        self.network = build_network(config, joints)
+        self.network = build_network(config, maps)
         use_packed(self.network)  # same integers as the float simulation, sooner
         self.optimizer = OPTIMIZERS[config.optim.name](
             dict(self.network.named_parameters()), config.optim.lr, config.optim.weight_decay
         )
         self.average = ExponentialMovingAverage(self.network, config.optim.ema) if config.optim.ema else None
         self.codec = task.codec(config)
-        self.recipe = Recipe(
+        self.plan = BatchPlan(
             self.data,
             augmentation(config),
             config.data.size,
@@ -155,7 +156,7 @@ class Run:
                 )
             if progress.people not in (0, len(self.data)):
                 raise DataError(
-                    f"cannot resume {self.folder}: it began with {progress.people} people to train on, now there are "
+                    f"cannot resume {self.folder}: it began with {progress.people} samples to train on, now there are "
                     f"{len(self.data)}: start anew with another --out"
                 )
             if progress.teacher != self.progress.teacher:
@@ -228,7 +229,7 @@ class Run:
         stop = self.stop
         saved = started = time.monotonic()
         before = progress.seconds
-        with closing(batches(self.recipe, progress.step, stop, config.data.workers)) as stream:
+        with closing(batches(self.plan, progress.step, stop, config.data.workers)) as stream:
             while progress.step < stop and not signalled and not self.out_of_patience:
                 batch = next(stream)
                 self.note_bad(batch)

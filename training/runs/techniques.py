@@ -31,8 +31,8 @@ from hbcore import StackedHourglass
 from training.configuration.settings import Config
 from training.errors import DataError, UserError
 from training.files.environment import sha256
-from training.prediction.model import Model
 from training.labels.parts import Scheme
+from training.prediction.model import Model
 
 HEATMAP_LOSSES = "bce", "mse"
 

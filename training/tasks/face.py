@@ -19,10 +19,10 @@ from training.tasks.points import PointTask
 
 def score(test: TestSet, predicted: NDArray[np.float32]) -> dict[str, float]:
     """NME under every norm, AUC and failure rate, see `summarise_faces`. DataError if no face can be scored."""
-    lengths = norms(test.joints, test.labelled, test.skeleton).values()
+    lengths = norms(test.keypoints, test.labelled, test.skeleton).values()
     if not any(np.isfinite(length).any() for length in lengths):
         raise DataError("nothing in the test set can be scored: no face has labelled points that span a box")
-    return summarise_faces(predicted, test.joints, test.labelled, test.skeleton, test.yaw)
+    return summarise_faces(predicted, test.keypoints, test.labelled, test.skeleton, test.yaw)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class FaceTask(PointTask):
     def draw(self, test: TestSet, predicted: NDArray[Any], folder: Path) -> None:
         """Overlays, and ced.png."""
         super().draw(test, predicted, folder)
-        ced(all_errors(predicted, test.joints, test.labelled, test.skeleton), folder / "ced.png")
+        ced(all_errors(predicted, test.keypoints, test.labelled, test.skeleton), folder / "ced.png")
 
 
 FACE = FaceTask(

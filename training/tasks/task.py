@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from training.codecs.codec import Codec
 from training.configuration.settings import Config
 from training.configuration.values import override
-from training.datasets import Kind, PersonDataset, open_dataset
+from training.datasets import Dataset, Kind, open_dataset
 from training.errors import UserError
 from training.loading.batch import Batch
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.pictures.drawing import grid, save_png
 from training.prediction.model import Model
@@ -35,7 +35,7 @@ class Task(ABC):
     beside its numbers; a score belongs to the metric its key begins with, up to "@" or "/". settings: what differs from
     the defaults of `Config`, as `section.key=value`. lower_is_better: of the headline, the first score.
 
-    things: what is found ("joints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
+    things: what is found ("keypoints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
     """
 
     name: str
@@ -53,12 +53,12 @@ class Task(ABC):
     def module(self) -> str:
         return f"training.{self.name}"
 
-    def open(self, spec: str, split: str) -> PersonDataset:
+    def open(self, spec: str, split: str) -> Dataset:
         """A data set of this task, see `open_dataset`."""
         return open_dataset(spec, split, self.kinds)
 
     def defaults(self) -> Config:
-        """The configuration of a run that nobody configures."""
+        """The configuration of a run without settings of its own."""
         return override(Config(), (f"run.out=runs/{self.name}", *self.settings))
 
     def check(self, config: Config) -> Config:
@@ -99,10 +99,10 @@ class Task(ABC):
         return {}
 
     @abstractmethod
-    def constant(self, train: Joined, test: TestSet) -> NDArray[Any]:
+    def constant(self, train: ConcatenatedDataset, test: TestSet) -> NDArray[Any]:
         """The mean answer of a training set, for every picture of the test set. DataError if it has no labels."""
 
-    # ------------------------------------------------------------------------------------------ for people to see
+    # ------------------------------------------------------------------------------------------ pictures and files
 
     @abstractmethod
     def overlay(self, test: TestSet, index: int, predicted: NDArray[Any]) -> NDArray[np.uint8]:

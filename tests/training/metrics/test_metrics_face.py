@@ -100,7 +100,7 @@ def test_a_prediction_that_is_not_finite_always_fails(bad: float) -> None:
     pred = TRUTH.copy()
     pred[0, 2, 1] = bad
     for labelled in (ALL, np.array([[True, True, False, True]])):  # also where nobody would have looked
-        with pytest.raises(ValueError, match="joint 2 of person 0 is not finite"):
+        with pytest.raises(ValueError, match="keypoint 2 of sample 0 is not finite"):
             summarise_faces(pred, TRUTH, labelled, FOUR)
     for function in (area_under_curve, failure_rate):
         with pytest.raises(ValueError, match="finite"):

@@ -16,20 +16,20 @@ import pytest
 
 import hbcore
 from hbcore.nn.layers import BinaryConv2d
-from training.configuration.values import override
-from training.runs import loop
 from training.configuration.settings import Config
-from training.datasets import Person, PersonDataset
+from training.configuration.values import override
+from training.datasets import Dataset, Sample
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, DiskError, Diverged
-from training.files.logs import read_log
 from training.files.environment import sha256
-from training.loading.concatenated import Joined
-from training.runs.loop import Run, build_network, learning_rate
-from training.prediction.model import Model
-from training.tasks.pose import POSE
+from training.files.logs import read_log
 from training.labels.skeletons import LSP, MPII, Skeleton
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.prediction.model import Model
+from training.runs import loop
+from training.runs.loop import Run, build_network, learning_rate
+from training.tasks.pose import POSE
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = (
@@ -54,7 +54,7 @@ def one_thread() -> None:
 class Four:
     """Four synthetic people, drawn once; those in `bad` cannot be read."""
 
-    people: tuple[Person, ...]
+    people: tuple[Sample, ...]
     bad: tuple[int, ...] = ()
     skeleton: Skeleton = MPII
     name: str = "four"
@@ -64,23 +64,23 @@ class Four:
     def __len__(self) -> int:
         return len(self.people)
 
-    def person(self, index: int) -> Person:
+    def sample(self, index: int) -> Sample:
         if index in self.bad:
             raise BadPicture(f'folder/{index} "x".png: unreadable, really')
         return self.people[index]
 
 
-FOUR = Four(tuple(SyntheticFigures("train", 4).person(i) for i in range(4)))
+FOUR = Four(tuple(SyntheticFigures("train", 4).sample(i) for i in range(4)))
 
 
 def tiny(*more: str) -> Config:
     return override(Config(), [*TINY, *more])
 
 
-def make(folder: Path, *more: str, data: PersonDataset = FOUR, test: PersonDataset = FOUR, **options: Any) -> Run:
+def make(folder: Path, *more: str, data: Dataset = FOUR, test: Dataset = FOUR, **options: Any) -> Run:
     config = tiny(*more)
     options = {"say": lambda text: None} | options
-    return Run(POSE, config, folder, Joined([data]), TestSet.read([test], config.data.size), **options)
+    return Run(POSE, config, folder, ConcatenatedDataset([data]), TestSet.read([test], config.data.size), **options)
 
 
 def bytes_of(run: Run) -> list[bytes]:
@@ -131,7 +131,7 @@ def test_every_optimizer_lowers_every_loss(tmp_path: Path, name: str, loss: str)
 
 def test_every_stack_is_supervised(tmp_path: Path) -> None:
     run = make(tmp_path, "model.stacks=2", *PLAIN)
-    batch = run.recipe.batch(0)
+    batch = run.plan.batch(0)
     loss, _ = run.step(batch)
     twice = make(tmp_path, "model.stacks=2", *PLAIN)
     twice.network.train()
@@ -187,13 +187,13 @@ def test_the_schedule_reaches_optimizer_and_log(tmp_path: Path) -> None:
 
 def test_binary_weights_are_kept_where_they_belong(tmp_path: Path) -> None:
     run = make(tmp_path, "optim.lr=0.5", "model.center_weights=true")
-    run.step(run.recipe.batch(0))
+    run.step(run.plan.batch(0))
     layers = [module for _, module in run.network.named_modules() if isinstance(module, BinaryConv2d)]
     assert len(layers) == 27
     assert all(np.abs(layer.weight.data).max() <= 1 for layer in layers)
     assert any(np.abs(layer.weight.data).max() == 1 for layer in layers)
     free = make(tmp_path, "optim.lr=0.5", "model.clamp_weights=false")
-    free.step(free.recipe.batch(0))
+    free.step(free.plan.batch(0))
     assert max(np.abs(p.data).max() for _, p in free.network.named_parameters()) > 1
 
 
@@ -204,7 +204,7 @@ def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
         free = "model.clamp_weights=false"
         run = make(tmp_path, free, "optim.name=sgd", "optim.lr=1", "optim.schedule=constant", *more)
         before = {name: p.data.copy() for name, p in run.network.named_parameters()}
-        _, norm = run.step(run.recipe.batch(0))
+        _, norm = run.step(run.plan.batch(0))
         moved = [p.data.astype(np.float64) - before[name] for name, p in run.network.named_parameters()]
         return norm, math.sqrt(sum(float((m * m).sum()) for m in moved))
 
@@ -221,7 +221,7 @@ def test_the_average_is_what_is_evaluated_and_saved(tmp_path: Path) -> None:
     run = make(tmp_path, "optim.ema=0.5", "optim.steps=2")
     weights = [run.network.heads[0].heatmaps.weight.data.copy()]
     for step in range(2):
-        run.step(run.recipe.batch(step))
+        run.step(run.plan.batch(step))
         weights.append(run.network.heads[0].heatmaps.weight.data.copy())
     # The momentum of the first steps is (1 + t) / (10 + t), 2/11 and 1/4, both below 0.5.
     first = 2 / 11 * weights[0] + 9 / 11 * weights[1]
@@ -232,7 +232,7 @@ def test_the_average_is_what_is_evaluated_and_saved(tmp_path: Path) -> None:
     assert not np.array_equal(saved, weights[2])
 
     plain = make(tmp_path, "optim.ema=0")
-    plain.step(plain.recipe.batch(0))
+    plain.step(plain.plan.batch(0))
     plain.save_model("plain")
     state = Model.load(tmp_path / "plain.safetensors").network.state_dict()
     assert all(np.array_equal(array, state[name]) for name, array in plain.network.state_dict().items())
@@ -242,7 +242,7 @@ def test_steps_use_packed_bits_and_change_nothing_by_it(tmp_path: Path) -> None:
     packed, simulated = make(tmp_path), make(tmp_path)
     hbcore.nn.layers.use_packed(simulated.network, False)
     for step in range(2):
-        batch = packed.recipe.batch(step)
+        batch = packed.plan.batch(step)
         assert packed.step(batch) == simulated.step(batch)
     assert bytes_of(packed) == bytes_of(simulated)
 
@@ -338,7 +338,7 @@ def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:
 def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
     make(tmp_path).train()
     run = make(tmp_path, data=replace(FOUR, people=FOUR.people[:3]))
-    with pytest.raises(DataError, match="began with 4 people to train on, now there are 3"):
+    with pytest.raises(DataError, match="began with 4 samples to train on, now there are 3"):
         run.resume()
 
 
@@ -348,9 +348,9 @@ def test_joints_must_agree(tmp_path: Path) -> None:
     legs = replace(
         FOUR,
         skeleton=LSP,
-        people=tuple(replace(p, joints=p.joints[:14], labelled=p.labelled[:14]) for p in FOUR.people),
+        people=tuple(replace(p, keypoints=p.keypoints[:14], labelled=p.labelled[:14]) for p in FOUR.people),
     )
-    with pytest.raises(DataError, match=r"joints to train on .*mpii \(16\), the joints to test on .*lsp \(14\)"):
+    with pytest.raises(DataError, match=r"keypoints to train on .*mpii \(16\), the keypoints to test on .*lsp \(14\)"):
         make(tmp_path, test=legs)
     assert list(tmp_path.iterdir()) == []
 
@@ -376,11 +376,11 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, name: str, valu
     if name not in run.network.state_dict():
         name = next(key for key in run.network.state_dict() if key.startswith("hourglasses.0.low1") and "weight" in key)
     run.save()
-    run.step(run.recipe.batch(0))
+    run.step(run.plan.batch(0))
     poison(run, name, value)
     before = {path.name: sha256(path) for path in tmp_path.iterdir()}
     weights = bytes_of(run)
-    batch = run.recipe.batch(1)
+    batch = run.plan.batch(1)
     with pytest.raises(Diverged) as caught:
         run.step(batch)
     message = str(caught.value)
@@ -411,7 +411,7 @@ def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch
     monkeypatch.setattr(hbcore.Tensor, "backward", broken)
     weights = {name: p.data.copy() for name, p in run.network.named_parameters()}
     with pytest.raises(Diverged, match=r"step 1: the gradient's norm is inf, first in heads.0.heatmaps.bias, with"):
-        run.step(run.recipe.batch(0))
+        run.step(run.plan.batch(0))
     assert all(np.array_equal(p.data, weights[name]) for name, p in run.network.named_parameters())
 
 
@@ -440,7 +440,7 @@ def test_a_network_that_is_not_finite_is_never_saved(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make(tmp_path)
     run.save()
-    run.step(run.recipe.batch(0))
+    run.step(run.plan.batch(0))
     before = {path.name: sha256(path) for path in tmp_path.iterdir()}
 
     def full(*_: object) -> None:

@@ -20,8 +20,8 @@ import pytest
 from hbcore.deploy.model_file import read_arrays
 from training import pose
 from training.command_line import train
-from training.runs.checkpoint import FORMAT, Progress
 from training.files.environment import sha256
+from training.runs.checkpoint import FORMAT, Progress
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = 20

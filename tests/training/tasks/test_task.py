@@ -26,7 +26,7 @@ DATA = ("--data", "synthetic?length=4&size=48", "--test", "synthetic?length=2&si
 
 
 def error(test: TestSet, predicted: NDArray[np.float32]) -> dict[str, float]:
-    return {"error@px": float(np.abs(predicted - test.joints).mean()), "error@px/all": 1.0}
+    return {"error@px": float(np.abs(predicted - test.keypoints).mean()), "error@px/all": 1.0}
 
 
 ERROR = PointTask(
