@@ -13,7 +13,7 @@ from training.datasets.faces import FACE_KINDS
 from training.errors import DataError
 from training.loading.test_set import TestSet
 from training.metrics.faces import PROTOCOLS, all_errors, norms, summarise_faces
-from training.runs.curves import ced
+from training.pictures.charts import ced
 from training.tasks.points import PointTask
 
 

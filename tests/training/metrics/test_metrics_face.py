@@ -24,7 +24,7 @@ from training.metrics.faces import (
     norms,
     summarise_faces,
 )
-from training.runs.curves import ced
+from training.pictures.charts import ced
 
 FOUR = Skeleton(
     "four", ("right_eye", "left_eye", "right_lid", "left_lid"), (), ((0, 1), (2, 3)),
