@@ -34,7 +34,6 @@ from numpy.typing import NDArray
 from training.labels.skeletons import Skeleton
 
 Floats = NDArray[np.floating[Any]]
-
 GROUPS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "Head": ("head_top",),
@@ -173,7 +172,7 @@ def torso_size(truth: Floats, skeleton: Skeleton, labelled: NDArray[np.bool_] | 
 def summarise(
     metric: str, pred: Floats, truth: Floats, labelled: NDArray[np.bool_], norm: Floats, skeleton: Skeleton
 ) -> dict[str, float]:
-    """The numbers of a table under the names they are searched by, the headline first.
+    """The numbers of a table under the names they are searched by.
 
     "PCKh" gives 'PCKh@0.5', one 'PCKh@0.5/Ankle' per row, 'PCKh@0.1' and 'AUC'; `norm` is then the head size.
     "PCK" gives 'PCK@0.2' and one 'PCK@0.2/right_ankle' per keypoint; `norm` is then `torso_size`. "PCKbox" gives the

@@ -136,7 +136,7 @@ class Run:
             config.run.seed,
             config.data.bad_pictures == "skip",
         )
-        self.headline = next(iter(task.score(self.test, task.truth(self.test))))  # the metric that "best" goes by
+        self.headline = task.headline(task.score(self.test, task.truth(self.test)))  # the metric that "best" goes by
         metrics = ["train_loss", "lr", "grad_norm", self.headline]
         self.log = CsvLog(self.folder / "log.csv", ["step", "epoch", *metrics])
 

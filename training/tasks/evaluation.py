@@ -14,7 +14,7 @@ from training.tasks.task import Task
 
 
 def evaluate(task: Task, model: Model, test: TestSet, flip: bool = False) -> tuple[dict[str, float], NDArray[Any]]:
-    """Scores by metric key, the headline first, and the predictions, in input pixels."""
+    """Scores by metric key, and the predictions, in input pixels."""
     if model.scheme.names != test.scheme.names:
         raise DataError(
             f"the model finds the {task.things} of {model.scheme.name} ({len(model.scheme.names)}), the test set "

@@ -1,4 +1,4 @@
-"""Face alignment."""
+"""Face alignment: the points of faces, scored by their distance under every usual norm."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from training.datasets.faces import FACE_KINDS
 from training.errors import DataError
 from training.loading.test_set import TestSet
-from training.metrics.faces import PROTOCOLS, all_errors, norms, summarise_faces
+from training.metrics.faces import NORMS, PROTOCOLS, all_errors, norms, summarise_faces
 from training.pictures.charts import ced
 from training.tasks.points import PointTask
 
@@ -39,6 +39,7 @@ FACE = FaceTask(
     name="face",
     about="Binary networks for face alignment, on a CPU.",
     kinds=FACE_KINDS,
+    headlines=NORMS,
     scorer=score,
     protocols=PROTOCOLS,
     lower_is_better=True,

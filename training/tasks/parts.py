@@ -1,4 +1,4 @@
-"""Segmentation into parts."""
+"""Segmentation into parts: the class of every pixel."""
 
 from __future__ import annotations
 
@@ -93,6 +93,7 @@ PARTS = PartTask(
     name="parts",
     about="Binary networks for the segmentation of faces into parts, on a CPU.",
     kinds=PART_KINDS,
+    headlines=("mIoU",),
     protocols=PROTOCOLS,
     settings=("optim.loss=softmax",),
 )

@@ -27,13 +27,12 @@ from training.prediction.predict import Predictions
 from training.tasks.task import Task
 
 Scorer = Callable[[TestSet, NDArray[np.float32]], dict[str, float]]
-
 Ranker = Callable[[TestSet, NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointTask(Task):
-    """scorer: metrics by key, the headline first, of a test set and predictions (N, K, 2) in the pixels of its crops.
+    """scorer: metrics by key of a test set and predictions (N, K, 2) in the pixels of its crops.
 
     It raises DataError if nothing in the test set can be scored. ranker: further ones, from the scores (N, K) of the
     points as well.

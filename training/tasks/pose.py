@@ -1,4 +1,4 @@
-"""Human pose."""
+"""Human pose, and the keypoints of whatever a user has labelled."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ POSE = PointTask(
     name="pose",
     about="Binary networks for human pose, on a CPU.",
     kinds=POSE_KINDS,
+    headlines=("PCKh@0.5", "PCK@0.2", "PCKbox@0.05"),
     scorer=score,
     ranker=rank,
     protocols={**PROTOCOLS, "AP": oks.PROTOCOL, "OKS": oks.MEAN},

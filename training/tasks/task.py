@@ -1,4 +1,4 @@
-"""What pose, face and parts do differently. Loop, augmentation, command line and reports are the same for all."""
+"""What pose, face and parts do differently. Training, augmentation, command line and reports are the same for all."""
 
 from __future__ import annotations
 
@@ -33,7 +33,8 @@ class Task(ABC):
 
     about: what the command line is for. kinds: its data sets by name. protocols: for each metric the line to print
     beside its numbers; a score belongs to the metric its key begins with, up to "@" or "/". settings: what differs from
-    the defaults of `Config`, as `section.key=value`. lower_is_better: of the headline, the first score.
+    the defaults of `Config`, as `section.key=value`. headlines: the keys of the score that a model is judged by, the
+    preferred one first, since not every test set has each of them. lower_is_better: of that score.
 
     things: what is found ("keypoints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
     """
@@ -42,6 +43,7 @@ class Task(ABC):
     about: str
     kinds: Mapping[str, Kind]
     protocols: Mapping[str, str]
+    headlines: tuple[str, ...]
     settings: tuple[str, ...] = ()
     lower_is_better: bool = False
 
@@ -92,7 +94,14 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, test: TestSet, predicted: NDArray[Any]) -> dict[str, float]:
-        """Metrics by key, the headline first. Raises DataError if nothing in the test set can be scored."""
+        """Metrics by key, one of `headlines` among them. Raises DataError if nothing in the test set can be scored."""
+
+    def headline(self, scores: Mapping[str, float]) -> str:
+        """The key of the score that a model is judged by: the first of `headlines` that is there."""
+        for key in self.headlines:
+            if key in scores:
+                return key
+        raise ValueError(f"{self.name}: no headline among the scores {', '.join(scores)}")
 
     def ranking(self, test: TestSet, predicted: NDArray[Any], *more: NDArray[Any]) -> dict[str, float]:
         """Further metrics, for which it counts how sure the model is: `more` is what else the codec reads out."""
