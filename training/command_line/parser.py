@@ -13,8 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from training.errors import UserError
-from training.runs.loop import Interrupted
+from training.errors import Interrupted, UserError
 
 
 class Parser(argparse.ArgumentParser):

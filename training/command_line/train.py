@@ -23,9 +23,11 @@ from training.files.run_folder import locked, make_run_folder
 from training.files.writing import atomic_write, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.runs.checkpoint import stored_config
 from training.runs.curves import curves
-from training.runs.loop import Run, build_network, stored_config
+from training.runs.network import build_network
 from training.runs.progress import ProgressBar
+from training.runs.run import Run
 from training.tasks.evaluation import evaluate
 from training.tasks.task import Task
 
@@ -85,7 +87,7 @@ def _report(run: Run, test: TestSet) -> dict[str, Any]:
         "steps": run.progress.step,
         "minutes": round(run.progress.seconds / 60, 2),
         "best": {"metric": run.headline, "value": run.progress.best, "step": run.progress.best_step},
-        "network": summary(run.network, config.data.size, config.data.size).to_dict(),
+        "network": summary(run.trainer.network, config.data.size, config.data.size).to_dict(),
         "bad_pictures": len(run.progress.bad) + len(test.bad),
     }
     write_json(folder / "metrics.json", result)
@@ -123,10 +125,10 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
 
 def _dry_run(task: Task, config: Config, as_json: bool) -> None:
     """What would be trained: resolved configuration and the network's size."""
-    keypoints = config.model.joints or len(task.open(config.data.train[0], "train").skeleton.names)
-    sizes = summary(build_network(config, keypoints), config.data.size, config.data.size)
+    maps = config.model.joints or len(task.open(config.data.train[0], "train").skeleton.names)
+    sizes = summary(build_network(config, maps), config.data.size, config.data.size)
     if as_json:
-        print(json.dumps({"config": to_dict(config), "joints": keypoints, **sizes.to_dict()}, indent=2))
+        print(json.dumps({"config": to_dict(config), "joints": maps, **sizes.to_dict()}, indent=2))
     else:
         print(to_toml(config))
         print(sizes)

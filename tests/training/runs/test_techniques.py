@@ -24,7 +24,8 @@ from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.runs import techniques
-from training.runs.loop import Run, build_network
+from training.runs.network import build_network
+from training.runs.run import Run
 from training.runs.techniques import Phase, Teacher, phase, settled
 from training.tasks.pose import POSE
 
@@ -119,7 +120,7 @@ def test_a_run_goes_through_its_phases(tmp_path: Path) -> None:
         network, _ = load_model(tmp_path / "last.safetensors")
         convs = [m for _, m in network.named_modules() if isinstance(m, BinaryConv2d)]
         held.append({(conv.binarize, conv.sharpness) for conv in convs})
-        assert network.architecture == run.network.architecture
+        assert network.architecture == run.trainer.network.architecture
         return result
 
     run.step = note  # type: ignore[method-assign]
@@ -148,7 +149,7 @@ def test_real_weights_are_trained_as_such(tmp_path: Path) -> None:
     plain = make(tmp_path / "c")
     losses = [run.step(run.plan.batch(0))[0] for run in (first, other, plain)]
     assert losses[0] == losses[1] != losses[2]
-    states = [run.network.state_dict() for run in (first, other)]
+    states = [run.trainer.network.state_dict() for run in (first, other)]
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
 
 
@@ -158,7 +159,7 @@ def test_the_smooth_sign_is_trained_with_its_own_gradient(tmp_path: Path) -> Non
     batch = run.plan.batch(0)
     network = build_network(run.config, 16)
     network.quantize("both", 2.0)
-    target, weight = run.encode(batch)
+    target, weight = run.trainer.encode(batch)
     (prediction,) = network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
     loss = hbcore.optim.losses.heatmap_mse(prediction, target, weight)
     loss.backward()
@@ -181,12 +182,12 @@ def test_the_teacher_adds_its_cross_entropy(tmp_path: Path, teacher: Path, stack
     run = make(tmp_path, *taught(teacher, 0.5), f"model.stacks={stacks}")
     batch = run.plan.batch(0)
     batch.labelled[:, :5] = False  # the labels say nothing of these, the teacher does
-    run.network.train()
-    predictions = run.network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
+    run.trainer.network.train()
+    predictions = run.trainer.network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
     probabilities = Model.load(teacher).heatmaps(batch.pictures)
     assert probabilities.min() >= 0
     assert np.ptp(probabilities) > 0.001
-    target, weight = run.encode(batch)
+    target, weight = run.trainer.encode(batch)
     expected = sum(
         cross_entropy(z.data, target, weight) + 0.5 * cross_entropy(z.data, probabilities, np.ones_like(weight))
         for z in predictions
@@ -215,7 +216,8 @@ def test_a_student_that_agrees_learns_nothing_from_its_teacher(teacher: Path) ->
 
 
 def test_maps_of_a_teacher_of_squared_error_are_cut_to_probabilities(tmp_path: Path) -> None:
-    model = Model(build_network(tiny("model.binary=false"), 16), FIGURES.skeleton, make(tmp_path).codec, "identity")
+    codec = make(tmp_path).trainer.codec
+    model = Model(build_network(tiny("model.binary=false"), 16), FIGURES.skeleton, codec, "identity")
     pictures = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     raw = model.heatmaps(pictures)
     assert raw.min() < 0
@@ -256,8 +258,8 @@ ALL = (
 
 
 def result(run: Run) -> tuple[Any, ...]:
-    state = {name: array.tobytes() for name, array in run.network.state_dict().items()}
-    state |= {name: array.tobytes() for name, array in run.optimizer.state.items()}
+    state = {name: array.tobytes() for name, array in run.trainer.network.state_dict().items()}
+    state |= {name: array.tobytes() for name, array in run.trainer.optimizer.state.items()}
     files = [sha256(run.folder / f"{name}.safetensors") for name in ("last", "best")]
     return state, files, run.progress.best, run.progress.best_step, (run.folder / "log.csv").read_text()
 
