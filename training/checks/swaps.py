@@ -25,7 +25,6 @@ from training.labels.skeletons import Skeleton
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Complexes = NDArray[np.complexfloating[Any, Any]]
-
 LEAST_PERSONS = 30
 """Fewer do not show what is usual."""
 

@@ -58,7 +58,7 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Augment(Section):
-    """Random changes to each training picture, see `training/augment.py`."""
+    """Random changes to each training picture, see `training/pictures/augmentation.py`."""
 
     enabled: Annotated[bool, "False: none of them, whatever the other settings say."] = True
     flip: Annotated[Share, "Probability of a mirror."] = 0.5
@@ -94,7 +94,7 @@ class Optim(Section):
 
 @dataclass(frozen=True)
 class Technique(Section):
-    """Ways to train a binary network better, see `training/techniques.py`."""
+    """Ways to train a binary network better, see `training/runs/techniques.py`."""
 
     real_weights: Annotated[float, Limits(0, 0.99), "Share of the steps, the first, with real weights."] = 0.0
     sharpness: Annotated[

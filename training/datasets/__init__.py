@@ -16,9 +16,7 @@ from training.errors import DataError, UserError, unknown
 from training.labels.sample import Dataset, Sample
 
 __all__ = ["OWN_KINDS", "POSE_KINDS", "Dataset", "Kind", "Sample", "open_dataset"]
-
 Options = dict[str, str]
-
 Values = tuple[str, ...] | type[str] | type[float]
 """What an option takes: one of these words, where none are given a whole number; any text; or a share from 0 to 1."""
 
@@ -68,7 +66,6 @@ def _label_file(path: Path, options: Options) -> LabelFile:
 
 
 _OWN: dict[str, Values] = {"images": str, "test": float, "skeleton": str}
-
 OWN_KINDS: Mapping[str, Kind] = {
     "coco": Kind(_open_coco, "COCO keypoints as JSON", {**_OWN, "category": str}, file=True),
     "csv": Kind(_open_table, "a table of points", _OWN, file=True),

@@ -18,7 +18,6 @@ from training.errors import DataError
 from training.labels.skeletons import Skeleton, flip_index, pairs
 
 Mask = NDArray[np.uint8]
-
 _GOLDEN = 0.618034  # of a turn: hues this far apart never crowd
 
 

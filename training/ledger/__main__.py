@@ -4,7 +4,7 @@
     run       train the rows that are not finished yet; stop and go on at will
     report    read the run folders: tables, claims, pictures
 
-Exit codes: those of training.command, and 6 if some runs failed.
+Exit codes: those of training/command_line/parser.py, and 6 if some runs failed.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from training.errors import UserError
 TABLES = Path(__file__).parent / "tables"
 TASKS = ("pose", "face", "parts")
 MARKS = ("", "R", "C-hi", "C-med", "C-lo", "I")  # how certain a figure is; "": there is none
-Settings = dict[str, dict[str, Any]]  # {section: {key: value}}, a part of a training.config.Config
+Settings = dict[str, dict[str, Any]]  # {section: {key: value}}, a part of a Config
 Entry = TypeVar("Entry", "Row", "Claim")
 
 

@@ -1,4 +1,9 @@
-"""Batches of augmented samples: a function of the seed and the step."""
+"""Batches of augmented samples: a function of the seed and the step.
+
+What a run sees is a function of its seed alone. Sample number k of the run (k = step * batch size + place in the batch)
+is sample `order[k % n]` of pass `k // n` through the data, each pass in an order of its own, and its augmentation draws
+from a generator seeded with (seed, k). So nothing has to be remembered to resume at any step.
+"""
 
 from __future__ import annotations
 

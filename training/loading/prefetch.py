@@ -1,4 +1,7 @@
-"""Batches prepared by other processes while the network trains."""
+"""Batches prefetched by other processes while the network trains.
+
+A batch is a function of its number, see `training/loading/batch.py`: how many workers make them changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from contextlib import contextmanager
 from training.errors import UserError
 from training.loading.batch import Batch, BatchPlan
 
-PREFETCH = 3  # batches in preparation per worker
+PREFETCH = 3  # batches under way per worker
 
 
 class WorkerDied(UserError):
@@ -24,7 +27,7 @@ class WorkerDied(UserError):
 
 
 def batches(plan: BatchPlan, start: int, stop: int, workers: int) -> Generator[Batch, None, None]:
-    """Batches number start .. stop - 1, in order. workers 0: made here, else ahead of time in that many processes.
+    """Batches number start .. stop - 1, in order. workers 0: made here, else prefetched by so many processes.
 
     Raises WorkerDied if one of these is killed, and what BatchPlan.batch raises. Closing the generator stops them.
     """

@@ -1,4 +1,4 @@
-"""Skeletons, heatmaps and masks drawn over pictures."""
+"""Skeletons, heatmaps and masks drawn over pictures, for the eye."""
 
 from __future__ import annotations
 
@@ -15,17 +15,13 @@ from training.files.writing import atomic_write
 from training.labels.skeletons import Skeleton
 
 Pixels = NDArray[np.uint8]
-
 Points = NDArray[np.floating]
-
 Colour = tuple[int, ...]
 
 
 # Told apart with every common kind of colour blindness: orange, sky blue, and a light yellow between them.
 RIGHT, LEFT, MIDDLE = (255, 120, 0), (60, 170, 255), (255, 240, 130)
-
 TRUTH, SHADOW, GAP = (255, 255, 255), (0, 0, 0, 150), (32, 32, 32)
-
 SMOOTH = 3  # lines are drawn this much larger, then shrunk: Pillow draws without anti-aliasing
 
 

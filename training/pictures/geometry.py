@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Floating = TypeVar("Floating", bound=np.floating[Any])
-
 _BILINEAR_REACH = 1.5
 """Picture pixels per input pixel up to which bilinear sampling does alone: beyond, it would skip pixels."""
 

@@ -24,7 +24,6 @@ from training.pictures.reading import MAX_PIXELS
 FILES = {"train": ("COFW_train_color.mat", "Tr"), "test": ("COFW_test_color.mat", "T")}
 MAX_BYTES = 2**31
 MAX_FACES = 100_000
-
 _POINTS = len(COFW29.keypoints)
 
 

@@ -22,7 +22,6 @@ from training.pictures.reading import read_picture
 
 POINTS = ("pt2d", "pts_2d", "pts_3d")
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
-
 _POINTS = len(IBUG68.keypoints)
 _YAW = 1  # its place in Pose_Para
 

@@ -33,11 +33,8 @@ from training.pictures.reading import read_picture
 ENDINGS = (".jpg", ".png", ".jpeg", ".bmp", ".JPG", ".PNG", ".JPEG", ".BMP")
 MAX_POINTS = 1000
 MAX_BYTES = 2**20
-
 _HEADER = re.compile(r"\s*version\s*:\s*\d+\s+n_points\s*:\s*(\d+)\s*\{")
-
 _FACE_NUMBER = re.compile(r"_\d$")
-
 TRAIN = ("lfpw/trainset", "helen/trainset", "afw")
 TESTS = {
     "lfpw": ("lfpw/testset",),

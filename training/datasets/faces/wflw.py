@@ -15,7 +15,6 @@ from training.pictures.reading import read_picture
 
 LIST = "list_98pt_rect_attr_train_test/list_98pt_rect_attr_{split}.txt"
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
-
 _POINTS = len(WFLW98.keypoints)
 _NUMBERS = 2 * _POINTS + 4 + len(ATTRIBUTES)
 

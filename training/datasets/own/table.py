@@ -25,7 +25,6 @@ from training.errors import DataError
 
 _BOX = ("box_x", "box_y", "box_w", "box_h")
 _LONG = ("picture", "joint", "x", "y")
-
 Row = dict[str, str]
 
 

@@ -22,7 +22,6 @@ from training.labels.sample import Sample
 from training.pictures.reading import read_levels, read_picture
 
 FACE = range(1, 10)  # all classes but background and hair
-
 _LINE = re.compile(r"\s*\d+\s*,\s*(\S+)\s*")
 
 

@@ -23,7 +23,6 @@ from training.labels.skeletons import MPII
 from training.pictures.reading import read_picture
 
 _FILES = {"release": (RELEASE_FILE,), "hrnet": tuple(HRNET_FILES.values()), "hourglass": (HOURGLASS_FILE,)}
-
 _READERS: dict[str, Callable[[Path, str], MpiiLabels]] = {
     "release": lambda folder, split: read_release(folder / RELEASE_FILE, split),
     "hrnet": read_hrnet,

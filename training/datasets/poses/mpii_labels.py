@@ -22,7 +22,6 @@ RELEASE_FILE = "mpii_human_pose_v1_u12_1.mat"
 HRNET_FILES = {"train": "train.json", "test": "valid.json"}
 HRNET_HEADS_FILE = "gt_valid.mat"
 HOURGLASS_FILE = "mpii_annotations.json"
-
 _JOINTS = len(MPII.keypoints)
 
 
