@@ -145,7 +145,7 @@ def _print(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequenc
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
+    """The exit code of one command line, which is run."""
     parser = Parser(prog="python -m training.data", description="Check labelled pictures before training on them.")
     verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     c = verbs.add_parser("check", help="find what is wrong with labelled pictures")

@@ -97,9 +97,10 @@ class Scan:
 def check(
     datasets: Sequence[tuple[str, Dataset]], advance: Callable[[], None] = lambda: None
 ) -> tuple[list[Scan], list[Finding]]:
-    """Look at all samples of data sets, given with their names on the command line; `advance` is called after each.
+    """What stays of data sets, given with their names on the command line, and what is wrong with their samples.
 
-    The findings come worst first: errors, then warnings, by their kinds and weights.
+    The findings come worst first: errors, then warnings, by their kinds and weights. `advance` is called after each
+    sample.
     """
     scans, findings = [], []
     for number, (spec, dataset) in enumerate(datasets):

@@ -41,7 +41,7 @@ def hyphens(word: str) -> str:
 
 
 def carry_out(verb: str, action: Callable[[], None]) -> int:
-    """Do it; returns the exit code, with one line on stderr that begins with `verb` if it is not 0."""
+    """The exit code of an action, with one line on stderr that begins with `verb` if it is not 0."""
     for stream in (sys.stdout, sys.stderr):  # a file name that cannot be printed is no reason to stop
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -82,7 +82,7 @@ POSE_KINDS: Mapping[str, Kind] = {
 
 
 def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) -> Dataset:
-    """Open a data set by its name and folder: `synthetic`, `lsp:PATH`, `lspet:PATH` or `mpii:PATH` among POSE_KINDS.
+    """The data set of a name and folder: `synthetic`, `lsp:PATH`, `lspet:PATH` or `mpii:PATH` among POSE_KINDS.
 
     Options follow a question mark: `lspet:PATH?labels=teacher` (or crowd), `mpii:PATH?labels=hrnet` (or
     release or hourglass, see Mpii), `synthetic?length=500&seed=1&size=160`. A relative PATH starts at the

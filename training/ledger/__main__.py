@@ -29,7 +29,7 @@ OUT = "runs/ledger"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
+    """The exit code of one command line, which is run."""
     options = parse(_parser(), sys.argv[1:] if arguments is None else arguments)
     return carry_out(options.verb, lambda: VERBS[options.verb](options))
 

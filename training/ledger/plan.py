@@ -128,7 +128,7 @@ class Ledger:
 
 
 def load_ledger(folder: Path = TABLES) -> Ledger:
-    """Read every table. Raises UserError, naming file and entry, for anything that is not as it should be."""
+    """Every table there is. Raises UserError, naming file and entry, for anything that is not as it should be."""
     tables: list[Table] = []
     rows: dict[str, Row] = {}
     claims: dict[str, Claim] = {}

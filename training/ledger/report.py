@@ -119,8 +119,8 @@ def _conditions(ledger: Ledger, outcomes: Mapping[str, Outcome]) -> str:
             if values:
                 lines.append([task, f"`{name}`", " or ".join(sorted(values))])
         if results:
-            people = sorted({result.people for _, result in results})
-            lines.append([task, "test pictures", " or ".join(map(str, people))])
+            pictures = sorted({result.pictures for _, result in results})
+            lines.append([task, "test pictures", " or ".join(map(str, pictures))])
     return _markdown(["task", "setting", "value"], lines) if lines else "No run is finished."
 
 

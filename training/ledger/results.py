@@ -39,7 +39,7 @@ class Result:
     scores: Mapping[str, float]
     steps: int
     minutes: float
-    people: int
+    pictures: int
     flip_test: bool
     network: Mapping[str, int]
     settings: Settings
@@ -118,7 +118,7 @@ def read_result(folder: Path, seed: int, metric: str) -> Result:
             scores=scores,
             steps=int(record["steps"]),
             minutes=float(record["minutes"]),
-            people=int(record["people"]),
+            pictures=int(record["people"]),
             flip_test=bool(record["flip_test"]),
             network={str(name): int(value) for name, value in record["network"].items()},
             settings=read_toml(folder / "config.toml"),

@@ -150,7 +150,10 @@ def run_jobs(
 
 
 def _train(job: Job, command: Sequence[str], end: float | None) -> Failure | None:
-    """Run the trainer to its end. Raises TimeIsUp or KeyboardInterrupt, once the trainer has saved its state."""
+    """Why the trainer failed, None if it came to its end.
+
+    Raises TimeIsUp or KeyboardInterrupt, once the trainer has saved its state.
+    """
     make_folder(job.folder)
     (job.folder / FAILED).unlink(missing_ok=True)  # what it says is no longer so
     recipe = job.folder / RECIPE

@@ -32,7 +32,7 @@ class Verdict:
 
 
 def judge(claim: Claim, ledger: Ledger, outcomes: Mapping[str, Outcome]) -> Verdict:
-    """Compare the two rows of a claim.
+    """Whether a claim held: the comparison of its two rows.
 
     Runs with the same seed are pairs: they saw the same pictures in the same order. The gain is the mean difference
     of the pairs (of the rows' means where no seed is common), its spread the standard deviation of the differences.
@@ -101,5 +101,5 @@ def _conditions(result: Result) -> dict[str, str]:
         for key, value in values.items()
         if f"{section}.{key}" != "data.workers"
     }
-    measured = {"steps taken": result.steps, "test pictures": result.people, "flip test": result.flip_test}
+    measured = {"steps taken": result.steps, "test pictures": result.pictures, "flip test": result.flip_test}
     return settings | {name: literal(value) for name, value in measured.items()}

@@ -49,7 +49,7 @@ class BatchPlan:
     skip_bad: bool = True
 
     def batch(self, step: int) -> Batch:
-        """Make one batch. Raises BadPicture where pictures may not be skipped, or if none can be read."""
+        """Batch number `step`. Raises BadPicture where pictures may not be skipped, or if none can be read."""
         examples, names, bad = [], [], []
         for k in range(step * self.batch_size, (step + 1) * self.batch_size):
             sample, unreadable = self._sample(k)

@@ -45,7 +45,7 @@ class TestSet:
 
     @classmethod
     def read(cls, datasets: Sequence[Dataset], size: int, skip_bad: bool = True) -> TestSet:
-        """Crop every sample by the data set's own crop rule, unaugmented.
+        """Every sample, cropped by the data set's own rule and unaugmented.
 
         Raises UserError if the data sets label different keypoints, DataError if no picture can be read.
         """

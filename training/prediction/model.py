@@ -105,7 +105,7 @@ class Model:
 
     @classmethod
     def load(cls, path: str | Path, task: str | None = None) -> Self:
-        """Read a model file. Raises DataError if it is not one, or is one of another task than asked for."""
+        """The model in a file. Raises DataError if it is not one, or is one of another task than asked for."""
         try:
             network, header = load_model(path)
             trained = header["task"]
@@ -130,9 +130,9 @@ class Model:
 
 def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:
     """Raise ValueError where the parts of a model file do not go together: it may come from anywhere."""
-    keypoints, step = network.architecture["joints"], network.multiple
-    if len(scheme.names) != keypoints:
-        raise ValueError(f"{len(scheme.names)} names for {keypoints} maps")
+    maps, step = network.architecture["joints"], network.multiple
+    if len(scheme.names) != maps:
+        raise ValueError(f"{len(scheme.names)} names for {maps} maps")
     if codec.stride != STRIDE or codec.input_size % step:
         raise ValueError(f"the network needs stride {STRIDE} and an input that is a multiple of {step}, not {codec}")
     if codec.input_size > MOST:

@@ -207,7 +207,7 @@ class Run:
         return result
 
     def evaluate(self) -> float:
-        """Score on the test set; keeps the best model."""
+        """The score on the test set; keeps the best model."""
         try:
             scores, _ = evaluate(self.task, self.model(), self.test)
         except NotFinite as error:

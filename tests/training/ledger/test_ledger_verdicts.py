@@ -42,7 +42,7 @@ def test_a_finished_run_is_read_in_full(tmp_path: Path, ledger: Ledger) -> None:
     assert (list(outcome.results), list(outcome.failures)) == ([2], [10])
     result = outcome.results[2]
     assert (result.metric, result.score) == ("PCKh@0.5", 52.5)  # the metric of the paper's table
-    assert (result.steps, result.minutes, result.people, result.file_bytes) == (100, 3.5, 50, 40_000)
+    assert (result.steps, result.minutes, result.pictures, result.file_bytes) == (100, 3.5, 50, 40_000)
     assert result.settings["data"]["train"] == ["lsp:/somewhere/lsp"]
     assert outcome.failures[10].message == "step 7: the loss is nan"
 

@@ -133,7 +133,7 @@ class SyntheticFigures(Drawn):
         )
 
     def sample(self, index: int) -> Sample:
-        """Draw person `index`. Raises IndexError outside 0..len - 1."""
+        """Person `index`, drawn. Raises IndexError outside 0..len - 1."""
         rng = self.rng(index)
         actor = _cast(rng)
         place = _stage(rng, actor, self.size)

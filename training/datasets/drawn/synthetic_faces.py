@@ -41,7 +41,7 @@ class SyntheticFaces(Drawn):
         )
 
     def sample(self, index: int) -> Sample:
-        """Draw face `index`. Raises IndexError outside 0..len - 1."""
+        """Face `index`, drawn. Raises IndexError outside 0..len - 1."""
         rng = self.rng(index)
         look, expression, turn = draw_look(rng), draw_expression(rng), draw_turn(rng)
         face, turned = express(draw_identity(rng), expression), turn.matrix()
