@@ -20,7 +20,7 @@ from benchmarks.timing import Absent, Candidate
 from benchmarks.topology import record
 from hbcore import kernels
 from hbcore.autograd.function import Array
-from hbcore.nn.layers import constrain
+from hbcore.nn.layers import constrain, use_gradients
 from hbcore.optim.losses import heatmap_cross_entropy
 from hbcore.optim.optimizers import RMSprop
 
@@ -98,14 +98,13 @@ def training_step(way: str, binary: bool, features: int, size: int, batch: int) 
 
 
 def _our_step(model: hbcore.StackedHourglass, picture: Array, target: Array, gradients: str) -> Callable[[], float]:
-    optimizer = RMSprop(dict(model.named_parameters()), RATE)
+    optimizer = RMSprop(dict(use_gradients(model, gradients).named_parameters()), RATE)
     weight = np.ones((len(picture), target.shape[-1]), dtype=np.float32)
 
     def run() -> float:
         loss = heatmap_cross_entropy(model(hbcore.Tensor(picture))[-1], target, weight)
         model.zero_grad()
-        with kernels.gradients_in(gradients):
-            loss.backward()
+        loss.backward()
         optimizer.step()
         constrain(model)
         return float(loss.item())

@@ -98,16 +98,16 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     ptrdiff_t padded = (c + HB_PAD - 1) / HB_PAD * HB_PAD;
     float *x = floats(4 * n * c), *g = floats(4 * n * c), *each = floats(padded), *small = floats(n * c);
     double *a = calloc((size_t)c, sizeof *a), *b = calloc((size_t)c, sizeof *b);
-    uint64_t *signs = words(n, c), *window = words(n, c), *flip = words(1, c);
-    k->moments(n, c, x, each, a, b);
-    k->norm_sign(n, c, x, each, each, signs, window);
+    uint64_t *signs = words(n, c), *inside = words(n, c), *flip = words(1, c);
+    k->centred_sums(n, c, x, each, a, b);
+    k->norm_sign(n, c, x, each, each, signs, inside);
     hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);
-    hash(&exact_hash, window, (size_t)(n * ((c + 63) / 64)) * sizeof *window);
-    k->norm_sums(n, c, x, g, window, each, a, b);
+    hash(&exact_hash, inside, (size_t)(n * ((c + 63) / 64)) * sizeof *inside);
+    k->norm_sums(n, c, x, g, inside, each, a, b);
     k->norm_sums(n, c, x, g, NULL, each, a, b);
     hash(&real_hash, a, (size_t)c * sizeof *a);
     hash(&real_hash, b, (size_t)c * sizeof *b);
-    k->norm_backward(n, c, x, g, window, each, each, each, g);
+    k->norm_backward(n, c, x, g, inside, each, each, each, g);
     hash(&exact_hash, g, (size_t)(n * c) * sizeof *g);
     k->threshold(n, c, x, each, flip, signs);
     hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);
@@ -120,7 +120,7 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     k->upsample_add(1, 1, n, c, small, x);
     k->add(n, c, x, c, g, c, x, c);
     hash(&exact_hash, x, (size_t)(4 * n * c) * sizeof *x);
-    void *all[] = {x, g, each, small, a, b, signs, window, flip};
+    void *all[] = {x, g, each, small, a, b, signs, inside, flip};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         free(all[i]);
 }

@@ -1,9 +1,12 @@
 """What tests share: hypothesis strategies, and oracles that are slow and obvious."""
 
+import contextlib
+import os
+
 import numpy as np
 from hypothesis import strategies as st
 
-from hbcore import Tensor
+from hbcore import Tensor, kernels
 from hbcore.autograd.gradcheck import gradcheck
 
 REAL_TYPES = (np.float32, np.float64)
@@ -51,6 +54,17 @@ def naive_conv2d_backward(x, w, g, stride, padding):
             dx[:, rows, columns] += np.einsum("no,ijco->nijc", g[:, oy, ox], w)
             dw += np.einsum("nijc,no->ijco", padded[:, rows, columns], g[:, oy, ox])
     return dx[:, padding : padding + x.shape[1], padding : padding + x.shape[2]], dw
+
+
+def backends():
+    """Names of the kernels that this build has and this CPU can run."""
+    found = []
+    for name in ("numpy", "cython", "sse2", "avx2", "avx512", "neon"):
+        with contextlib.suppress(ImportError):
+            kernels.choose(name)
+            found.append(name)
+    kernels.choose(os.environ.get("HBCORE_KERNELS") or None)
+    return found
 
 
 def check_derivatives(f, *inputs):

@@ -1,6 +1,6 @@
 """Data, codec, augmentation, metrics and command lines that train the networks of `hbcore`.
 
-Runs from a checkout (`python -m training.pose`) and is not installed. Reading order: errors, skeletons, part_schemes,
-pictures, geometry, datasets, codec, mask_codec, augment, metrics, oks, loader, config, testset, model, predict, report,
-task, points, evaluate, checkpoint, techniques, loop, cli, pose, face, part_metrics, part_files, parts, checks, data.
+Runs from a checkout (`python -m training.pose`) and is not installed. Reading order, in which imports point back:
+errors, files, labels, pictures, datasets, then loading, codecs, metrics and configuration, then prediction, tasks,
+runs, command_line, then pose, face, parts, checks, data, ledger.
 """

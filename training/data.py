@@ -20,7 +20,7 @@ from typing import Any
 from training.checks.findings import ERRORS, WARNINGS, Finding, Scan, check
 from training.checks.sheet import contact_sheet, worst
 from training.command_line.parser import Parser, carry_out, parse
-from training.datasets import POSE_KINDS, Kind, PersonDataset, open_dataset
+from training.datasets import POSE_KINDS, Dataset, Kind, open_dataset
 from training.datasets.faces import FACE_KINDS
 from training.datasets.parts import PART_KINDS
 from training.errors import DataError, UserError
@@ -38,7 +38,7 @@ def check_data(options: argparse.Namespace) -> None:
     """Check data sets, print and write what was found. Raises DataError if there are errors among it."""
     datasets, left_out = _open(options.data)
     total = sum(len(dataset) for _, dataset in datasets)
-    with closing(ProgressBar(0, total, 1, options.quiet or options.json, "person")) as bar:
+    with closing(ProgressBar(0, total, 1, options.quiet or options.json, "sample")) as bar:
         done = 0
 
         def advance() -> None:
@@ -65,7 +65,7 @@ def check_data(options: argparse.Namespace) -> None:
         raise DataError(f"{errors} error{'s' if errors > 1 else ''} in the data: see {out / 'findings.csv'}")
 
 
-def _open(specs: Sequence[str]) -> tuple[list[tuple[str, PersonDataset]], list[dict[str, str]]]:
+def _open(specs: Sequence[str]) -> tuple[list[tuple[str, Dataset]], list[dict[str, str]]]:
     """Every split of every data set; and those that there are not, or that are damaged, with the reasons.
 
     Raises what opening the first split raises where there is none at all.
@@ -109,7 +109,7 @@ def _report(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequen
                 "kind": finding.kind,
                 "data": scans[finding.data].spec,
                 "split": scans[finding.data].split,
-                "person": finding.person,
+                "person": finding.sample,
                 "name": finding.name,
                 "message": finding.message,
                 "weight": round(finding.weight, 3),
@@ -132,7 +132,7 @@ def _print(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequenc
     for scan in scans:
         counts = list(scan.counts().values())
         some = f"each labelled {min(counts)} to {max(counts)} times"
-        print(f"{scan.spec} ({scan.split}): {len(scan.dataset)} persons, {len(counts)} points or classes, {some}")
+        print(f"{scan.spec} ({scan.split}): {len(scan.dataset)} samples, {len(counts)} points or classes, {some}")
     for part in left_out:
         print(f"{part['spec']} ({part['split']}): not checked: {part['reason']}")
     counted = Counter(finding.kind for finding in findings)
@@ -145,7 +145,7 @@ def _print(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequenc
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
+    """The exit code of one command line, which is run."""
     parser = Parser(prog="python -m training.data", description="Check labelled pictures before training on them.")
     verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
     c = verbs.add_parser("check", help="find what is wrong with labelled pictures")

@@ -38,6 +38,12 @@ class DiskError(UserError):
     exit_code = 5
 
 
+class Interrupted(Exception):
+    """The run was asked to stop; its state is saved."""
+
+    exit_code = 130
+
+
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
     """A message about a name that is none of the known ones, with the nearest of them."""
     names = list(known)

@@ -10,7 +10,7 @@ from training.tasks.pose import POSE
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
+    """The exit code of one command line, which is run."""
     return command_line.main(POSE, arguments)
 
 

@@ -55,7 +55,7 @@ def interpreter(case: Case, layer: BinaryConv2d) -> Callable[[], object]:
 
 def half_words(x: Array) -> Array:
     """Signs packed in words of 32 bits: halves of ours, as a set bit is -1 in both."""
-    packed = kernels.pack_signs(x).view(np.int32)
+    packed = kernels.backend.pack_signs(x).view(np.int32)
     return np.ascontiguousarray(packed[..., : -(-x.shape[-1] // 32)])
 
 

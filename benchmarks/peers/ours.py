@@ -10,7 +10,7 @@ import hbcore
 from benchmarks.peers import reason
 from hbcore import kernels
 from hbcore.autograd.function import Array
-from hbcore.binary.convolution import pack_filters, scale
+from hbcore.binary.convolution import scale
 from hbcore.nn.layers import BinaryConv2d, use_packed
 
 
@@ -27,13 +27,13 @@ def threads(count: int) -> Callable[[], None]:
 def layer(conv: BinaryConv2d, x: Array) -> tuple[Callable[[], Array], Callable[[], Array]]:
     """The binary convolution of x: from packed signs, and from floats, with the packing."""
     w = conv.weight.data
-    filters, alpha, channels = pack_filters(w), scale(w), x.shape[-1]
-    bits = kernels.pack_signs(x)
+    filters, alpha, channels = kernels.backend.pack_filters(w), scale(w), x.shape[-1]
+    bits = kernels.backend.pack_signs(x)
 
     def packed(words: Array = bits) -> Array:
-        return kernels.scaled_binary_conv2d(words, filters, alpha, channels, conv.stride, conv.padding)
+        return kernels.backend.scaled_binary_conv2d(words, filters, alpha, channels, conv.stride, conv.padding)
 
-    return packed, lambda: packed(kernels.pack_signs(x))
+    return packed, lambda: packed(kernels.backend.pack_signs(x))
 
 
 def network(model: hbcore.StackedHourglass, picture: Array) -> tuple[Callable[[], Array], str]:

@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore.kernels import add
+from hbcore import kernels
 
 Array = NDArray[Any]
 
@@ -77,32 +77,51 @@ class Function:
 def backward(root: Function | Leaf, grad: Array) -> None:
     """Add d(root)/d(leaf), contracted with `grad`, to the `grad` of every leaf below root. Uses the graph up."""
     order = _children_first(root)
-    gradients: dict[int, Array] = {id(root): grad}
-    own: set[int] = set()  # gradients that nobody else holds, so that adding in place changes no other array
+    gradients = _Gradients()
+    gradients.add(root, grad, fresh=False)
     while order:
         node = order.pop()
-        node_grad = gradients.pop(id(node))
+        g = gradients.take(node)
         if not isinstance(node, Function):
-            node.grad = node_grad if node.grad is None else node.grad + node_grad
+            node.grad = g if node.grad is None else node.grad + g
             continue
         parents = node.parents
-        inputs = node.backward(node_grad)
+        inputs = node.backward(g)
         node.release()
         for parent, parent_grad in zip(parents, inputs, strict=True):
             if parent is None:
                 continue
             if parent_grad is None:
                 raise TypeError(f"{type(node).__name__}.backward returned None for an input that needs a gradient")
-            key = id(parent)
-            if key not in gradients:
-                gradients[key] = parent_grad
-                if node.fresh:
-                    own.add(key)
-            elif key in own:
-                add(gradients[key], parent_grad, out=gradients[key])
-            else:
-                gradients[key] = add(gradients[key], parent_grad, out=parent_grad if node.fresh else None)
-                own.add(key)
+            gradients.add(parent, parent_grad, node.fresh)
+
+
+class _Gradients:
+    """Gradients on their way to nodes that were not visited yet, each the sum of what came so far.
+
+    A sum is taken in place, to save memory, where nobody else holds the array: it is a sum itself, or `fresh`.
+    """
+
+    def __init__(self) -> None:
+        self.sums: dict[int, Array] = {}
+        self.own: set[int] = set()
+
+    def add(self, node: Function | Leaf, grad: Array, fresh: bool) -> None:
+        """Add what one of a node's users gives it."""
+        key = id(node)
+        if key not in self.sums:
+            self.sums[key] = grad
+            if fresh:
+                self.own.add(key)
+            return
+        so_far = self.sums[key]
+        place = so_far if key in self.own else grad if fresh else None
+        self.sums[key] = kernels.backend.add(so_far, grad, out=place)
+        self.own.add(key)
+
+    def take(self, node: Function | Leaf) -> Array:
+        """The sum for a node, all of whose users have been visited."""
+        return self.sums.pop(id(node))
 
 
 def _children_first(root: Function | Leaf) -> list[Function | Leaf]:

@@ -29,7 +29,7 @@ class BatchNorm(Function):
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         self.x = x
-        return kernels.affine(x, *self.measure(x, gamma, beta))
+        return kernels.backend.affine(x, *self.measure(x, gamma, beta))
 
     def backward(self, g: Array) -> tuple[Array, Array, Array]:
         return self.propagate(self.x, g)
@@ -37,20 +37,20 @@ class BatchNorm(Function):
     def measure(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Array]:
         """Take the statistics of x: (scale, shift) such that y = scale x + shift."""
         self.gamma = gamma
-        mean, variance, self.count = kernels.moments(x)
+        mean, variance, self.count = kernels.backend.batch_statistics(x)
         self.mean, self.variance = mean.astype(x.dtype), variance.astype(x.dtype)
         self.r = 1 / np.sqrt(self.variance + x.dtype.type(self.eps))
         return gamma * self.r, beta - gamma * self.r * self.mean
 
-    def propagate(self, x: Array, g: Array, window: Words | None = None) -> tuple[Array, Array, Array]:
-        """(dL/dx, dL/dgamma, dL/dbeta); with a window of packed bits, g counts as 0 outside it and becomes dL/dx."""
-        sums, products = kernels.norm_sums(x, g, self.mean, window)
+    def propagate(self, x: Array, g: Array, inside: Words | None = None) -> tuple[Array, Array, Array]:
+        """(dL/dx, dL/dgamma, dL/dbeta); with packed bits `inside`, g counts as 0 where not, and may become dL/dx."""
+        sums, products = kernels.backend.norm_sums(x, g, self.mean, inside)
         dbeta, dgamma = sums.astype(g.dtype), products.astype(g.dtype) * self.r
         # dL/dx = a g + b x + c
         a = self.gamma * self.r
         b = -a * self.r * dgamma / g.dtype.type(self.count)
         c = -a * dbeta / g.dtype.type(self.count) - b * self.mean
-        return kernels.norm_backward(x, g, a, b, c, window), dgamma, dbeta
+        return kernels.backend.norm_backward(x, g, a, b, c, inside), dgamma, dbeta
 
     @property
     def unbiased(self) -> Array:
@@ -67,7 +67,7 @@ class FixedNorm(Function):
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         self.x, self.gamma = x, gamma
-        return kernels.affine(x, gamma * self.r, beta - gamma * self.r * self.mean)
+        return kernels.backend.affine(x, gamma * self.r, beta - gamma * self.r * self.mean)
 
     def backward(self, g: Array) -> tuple[Array, Array, Array]:
         pixels = tuple(range(g.ndim - 1))

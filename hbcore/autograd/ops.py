@@ -16,7 +16,7 @@ class Add(Function):
 
     def forward(self, a: Array, b: Array) -> Array:
         self.shapes = a.shape, b.shape
-        return kernels.add(a, b)
+        return kernels.backend.add(a, b)
 
     def backward(self, g: Array) -> tuple[Array, Array]:
         return unbroadcast(g, self.shapes[0]), unbroadcast(g, self.shapes[1])
@@ -99,14 +99,14 @@ class Join(Function):
         y = np.empty_like(skip)
         for end, x in zip(self.ends, inputs, strict=True):
             part = slice(end - x.shape[-1], end)
-            kernels.add(skip[..., part], x, out=y[..., part])
+            kernels.backend.add(skip[..., part], x, out=y[..., part])
         return y
 
     def backward(self, g: Array) -> tuple[Array, ...]:
         return g, *np.split(g, self.ends[:-1], axis=-1)
 
 
-class ReLU(Function):
+class Rectifier(Function):
     """y = max(x, 0);  dL/dx = g [x > 0]."""
 
     def forward(self, x: Array) -> Array:
@@ -117,7 +117,7 @@ class ReLU(Function):
         return (g * (self.y > 0),)
 
 
-class PReLU(Function):
+class ParametricRectifier(Function):
     """y = max(x, 0) + a min(x, 0), one slope a per channel (He et al. 2015).
 
     dL/dx = g where x > 0 else a g;  dL/da = sum of g x over x <= 0.

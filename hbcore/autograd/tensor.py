@@ -80,7 +80,7 @@ class Tensor:
     __rmul__ = __mul__
 
     def relu(self) -> Tensor:
-        return apply(ops.ReLU(), self)
+        return apply(ops.Rectifier(), self)
 
     def sigmoid(self) -> Tensor:
         return apply(ops.Sigmoid(), self)

@@ -17,7 +17,7 @@ typedef struct {
     ptrdiff_t out_h, out_w, filters;
 } hb_conv;
 
-/* What becomes of a sum before it is stored. In this order, each step per filter and left out where it is NULL or 0:
+/* The epilogue of a sum, before it is stored. In this order, each step per filter and left out where it is NULL or 0:
  *
  *     v = alpha v,   v = v + bias,   v = max(v, 0),   v = v > 0 ? v : slope v,   v = scale v + shift,   v = max(v, 0),
  *     bits = (v < threshold) xor flip,   y = v + skip
@@ -70,19 +70,19 @@ typedef struct {
     int (*binary_conv2d)(const hb_conv *size, const uint64_t *x, const hb_filters *w, const hb_epilogue *end);
 
     /* Rows of C channels. sums += x - origin, squares += (x - origin)^2. */
-    int (*moments)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *origin, double *sums,
-                   double *squares);
+    int (*centred_sums)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *origin, double *sums,
+                        double *squares);
 
-    /* v = scale x + shift: signs = bits of v < 0, window = bits of -1 < v < 1. Returns 1 if any v is NaN. */
+    /* v = scale x + shift: signs = bits of v < 0, inside = bits of -1 < v < 1. Returns 1 if any v is NaN. */
     int (*norm_sign)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *scale, const float *shift,
-                     uint64_t *signs, uint64_t *window);
+                     uint64_t *signs, uint64_t *inside);
 
-    /* With g set to 0 outside the window: sums += g, products += g (x - mean). */
-    int (*norm_sums)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *window,
+    /* With g set to 0 except inside, unless that is NULL: sums += g, products += g (x - mean). */
+    int (*norm_sums)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *inside,
                      const float *mean, double *sums, double *products);
 
-    /* With g set to 0 outside the window: out = a g + b x + c. out may be g. */
-    int (*norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *window,
+    /* With g set to 0 except inside, unless that is NULL: out = a g + b x + c. out may be g. */
+    int (*norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *inside,
                          const float *a, const float *b, const float *c, float *out);
 
     /* bits = (x < threshold) xor flip, thresholds padded. */

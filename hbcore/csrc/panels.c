@@ -8,27 +8,20 @@ static void *aligned(size_t bytes)
     return aligned_alloc(64, (bytes + 64) / 64 * 64);
 }
 
-float *hb_float_panels(const float *w, ptrdiff_t terms, ptrdiff_t filters, ptrdiff_t width)
-{
-    ptrdiff_t padded = (filters + width - 1) / width * width;
-    float *panels = aligned((size_t)(padded * terms) * sizeof *panels), *p = panels;
-    for (ptrdiff_t o = 0; p != NULL && o < filters; o += width)
-        for (ptrdiff_t t = 0; t < terms; t++)
-            for (ptrdiff_t k = o; k < o + width; k++)
-                *p++ = k < filters ? w[t * filters + k] : 0.0f;
-    return panels;
-}
-
-static uint64_t *word_panels(const uint64_t *w, ptrdiff_t terms, ptrdiff_t filters, ptrdiff_t width)
-{
-    ptrdiff_t padded = (filters + width - 1) / width * width;
-    uint64_t *panels = aligned((size_t)(padded * terms) * sizeof *panels), *p = panels;
-    for (ptrdiff_t o = 0; p != NULL && o < filters; o += width)
-        for (ptrdiff_t t = 0; t < terms; t++)
-            for (ptrdiff_t k = o; k < o + width; k++)
-                *p++ = k < filters ? w[t * filters + k] : 0;
-    return panels;
-}
+/* One text for both types of numbers. */
+#define DEFINE_PANELS(name, type) \
+    type *name(const type *w, ptrdiff_t terms, ptrdiff_t filters, ptrdiff_t width) \
+    { \
+        ptrdiff_t padded = (filters + width - 1) / width * width; \
+        type *panels = aligned((size_t)(padded * terms) * sizeof *panels), *p = panels; \
+        for (ptrdiff_t o = 0; p != NULL && o < filters; o += width) \
+            for (ptrdiff_t t = 0; t < terms; t++) \
+                for (ptrdiff_t k = o; k < o + width; k++) \
+                    *p++ = k < filters ? w[t * filters + k] : 0; \
+        return panels; \
+    }
+DEFINE_PANELS(hb_float_panels, float)
+static DEFINE_PANELS(word_panels, uint64_t)
 
 /* NULL where nothing is saved, or memory ran out: it is only faster. */
 static uint64_t *packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kernel_w, ptrdiff_t channels,

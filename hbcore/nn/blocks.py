@@ -21,7 +21,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from hbcore import kernels
 from hbcore.autograd.function import grad_enabled
 from hbcore.autograd.tensor import Tensor, concatenate, join
 from hbcore.binary.unit import binary_unit
@@ -83,19 +82,19 @@ class Unit(Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         norm, conv, *rest = self.modules
-        if not (isinstance(norm, BatchNorm2d) and isinstance(conv, BinaryConv2d) and self._in_one(x, norm, conv)):
+        if not (isinstance(norm, BatchNorm2d) and isinstance(conv, BinaryConv2d) and self._in_one(norm, conv)):
             return super().forward(x)
-        y, mean, variance = binary_unit(x, norm.gamma, norm.beta, conv.weight, norm.eps, conv.padding)
+        y, mean, variance = binary_unit(x, norm.gamma, norm.beta, conv.weight, norm.eps, conv.padding, conv.gradients)
         norm.follow(mean, variance)
         for module in rest:
             y = module(y)
         return y
 
-    def _in_one(self, x: Tensor, norm: BatchNorm2d, conv: BinaryConv2d) -> bool:
+    def _in_one(self, norm: BatchNorm2d, conv: BinaryConv2d) -> bool:
         """Whether a binary unit can go through in one step: in training, unless somebody looks between its layers."""
         if not (conv.all_bits and conv.scaled and conv.stride == 1 and conv.bias is None):
             return False
-        return norm.training and grad_enabled() and norm.observer is None and kernels.wide(x.data, norm.gamma.data)
+        return norm.training and grad_enabled() and norm.observer is None
 
 
 def keep_size_pool(style: Style) -> Sequential:

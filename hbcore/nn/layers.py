@@ -14,11 +14,12 @@ from hbcore import kernels
 from hbcore.autograd.conv import avg_pool2d, conv2d, max_pool2d, require_fit, upsample_nearest2d
 from hbcore.autograd.function import Array, grad_enabled
 from hbcore.autograd.norm import batch_norm, fixed_norm
-from hbcore.autograd.ops import PReLU as PReLUFunction
+from hbcore.autograd.ops import ParametricRectifier
 from hbcore.autograd.tensor import Tensor, apply
-from hbcore.binary.convolution import binary_conv2d, pack_filters, packed_conv2d, scale
+from hbcore.binary.convolution import binary_conv2d, packed_conv2d, scale
 from hbcore.binary.signs import sign
 from hbcore.binary.smooth import smooth_sign
+from hbcore.kernels import GRADIENTS
 from hbcore.nn.module import Module, Parameter
 
 
@@ -59,6 +60,7 @@ class BinaryConv2d(Module):
     weight: the latent real weights (k, k, C, O). packed: compute with packed bits, not +1.0 and -1.0; same result.
     scaled: alpha = mean |W| of each filter; else 1. bias: also add a real number per filter.
     binarize: "both"; "weights": the input stays as it is; "activations": the weights stay real, without alpha.
+    gradients: "float32" or "int8", how training takes it back where it does so together with its batch norm.
     sharpness: if not None, a smooth sign of the input in place of the hard one (:mod:`hbcore.smooth`), for training.
     Options of XNOR-Net's training, applied by :meth:`constrain` after each optimizer step, but not to real weights:
     center_weights: subtract the mean over input channels at every filter position; clamp_weights: clip to [-1, 1].
@@ -84,7 +86,7 @@ class BinaryConv2d(Module):
         self.center_weights, self.clamp_weights = center_weights, clamp_weights
         self.scaled, self.binarize = scaled, binarize
         self.sharpness: float | None = None
-        self.packed = False
+        self.packed, self.gradients = False, GRADIENTS[0]
         self.weight = Parameter(he_normal(rng, kernel, channels, filters))
         self.bias = Parameter(np.zeros(filters, dtype=np.float32)) if bias else None
 
@@ -105,11 +107,9 @@ class BinaryConv2d(Module):
     def _convolve(self, x: Tensor) -> Tensor:
         packed = self.packed and self.all_bits
         if packed and not grad_enabled():  # bits all the way: the signs never exist as numbers
-            w = self.weight.data
-            require_fit(x.data, w)
-            bits = kernels.pack_signs(x.data)
-            filters = pack_filters(w)
-            return Tensor(packed_conv2d(bits, filters, self.alpha, w.shape[2], self.stride, self.padding))
+            require_fit(x.data, self.weight.data)
+            bits = kernels.backend.pack_signs(x.data)
+            return Tensor(packed_conv2d(bits, self.weight.data, self.alpha, self.stride, self.padding))
         if self.binarize != "weights":
             x = sign(x) if self.sharpness is None else smooth_sign(x, self.sharpness)
         if self.binarize == "activations":
@@ -164,7 +164,7 @@ class PReLU(Module):
         self.slope = Parameter(np.full(channels, slope, dtype=np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
-        return apply(PReLUFunction(), x, self.slope)
+        return apply(ParametricRectifier(), x, self.slope)
 
 
 class MaxPool2d(Module):
@@ -219,6 +219,19 @@ def use_packed(model: Module, packed: bool = True) -> Module:
     for module in model.walk():
         if isinstance(module, BinaryConv2d):
             module.packed = packed
+    return model
+
+
+def use_gradients(model: Module, kind: str) -> Module:
+    """Let every binary convolution below take gradients back in "float32", or in "int8", about twice as fast.
+
+    See hbcore/kernels/byte_gradients.py for what that costs. Returns the model. Raises ValueError for another kind.
+    """
+    if kind not in GRADIENTS:
+        raise ValueError(f"gradients are computed in {' or '.join(GRADIENTS)}, not in {kind!r}")
+    for module in model.walk():
+        if isinstance(module, BinaryConv2d):
+            module.gradients = kind
     return model
 
 

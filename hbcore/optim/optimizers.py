@@ -96,7 +96,7 @@ class RMSprop(Optimizer):
 
     def update(self, w: Array, g: Array, *state: Array) -> None:
         (square,) = state
-        kernels.rmsprop(w, g, square, self.decay, self.lr, self.eps)
+        kernels.backend.rmsprop(w, g, square, self.decay, self.lr, self.eps)
 
 
 class Adam(Optimizer):
@@ -122,7 +122,7 @@ class Adam(Optimizer):
         mean, square = state
         b1, b2 = self.betas
         step_size, correction = self.lr / (1 - b1**self.steps), 1 - b2**self.steps
-        kernels.adam(w, g, mean, square, self.betas, step_size, correction, self.eps)
+        kernels.backend.adam(w, g, mean, square, self.betas, step_size, correction, self.eps)
 
 
 OPTIMIZERS: dict[str, type[Optimizer]] = {"sgd": SGD, "rmsprop": RMSprop, "adam": Adam}

@@ -1,6 +1,6 @@
-"""What is found wrong with labelled pictures: each person's own faults, then those that only the whole shows.
+"""What is found wrong with labelled pictures: each sample's own faults, then those that only the whole shows.
 
-A picture is read once and not kept: of every person only the labels and a fingerprint of the picture stay.
+A picture is read once and not kept: of every sample only the labels and a fingerprint of the picture stay.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hbcore.optim.losses import IGNORED
 from training.checks.duplicates import NEAR, Fingerprint, fingerprint, nearest
 from training.checks.swaps import likely_swaps
 from training.errors import BadPicture
-from training.labels.sample import Person, PersonDataset
+from training.labels.sample import Dataset, Sample
 from training.labels.skeletons import Skeleton
 
 OUTSIDE = 1.0
@@ -34,12 +34,12 @@ ERRORS = {
 }
 WARNINGS = {
     "near copy": "pictures in train and in test that look the same",
-    "swap": "persons whose left and right are likely to be exchanged",
+    "swap": "samples whose left and right are likely to be exchanged",
     "outside": "points outside the picture",
     "uncropped": "points outside the crop, which the network never sees",
-    "collapsed": "persons whose points lie all in one place",
-    "unlabelled": "persons without a point or a known pixel, pictures without a person",
-    "tiny": f"persons in a crop of fewer than {TINY:g} pixels",
+    "collapsed": "samples whose points lie all in one place",
+    "unlabelled": "samples without a point or a known pixel, pictures without a sample",
+    "tiny": f"samples in a crop of fewer than {TINY:g} pixels",
     "thin": f"boxes and pictures more than {THIN:g} times as long as wide",
     "copy": "pictures that occur twice in a split",
     "never": "points and classes that are labelled nowhere",
@@ -51,7 +51,7 @@ WARNINGS = {
 class Finding:
     """One thing that is wrong. `kind` is a key of ERRORS or WARNINGS; of one kind, a larger `weight` is worse.
 
-    `person` is the index of the person in data set number `data`, None where it is about no person; `twin` data set
+    `sample` is the index of the sample in data set number `data`, None where it is about no sample; `twin` data set
     and index of another one with the same picture.
     """
 
@@ -60,7 +60,7 @@ class Finding:
     name: str
     message: str
     weight: float = 0.0
-    person: int | None = None
+    sample: int | None = None
     twin: tuple[int, int] | None = None
 
     @property
@@ -70,16 +70,16 @@ class Finding:
 
 @dataclass(eq=False)
 class Scan:
-    """What stays of a data set that was looked at: indices, names, labels and fingerprints of readable persons.
+    """What stays of a data set that was looked at: indices, names, labels and fingerprints of readable samples.
 
-    `labelled` says which points a person has, or, where parts are labelled, which classes.
+    `labelled` says which points a sample has, or, where parts are labelled, which classes.
     """
 
     spec: str
-    dataset: PersonDataset
+    dataset: Dataset
     index: list[int] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
-    joints: list[NDArray[np.float32]] = field(default_factory=list)
+    keypoints: list[NDArray[np.float32]] = field(default_factory=list)
     labelled: list[NDArray[np.bool_]] = field(default_factory=list)
     prints: list[Fingerprint] = field(default_factory=list)
 
@@ -88,18 +88,19 @@ class Scan:
         return self.dataset.split
 
     def counts(self) -> dict[str, int]:
-        """How many persons have each point or class."""
+        """How many samples have each point or class."""
         names = self.dataset.skeleton.names
         found = np.array(self.labelled, np.bool_).reshape(-1, len(names)).sum(axis=0)
         return dict(zip(names, found.tolist(), strict=True))
 
 
 def check(
-    datasets: Sequence[tuple[str, PersonDataset]], advance: Callable[[], None] = lambda: None
+    datasets: Sequence[tuple[str, Dataset]], advance: Callable[[], None] = lambda: None
 ) -> tuple[list[Scan], list[Finding]]:
-    """Look at all persons of data sets, given with their names on the command line; `advance` is called after each.
+    """What stays of data sets, given with their names on the command line, and what is wrong with their samples.
 
-    The findings come worst first: errors, then warnings, by their kinds and weights.
+    The findings come worst first: errors, then warnings, by their kinds and weights. `advance` is called after each
+    sample.
     """
     scans, findings = [], []
     for number, (spec, dataset) in enumerate(datasets):
@@ -112,58 +113,58 @@ def check(
     return scans, findings
 
 
-def picture_name(person: str) -> str:
-    """The picture's part of a person's name."""
-    return person.rpartition("#")[0] or person
+def picture_name(sample: str) -> str:
+    """The picture's part of a sample's name."""
+    return sample.rpartition("#")[0] or sample
 
 
-def _scan(number: int, spec: str, dataset: PersonDataset, advance: Callable[[], None]) -> tuple[Scan, list[Finding]]:
+def _scan(number: int, spec: str, dataset: Dataset, advance: Callable[[], None]) -> tuple[Scan, list[Finding]]:
     scan, findings = Scan(spec, dataset), []
     last: NDArray[np.uint8] | None = None
     for index in range(len(dataset)):
         try:
-            person = dataset.person(index)
+            sample = dataset.sample(index)
         except BadPicture as error:
             findings.append(Finding("unreadable", number, f"{dataset.name}/{dataset.split}/{index}", str(error)))
             advance()
             continue
-        found = scan.prints[-1] if person.picture is last else fingerprint(person.picture)
-        last = person.picture
+        found = scan.prints[-1] if sample.picture is last else fingerprint(sample.picture)
+        last = sample.picture
         scan.index.append(index)
-        scan.names.append(person.name)
-        scan.joints.append(person.joints)
-        scan.labelled.append(_present(person, len(dataset.skeleton.names)))
+        scan.names.append(sample.name)
+        scan.keypoints.append(sample.keypoints)
+        scan.labelled.append(_present(sample, len(dataset.skeleton.names)))
         scan.prints.append(found)
         findings += [
-            Finding(kind, number, person.name, message, weight, index)
-            for kind, message, weight in faults(person, dataset.skeleton.names)
+            Finding(kind, number, sample.name, message, weight, index)
+            for kind, message, weight in faults(sample, dataset.skeleton.names)
         ]
         advance()
-    # Not every kind of data set leaves persons out.
+    # Not every kind of data set leaves samples out.
     for name in getattr(dataset, "unlabelled", ()):
         findings.append(Finding("unlabelled", number, name, "has no labelled point"))
     return scan, findings
 
 
-def _present(person: Person, count: int) -> NDArray[np.bool_]:
-    return person.labelled if person.mask is None else np.isin(np.arange(count), person.mask)
+def _present(sample: Sample, count: int) -> NDArray[np.bool_]:
+    return sample.labelled if sample.mask is None else np.isin(np.arange(count), sample.mask)
 
 
-def faults(person: Person, names: Sequence[str]) -> list[tuple[str, str, float]]:
-    """What is wrong with one person, looked at alone: kind, message and weight."""
-    height, width = person.picture.shape[:2]
+def faults(sample: Sample, names: Sequence[str]) -> list[tuple[str, str, float]]:
+    """What is wrong with one sample, looked at alone: kind, message and weight."""
+    height, width = sample.picture.shape[:2]
     found: list[tuple[str, str, float]] = []
     if max(height, width) > THIN * min(height, width):
         found.append(("thin", f"the picture has {width} x {height} pixels", max(height, width) / min(height, width)))
-    if person.side < TINY:
-        found.append(("tiny", f"its crop is {person.side:.0f} pixels wide", 1 / person.side))
-    if person.mask is not None:
-        return found if (person.mask != IGNORED).any() else [*found, ("unlabelled", "has no labelled pixel", 0.0)]
-    points = person.joints[person.labelled].astype(np.float64)
+    if sample.side < TINY:
+        found.append(("tiny", f"its crop is {sample.side:.0f} pixels wide", 1 / sample.side))
+    if sample.mask is not None:
+        return found if (sample.mask != IGNORED).any() else [*found, ("unlabelled", "has no labelled pixel", 0.0)]
+    points = sample.keypoints[sample.labelled].astype(np.float64)
     if not len(points):
         return [*found, ("unlabelled", "has no labelled point", 0.0)]
 
-    there = np.flatnonzero(person.labelled)
+    there = np.flatnonzero(sample.labelled)
     beyond = np.maximum(-0.5 - points, points - (width - 0.5, height - 0.5)).max(axis=1)
     if beyond.max() > OUTSIDE:
         worst = int(beyond.argmax())
@@ -174,11 +175,11 @@ def faults(person: Person, names: Sequence[str]) -> list[tuple[str, str, float]]
             f"{width} x {height}{_others((beyond > OUTSIDE).sum() - 1)}"
         )
         found.append((kind, text, float(beyond[worst])))
-    cut = np.abs(points - person.center).max(axis=1) - person.side / 2
+    cut = np.abs(points - sample.center).max(axis=1) - sample.side / 2
     if cut.max() > OUTSIDE:
         worst = int(cut.argmax())
         text = f"{names[there[worst]]} is {cut[worst]:.0f} pixels outside the crop{_others((cut > OUTSIDE).sum() - 1)}"
-        found.append(("uncropped", text, float(cut[worst] / person.side)))
+        found.append(("uncropped", text, float(cut[worst] / sample.side)))
     extent = np.ptp(points, axis=0)
     if len(points) > 1 and extent.max() < 1:
         found.append(("collapsed", f"all {len(points)} points lie within a pixel", float(len(points))))
@@ -194,7 +195,7 @@ def _others(count: int) -> str:
 def _of_scheme(number: int, scan: Scan) -> list[Finding]:
     skeleton = scan.dataset.skeleton
     found = [
-        Finding("never", number, scan.spec, f"nobody has a {name}")
+        Finding("never", number, scan.spec, f"no sample has a {name}")
         for name, count in scan.counts().items()
         if not count and scan.index
     ]
@@ -208,12 +209,12 @@ def _swaps(number: int, scan: Scan) -> list[Finding]:
     skeleton = scan.dataset.skeleton
     if not scan.index or not isinstance(skeleton, Skeleton):
         return []
-    swaps = likely_swaps(np.stack(scan.joints), np.stack(scan.labelled), skeleton)
+    swaps = likely_swaps(np.stack(scan.keypoints), np.stack(scan.labelled), skeleton)
     found = []
     for place in np.flatnonzero(swaps.gain > 0):
         known = [scan.labelled[place][list(pair)].all() for pair in skeleton.flip_pairs]
         pairs = [pair for pair, turned in zip(skeleton.flip_pairs, swaps.pairs[place], strict=True) if turned]
-        names = ", ".join(f"{skeleton.joints[a]} - {skeleton.joints[b]}" for a, b in pairs)
+        names = ", ".join(f"{skeleton.keypoints[a]} - {skeleton.keypoints[b]}" for a, b in pairs)
         text = "left and right look exchanged" + ("" if len(pairs) == sum(known) else f": {names}")
         gain = float(swaps.gain[place])
         found.append(Finding("swap", number, scan.names[place], text, gain, scan.index[place]))
@@ -233,7 +234,7 @@ def _copies(scans: Sequence[Scan]) -> list[Finding]:
                 other = scans[twin[0]]
                 same = split == scan.split
                 if same and (other.spec, picture_name(other.names[twin[1]])) == (scan.spec, name):
-                    continue  # another person in the same picture
+                    continue  # another sample in the same picture
                 text = f"is the same picture as {other.names[twin[1]]} in {other.spec} ({split})"
                 whose = twin[0], other.index[twin[1]]
                 found.append(Finding("copy" if same else "leak", number, name, text, 0.0, scan.index[place], whose))

@@ -13,7 +13,7 @@ from hbcore.optim.losses import IGNORED
 from training.checks.findings import Finding, Scan
 from training.errors import BadPicture
 from training.labels.parts import Parts, Scheme
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.pictures.drawing import grid, overlay, tint
 from training.pictures.geometry import Crop
 
@@ -26,8 +26,8 @@ _ROOM = 1.15  # side of what is shown over what is needed
 
 def worst(findings: Sequence[Finding], most: int = CELLS) -> list[Finding]:
     """The findings to show: all errors first, then the worst of each kind of warning in turns, so that none hides
-    another. Those that are about no person are left out. `findings` come worst first."""
-    shown = [finding for finding in findings if finding.person is not None or finding.kind == "unreadable"]
+    another. Those that are about no sample are left out. `findings` come worst first."""
+    shown = [finding for finding in findings if finding.sample is not None or finding.kind == "unreadable"]
     errors = [finding for finding in shown if finding.error]
     kinds: dict[str, list[Finding]] = {}
     for finding in shown:
@@ -47,7 +47,7 @@ def contact_sheet(scans: Sequence[Scan], findings: Sequence[Finding]) -> NDArray
 
 def _cells(scans: Sequence[Scan], findings: Sequence[Finding]) -> Iterator[NDArray[np.uint8]]:
     for finding in findings:
-        yield _cell(scans[finding.data], finding.person, f"{finding.kind}: {finding.name}")
+        yield _cell(scans[finding.data], finding.sample, f"{finding.kind}: {finding.name}")
         if finding.twin is not None:
             other, index = finding.twin
             yield _cell(scans[other], index, f"{finding.kind}: its twin ({scans[other].split})")
@@ -57,7 +57,7 @@ def _cell(scan: Scan, index: int | None, caption: str) -> NDArray[np.uint8]:
     cell = Image.new("RGB", (_SIZE, _SIZE + _CAPTION), (32, 32, 32))
     if index is not None:
         with contextlib.suppress(BadPicture):  # gone since it was checked: the caption alone says what was found
-            cell.paste(Image.fromarray(_view(scan.dataset.person(index), scan.dataset.skeleton)))
+            cell.paste(Image.fromarray(_view(scan.dataset.sample(index), scan.dataset.skeleton)))
     font = ImageFont.load_default(size=11)
     # The font has no other letters, and a name that is all question marks still shows its length and ending.
     text = caption.encode("ascii", "replace").decode()
@@ -66,16 +66,16 @@ def _cell(scan: Scan, index: int | None, caption: str) -> NDArray[np.uint8]:
     return np.asarray(cell)
 
 
-def _view(person: Person, scheme: Scheme) -> NDArray[np.uint8]:
+def _view(sample: Sample, scheme: Scheme) -> NDArray[np.uint8]:
     """The crop, or as much more as all labelled points need, unless these are lost; and the labels in it."""
-    reach = person.side / 2
-    if person.labelled.any():
-        off = np.abs(person.joints[person.labelled].astype(np.float64) - person.center).max()
-        reach = max(reach, min(float(off), 2 * max(person.picture.shape)))
-    crop = Crop(person.center, 2 * _ROOM * reach, _SIZE)
-    picture = crop.extract(person.picture)
+    reach = sample.side / 2
+    if sample.labelled.any():
+        off = np.abs(sample.keypoints[sample.labelled].astype(np.float64) - sample.center).max()
+        reach = max(reach, min(float(off), 2 * max(sample.picture.shape)))
+    crop = Crop(sample.center, 2 * _ROOM * reach, _SIZE)
+    picture = crop.extract(sample.picture)
     if isinstance(scheme, Parts):
-        assert person.mask is not None
-        return tint(picture, crop.extract_mask(person.mask, IGNORED), scheme.colours(), zoom=1)
-    points = np.where(person.labelled[:, None], crop.to_input(person.joints), np.nan)
+        assert sample.mask is not None
+        return tint(picture, crop.extract_mask(sample.mask, IGNORED), scheme.colours(), zoom=1)
+    points = np.where(sample.labelled[:, None], crop.to_input(sample.keypoints), np.nan)
     return overlay(picture, points, scheme, zoom=1, weight=_SIZE / 160)

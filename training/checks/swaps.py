@@ -1,13 +1,13 @@
-"""Persons whose left and right are likely to be exchanged, judged by the layout of all others.
+"""Samples whose left and right are likely to be exchanged, judged by the layout of all others.
 
-Every person is turned, scaled and shifted until its midline lies on the mean midline of the set: the middles of the
+Every sample is turned, scaled and shifted until its midline lies on the mean midline of the set: the middles of the
 flip pairs and the points that are in none. An exchange of left and right does not move these. What it does is to
 turn around the vector from the right to the left point of a pair. Those vectors, of all pairs together, are taken
 for normally distributed; a labelling is suspect if turning some of them around makes it far more likely, and
 ordinary.
 
-The set itself decides what can be told. Where everybody looks into the camera, a person with all sides exchanged
-stands out. Where people show front and back, such a person looks like one seen from behind, and only exchanges of
+The set itself decides what can be told. Where all look into the camera, a sample with all sides exchanged
+stands out. Where samples show front and back, such a sample looks like one seen from behind, and only exchanges of
 some pairs against the others can be found.
 """
 
@@ -25,17 +25,16 @@ from training.labels.skeletons import Skeleton
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 Complexes = NDArray[np.complexfloating[Any, Any]]
-
 LEAST_PERSONS = 30
-"""Of fewer, nobody can say what is usual."""
+"""Fewer do not show what is usual."""
 
 FAR = 8.0
 """How much the logarithm of the likelihood has to gain. 8: the exchange makes the labels 3000 times as likely."""
 
 _COST = 3.0  # of exchanging one pair, or some that move together: most labels are right
-_USUAL = 0.99  # share of the persons that are as likely as an exchanged one has to be
+_USUAL = 0.99  # share of the samples that are as likely as an exchanged one has to be
 _NOISE = 0.02  # least standard deviation of a coordinate, of the size of the midline: no annotator is better
-_CLOSE = 0.9  # share of the persons that are taken for right before anything is known
+_CLOSE = 0.9  # share of the samples that are taken for right before anything is known
 _NUMBERS = 4_000_000  # of a table at a time: bounds the memory
 _STEPS = 4_000_000_000  # of arithmetic per search, about two minutes
 _ROUNDS = 4  # of fitting the distribution, to these and to those who are not suspect
@@ -49,13 +48,13 @@ class Swaps:
     pairs: Bools
 
 
-def likely_swaps(joints: NDArray[np.floating[Any]], labelled: Bools, skeleton: Skeleton) -> Swaps:
-    """Of N persons, `joints` (N, K, 2) in pixels and `labelled` (N, K)."""
-    count, pairs = len(joints), len(skeleton.flip_pairs)
+def likely_swaps(keypoints: NDArray[np.floating[Any]], labelled: Bools, skeleton: Skeleton) -> Swaps:
+    """Of N samples, `keypoints` (N, K, 2) in pixels and `labelled` (N, K)."""
+    count, pairs = len(keypoints), len(skeleton.flip_pairs)
     none = Swaps(np.zeros(count), np.zeros((count, pairs), np.bool_))
     if not pairs or count < LEAST_PERSONS:
         return none
-    across, known = _across(np.asarray(joints, np.float64), labelled, skeleton)
+    across, known = _across(np.asarray(keypoints, np.float64), labelled, skeleton)
     usable = known.any(axis=1)
     if usable.sum() < LEAST_PERSONS:
         return none
@@ -73,18 +72,18 @@ def likely_swaps(joints: NDArray[np.floating[Any]], labelled: Bools, skeleton: S
     before = _surprise(across, known, mean, covariance)
     after = _surprise(across * np.where(turned, -1, 1)[..., None], known, mean, covariance)
     usual = np.quantile(before[trusted], _USUAL) if trusted.any() else 0.0
-    # Whoever is outside the fit lies farther out, the more so the fewer persons there are for a number.
+    # What is outside the fit lies farther out, the more so the fewer samples there are for a number.
     spare = max(0.0, 1 - 2 * known.shape[1] / max(1, trusted.sum()))
     suspect = (gain >= FAR) & (after * spare**2 <= usual)
     return Swaps(np.where(suspect, gain, 0.0), turned & suspect[:, None])
 
 
-def _across(joints: Floats, labelled: Bools, skeleton: Skeleton) -> tuple[Floats, Bools]:
+def _across(keypoints: Floats, labelled: Bools, skeleton: Skeleton) -> tuple[Floats, Bools]:
     """Vectors (N, P, 2) from the first to the second point of each pair, in the frame of the mean midline, and which
     are known (N, P)."""
-    points = joints[..., 0] + 1j * joints[..., 1]
+    points = keypoints[..., 0] + 1j * keypoints[..., 1]
     first, second = (list(side) for side in zip(*skeleton.flip_pairs, strict=True))
-    rest = [joint for joint in range(joints.shape[1]) if joint not in {*first, *second}]
+    rest = [keypoint for keypoint in range(keypoints.shape[1]) if keypoint not in {*first, *second}]
     both = labelled[:, first] & labelled[:, second]
     vectors = np.where(both, points[:, second] - points[:, first], 0)
     if len(first) + len(rest) > 1:
@@ -128,7 +127,7 @@ def _onto_mean(points: Complexes, known: Bools) -> Complexes:
 
 def _fit(across: Floats, known: Bools) -> tuple[Floats, Floats]:
     """Mean (2P,) and covariance (2P, 2P) of the vectors, from the pairs that are known, drawn towards a round cloud
-    where there are few persons."""
+    where there are few samples."""
     there = np.repeat(known, 2, axis=1).astype(np.float64)
     flat = across.reshape(len(across), -1) * there
     mean: Floats = flat.sum(axis=0) / np.maximum(there.sum(axis=0), 1)
@@ -165,19 +164,19 @@ def _groups(covariance: Floats) -> list[list[int]]:
 
 def _parts(skeleton: Skeleton) -> list[list[int]]:
     """The flip pairs that hang together by edges, as of each eye of a face."""
-    part = list(range(len(skeleton.joints)))
+    part = list(range(len(skeleton.keypoints)))
     for ends in (*skeleton.edges, *skeleton.flip_pairs):
         one, other = (part[end] for end in ends)
         part = [one if label == other else label for label in part]
-    labels = [part[joint] for joint, _ in skeleton.flip_pairs]
+    labels = [part[keypoint] for keypoint, _ in skeleton.flip_pairs]
     return [[pair for pair, own in enumerate(labels) if own == label] for label in sorted(set(labels))]
 
 
 def _search(across: Floats, known: Bools, mean: Floats, covariance: Floats, skeleton: Skeleton) -> tuple[Floats, Bools]:
-    """For each person what the best exchange gains, and its pairs. Exchanged are pairs, parts, what moves together."""
+    """For each sample what the best exchange gains, and its pairs. Exchanged are pairs, parts, what moves together."""
     count, pairs = known.shape
     groups = [[pair] for pair in range(pairs)] + _groups(covariance) + _parts(skeleton)
-    # Many people with hundreds of points: only the larger exchanges can be tried in reasonable time.
+    # Many samples with hundreds of points: only the larger exchanges can be tried in reasonable time.
     groups = sorted(groups, key=len, reverse=True)[: max(2, _STEPS // (count * pairs**2))]
     moves = np.ones((1 + len(groups), pairs))  # the first is to leave everything as it is
     for move, group in zip(moves[1:], groups, strict=True):
@@ -202,7 +201,7 @@ def _surprise(across: Floats, known: Bools, mean: Floats, covariance: Floats) ->
 def _forms(
     across: Floats, known: Bools, mean: Floats, covariance: Floats
 ) -> Iterator[tuple[NDArray[np.intp], Bools, _Form]]:
-    """Persons with the same known pairs, by and by: their rows, the mask (P,), and the form they have in common."""
+    """Samples with the same known pairs, by and by: their rows, the mask (P,), and the form they have in common."""
     masks, which = np.unique(known, axis=0, return_inverse=True)
     for number, mask in enumerate(masks):
         if not mask.any():
@@ -216,7 +215,7 @@ def _forms(
 
 @dataclass(frozen=True, eq=False)
 class _Form:
-    """Minus the log likelihood, up to a constant, of n persons as a function of their signs: a quadratic form."""
+    """Minus the log likelihood, up to a constant, of n samples as a function of their signs: a quadratic form."""
 
     square: Floats  # (n, p, p)
     linear: Floats  # (n, p)

@@ -1,4 +1,12 @@
-"""What maps say about a picture: the one place that knows where a heatmap pixel lies in the input."""
+"""What maps say about a picture: the one place that knows where a heatmap pixel lies in the input.
+
+Coordinates are (x, y), 0-based, pixel centres at integers. A heatmap pixel covers `stride` x `stride` input
+pixels, so
+
+    heatmap = (input + 0.5) / stride - 0.5        input = (heatmap + 0.5) * stride - 0.5
+
+Maps are channels-last: (H, W, K), rows first, one plane per keypoint or class.
+"""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from training.command_line.common import load_model, print_scores
 from training.files.writing import make_folder, write_json
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.tasks.evaluation import baseline_scores, evaluate
 from training.tasks.task import Task
@@ -34,7 +34,9 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     }
     baseline = task.baseline.replace(" ", "_")
     if mean_of := getattr(options, baseline):
-        result[baseline] = baseline_scores(task, Joined([task.open(spec, "train") for spec in mean_of]), test)
+        result[baseline] = baseline_scores(
+            task, ConcatenatedDataset([task.open(spec, "train") for spec in mean_of]), test
+        )
     for _, reason in test.bad:
         print(f"skipped: {reason}", file=sys.stderr)
     if options.out:

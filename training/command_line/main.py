@@ -22,7 +22,7 @@ from training.tasks.task import Task
 
 
 def main(task: Task, arguments: Sequence[str] | None = None) -> int:
-    """Run one command line of a task; returns the exit code."""
+    """The exit code of one command line of a task, which is run."""
     options = read_options(task, sys.argv[1:] if arguments is None else arguments)
     return carry_out(options.verb, lambda: VERBS[options.verb](task, options))
 

@@ -1,6 +1,6 @@
 """What every command line of `training` does alike: options in any spelling, mistakes in one line, exit codes.
 
-Exit codes: 0 done, 2 usage, 3 bad data, 4 diverged, 5 disk, 130 interrupted (state saved), 141 nobody reads our output.
+Exit codes: 0 done, 2 usage, 3 bad data, 4 diverged, 5 disk, 130 interrupted (state saved), 141 broken pipe.
 """
 
 from __future__ import annotations
@@ -13,8 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from training.errors import UserError
-from training.runs.loop import Interrupted
+from training.errors import Interrupted, UserError
 
 
 class Parser(argparse.ArgumentParser):
@@ -42,7 +41,7 @@ def hyphens(word: str) -> str:
 
 
 def carry_out(verb: str, action: Callable[[], None]) -> int:
-    """Do it; returns the exit code, with one line on stderr that begins with `verb` if it is not 0."""
+    """The exit code of an action, with one line on stderr that begins with `verb` if it is not 0."""
     for stream in (sys.stdout, sys.stderr):  # a file name that cannot be printed is no reason to stop
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

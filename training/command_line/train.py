@@ -16,16 +16,18 @@ from training.configuration.schema import literal
 from training.configuration.settings import Config
 from training.configuration.toml import describe, load, to_toml
 from training.configuration.values import differences, override, to_dict
-from training.datasets import PersonDataset
+from training.datasets import Dataset
 from training.errors import DataError, UserError
 from training.files.environment import environment
 from training.files.run_folder import locked, make_run_folder
 from training.files.writing import atomic_write, write_json
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.runs.checkpoint import stored_config
 from training.runs.curves import curves
-from training.runs.loop import Run, build_network, stored_config
+from training.runs.network import build_network
 from training.runs.progress import ProgressBar
+from training.runs.run import Run
 from training.tasks.evaluation import evaluate
 from training.tasks.task import Task
 
@@ -48,7 +50,7 @@ def train(task: Task, options: argparse.Namespace) -> None:
     folder = make_run_folder(config.run.out, options.resume)
     with locked(folder):
         use_threads(config.run.threads)
-        data = Joined([task.open(spec, "train") for spec in config.data.train], config.data.limit)
+        data = ConcatenatedDataset([task.open(spec, "train") for spec in config.data.train], config.data.limit)
         test = _test_set(task, config)
         run = Run(task, config, folder, data, test)
         run.resume()
@@ -57,10 +59,10 @@ def train(task: Task, options: argparse.Namespace) -> None:
             run.report, run.say = bar.update, bar.say
             write_json(folder / "env.json", environment() | hbcore.kernel_report() | {"command": options.command})
             atomic_write(folder / "config.toml", to_toml(config).encode())
-            bar.say(f"{len(data)} people to train on, {len(test.pictures)} to test on; run folder {folder}")
+            bar.say(f"{len(data)} samples to train on, {len(test.pictures)} to test on; run folder {folder}")
             if test.bad:
-                people = len(test.pictures) + len(test.bad)
-                bar.say(f"{len(test.bad)} of {people} test pictures cannot be read: see bad_images.csv")
+                samples = len(test.pictures) + len(test.bad)
+                bar.say(f"{len(test.bad)} of {samples} test pictures cannot be read: see bad_images.csv")
             run.train()
         result = _report(run, test)
     if options.json:
@@ -85,7 +87,7 @@ def _report(run: Run, test: TestSet) -> dict[str, Any]:
         "steps": run.progress.step,
         "minutes": round(run.progress.seconds / 60, 2),
         "best": {"metric": run.headline, "value": run.progress.best, "step": run.progress.best_step},
-        "network": summary(run.network, config.data.size, config.data.size).to_dict(),
+        "network": summary(run.trainer.network, config.data.size, config.data.size).to_dict(),
         "bad_pictures": len(run.progress.bad) + len(test.bad),
     }
     write_json(folder / "metrics.json", result)
@@ -123,10 +125,10 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
 
 def _dry_run(task: Task, config: Config, as_json: bool) -> None:
     """What would be trained: resolved configuration and the network's size."""
-    joints = config.model.joints or len(task.open(config.data.train[0], "train").skeleton.names)
-    sizes = summary(build_network(config, joints), config.data.size, config.data.size)
+    maps = config.model.joints or len(task.open(config.data.train[0], "train").skeleton.names)
+    sizes = summary(build_network(config, maps), config.data.size, config.data.size)
     if as_json:
-        print(json.dumps({"config": to_dict(config), "joints": joints, **sizes.to_dict()}, indent=2))
+        print(json.dumps({"config": to_dict(config), "joints": maps, **sizes.to_dict()}, indent=2))
     else:
         print(to_toml(config))
         print(sizes)
@@ -134,7 +136,7 @@ def _dry_run(task: Task, config: Config, as_json: bool) -> None:
 
 def _test_set(task: Task, config: Config) -> TestSet:
     """The test split of the data sets to test on; by default of those trained on that have one."""
-    datasets: list[PersonDataset] = []
+    datasets: list[Dataset] = []
     missing: list[str] = []
     for spec in config.data.test or config.data.train:
         try:

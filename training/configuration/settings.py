@@ -51,14 +51,14 @@ class Data(Section):
     size: Annotated[int, Limits(16, 1024), "Side of the square input in pixels."] = 128
     sigma: Annotated[float, Limits(0.5, 16), "Width of the Gaussian target in heatmap pixels."] = 1.0
     workers: Annotated[int, Limits(0, 60), "Processes that prepare batches; 0: the main one does."] = 1
-    limit: Annotated[int | None, Limits(1), "Train on the first so many people only; none: on all."] = None
+    limit: Annotated[int | None, Limits(1), "Train on the first so many samples only; none: on all."] = None
     bad_pictures: Annotated[Literal["skip", "error"], "What an unreadable picture does."] = "skip"
     max_bad: Annotated[Share, "Stop when more than this share of the set was skipped."] = 0.01
 
 
 @dataclass(frozen=True)
 class Augment(Section):
-    """Random changes to each training picture, see `training/augment.py`."""
+    """Random changes to each training picture, see `training/pictures/augmentation.py`."""
 
     enabled: Annotated[bool, "False: none of them, whatever the other settings say."] = True
     flip: Annotated[Share, "Probability of a mirror."] = 0.5
@@ -94,7 +94,7 @@ class Optim(Section):
 
 @dataclass(frozen=True)
 class Technique(Section):
-    """Ways to train a binary network better, see `training/techniques.py`."""
+    """Ways to train a binary network better, see `training/runs/techniques.py`."""
 
     real_weights: Annotated[float, Limits(0, 0.99), "Share of the steps, the first, with real weights."] = 0.0
     sharpness: Annotated[

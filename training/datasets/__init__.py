@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.datasets.own.coco import open_coco
-from training.datasets.own.labels import Place
+from training.datasets.own.labels import LabelFile
 from training.datasets.own.table import open_table
 from training.datasets.poses.lsp import Lsp, Lspet
 from training.datasets.poses.mpii import Mpii
 from training.errors import DataError, UserError, unknown
-from training.labels.sample import Person, PersonDataset
+from training.labels.sample import Dataset, Sample
 
-__all__ = ["OWN_KINDS", "POSE_KINDS", "Kind", "Person", "PersonDataset", "open_dataset"]
-
+__all__ = ["OWN_KINDS", "POSE_KINDS", "Dataset", "Kind", "Sample", "open_dataset"]
 Options = dict[str, str]
-
 Values = tuple[str, ...] | type[str] | type[float]
 """What an option takes: one of these words, where none are given a whole number; any text; or a share from 0 to 1."""
 
@@ -30,45 +28,44 @@ class Kind:
     `file`: it is named by a file, which is what `folder` then says.
     """
 
-    open: Callable[[Path, str, Options], PersonDataset]
+    open: Callable[[Path, str, Options], Dataset]
     folder: str | None
     options: dict[str, Values]
     file: bool = False
 
 
-def _open_synthetic(_: Path, split: str, options: Options) -> PersonDataset:
-    from training.datasets.drawn.synthetic import SyntheticFigures  # draws pictures: not everybody needs that
+def _open_synthetic(_: Path, split: str, options: Options) -> Dataset:
+    from training.datasets.drawn.synthetic import SyntheticFigures  # draws pictures: not every command needs that
 
     return SyntheticFigures(split, **{name: int(value) for name, value in options.items()})
 
 
-def _open_lsp(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_lsp(root: Path, split: str, options: Options) -> Dataset:
     return Lsp(root, split)
 
 
-def _open_lspet(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_lspet(root: Path, split: str, options: Options) -> Dataset:
     return Lspet(root, split, **options)
 
 
-def _open_mpii(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_mpii(root: Path, split: str, options: Options) -> Dataset:
     return Mpii(root, split, **options)
 
 
-def _open_coco(path: Path, split: str, options: Options) -> PersonDataset:
-    return open_coco(_place(path, options), split, options.get("category"))
+def _open_coco(path: Path, split: str, options: Options) -> Dataset:
+    return open_coco(_label_file(path, options), split, options.get("category"))
 
 
-def _open_table(path: Path, split: str, options: Options) -> PersonDataset:
-    return open_table(_place(path, options), split)
+def _open_table(path: Path, split: str, options: Options) -> Dataset:
+    return open_table(_label_file(path, options), split)
 
 
-def _place(path: Path, options: Options) -> Place:
+def _label_file(path: Path, options: Options) -> LabelFile:
     test = float(options["test"]) if "test" in options else None
-    return Place(path, options.get("images"), test, options.get("skeleton"))
+    return LabelFile(path, options.get("images"), test, options.get("skeleton"))
 
 
 _OWN: dict[str, Values] = {"images": str, "test": float, "skeleton": str}
-
 OWN_KINDS: Mapping[str, Kind] = {
     "coco": Kind(_open_coco, "COCO keypoints as JSON", {**_OWN, "category": str}, file=True),
     "csv": Kind(_open_table, "a table of points", _OWN, file=True),
@@ -84,12 +81,13 @@ POSE_KINDS: Mapping[str, Kind] = {
 }
 
 
-def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) -> PersonDataset:
-    """Open a data set by its name and folder: `synthetic`, `lsp:PATH`, `lspet:PATH` or `mpii:PATH` among POSE_KINDS.
+def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) -> Dataset:
+    """The data set of a name and folder: `synthetic`, `lsp:PATH`, `lspet:PATH` or `mpii:PATH` among POSE_KINDS.
 
     Options follow a question mark: `lspet:PATH?labels=teacher` (or crowd), `mpii:PATH?labels=hrnet` (or
     release or hourglass, see Mpii), `synthetic?length=500&seed=1&size=160`. A relative PATH starts at the
-    working folder. A user's own labels are a file: `coco:FILE.json?images=FOLDER&test=0.2`, `csv:FILE.csv`, see Place.
+    working folder. A user's own labels are a file: `coco:FILE.json?images=FOLDER&test=0.2`, `csv:FILE.csv`, see
+    LabelFile.
 
     Raises UserError for an unknown name, option, value or split, with the nearest known one, and DataError
     for a folder that is not there, may not be read or does not hold the data set.
@@ -112,7 +110,7 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
         raise UserError(f"data set {name} needs a {what}: {name}:PATH, where PATH holds {kind.folder}")
     root = Path(folder)
     try:
-        if not kind.file and not root.is_dir():  # a file is looked at by whoever opens it
+        if not kind.file and not root.is_dir():  # a file is looked at when it is opened
             here = "" if root.is_absolute() else f" (seen from {Path.cwd()})"
             raise DataError(f"{name}: there is no folder {folder}{here}; give the one that holds {kind.folder}")
         return kind.open(root, split, options)

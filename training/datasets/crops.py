@@ -1,4 +1,4 @@
-"""The square around a person, where a data set has no rule of its own: from a box, points, or the whole picture."""
+"""The square around an instance, where a data set has no rule of its own: from a box, points, or the whole picture."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ BOX_MARGIN = 1.25
 """Side of the square over the longer side of a given box: what MPII's own rule amounts to."""
 
 POINTS_MARGIN = 1.35
-"""The same for the box around all joints, which is smaller. On LSP it is 0.74 of the picture's longer side."""
+"""The same for the box around all keypoints, which is smaller. On LSP it is 0.74 of the picture's longer side."""
 
 LEAST_SIDE = 40.0
-"""Pixels. A few labelled joints may lie on one another; what they stand on is never that small."""
+"""Pixels. A few labelled keypoints may lie on one another; what they stand on is never that small."""
 
 Square = tuple[tuple[float, float], float]
 """Center (x, y) and side, in picture pixels."""

@@ -1,4 +1,4 @@
-"""Which of a user's own pictures are for training and which for testing: always whole pictures, whoever is in them."""
+"""Which of a user's own pictures are for training and which for testing: always whole pictures, whatever is in them."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Files of a run."""
+"""Files of a run: written whole or not at all, and never by two runs at once."""

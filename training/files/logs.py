@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.errors import DataError, UserError
-from training.files.writing import _disk_error, atomic_write
+from training.files.writing import atomic_write, disk_error
 
 
 class CsvLog:
@@ -43,7 +43,7 @@ class CsvLog:
             with open(self.path, "ab") as file:
                 file.write(line)
         except OSError as error:
-            raise _disk_error(self.path, len(line), error) from error
+            raise disk_error(self.path, len(line), error) from error
 
     def truncate_after(self, step: int) -> None:
         """Drop the rows of later steps, and a last line that a crash cut short; the others stay as they are.

@@ -9,13 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from training.errors import UserError
-from training.files.writing import TEMPORARY, _disk_error, make_folder
+from training.files.writing import TEMPORARY, disk_error, make_folder
 
 if sys.platform != "win32":
     import fcntl
 
 LOCK = "run.lock"
-
 RUN_FILES = ("config.toml", "log.csv", "state.safetensors", "last.safetensors", "best.safetensors")
 
 
@@ -44,7 +43,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         file = open(folder / LOCK, "ab")  # noqa: SIM115  (only the opening may become a DiskError)
     except OSError as error:
-        raise _disk_error(folder / LOCK, 0, error) from error
+        raise disk_error(folder / LOCK, 0, error) from error
     with file:
         if sys.platform != "win32":
             try:

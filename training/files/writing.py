@@ -1,4 +1,8 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all.
+
+A checkpoint half written is a run lost. So a file is written under another name in the same folder, forced
+to the disk, then renamed over the old one: a reader finds the old content or the new, whatever happens.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +41,7 @@ def atomic_write(path: str | Path, data: bytes) -> None:
                 temporary.unlink()
             raise
     except OSError as error:
-        raise _disk_error(path, len(data), error) from error
+        raise disk_error(path, len(data), error) from error
     _sync_folder(target.parent)
 
 
@@ -56,7 +60,7 @@ def _sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def _disk_error(path: str | Path, needed: int, error: OSError) -> DiskError:
+def disk_error(path: str | Path, needed: int, error: OSError) -> DiskError:
     size = f" ({needed:,} bytes)" if needed else ""
     reason = error.strerror or str(error)
     return DiskError(f"cannot write {path}{size}: {reason}; make room or choose another --out")
@@ -69,5 +73,5 @@ def make_folder(path: str | Path) -> Path:
     try:
         os.makedirs(path, exist_ok=True)
     except OSError as error:
-        raise _disk_error(path, 0, error) from error
+        raise disk_error(path, 0, error) from error
     return Path(path)

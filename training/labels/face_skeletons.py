@@ -50,7 +50,7 @@ _IBUG = (
 
 IBUG68 = Skeleton(
     name="ibug68",
-    joints=_IBUG,
+    keypoints=_IBUG,
     edges=(
         *_line(0, 16),
         *_line(17, 21),
@@ -92,7 +92,7 @@ _WFLW = (
 
 WFLW98 = Skeleton(
     name="wflw98",
-    joints=_WFLW,
+    keypoints=_WFLW,
     edges=(
         *_line(0, 32),
         *_line(33, 41, closed=True),
@@ -123,7 +123,7 @@ _COFW = (
 
 COFW29 = Skeleton(
     name="cofw29",
-    joints=_COFW,
+    keypoints=_COFW,
     edges=(
         *((0, 4), (4, 2), (2, 5), (5, 0)),  # brows
         *((1, 6), (6, 3), (3, 7), (7, 1)),
@@ -143,6 +143,6 @@ SCHEMES = {skeleton.name: skeleton for skeleton in (IBUG68, WFLW98, COFW29)}
 
 
 def generic(count: int) -> Skeleton:
-    """Points of which only the number is known: no lines, and no mirror, since nobody knows which change places."""
+    """Points of which only the number is known: no lines, and no mirror, since the flip pairs are not known."""
     names = tuple(f"point_{k + 1}" for k in range(count))
-    return Skeleton(name=f"points{count}", joints=names, edges=(), flip_pairs=(), flips=False)
+    return Skeleton(name=f"points{count}", keypoints=names, edges=(), flip_pairs=(), flips=False)

@@ -1,13 +1,13 @@
 """Part schemes: into which parts a data set divides its pictures, and what a mirror does to them.
 
-A mask is uint8 (H, W): the class of each pixel, an index into `names`, or IGNORED, 255, where nobody knows.
+A mask is uint8 (H, W): the class of each pixel, an index into `names`, or IGNORED, 255, where unknown.
 """
 
 from __future__ import annotations
 
 import colorsys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -18,7 +18,6 @@ from training.errors import DataError
 from training.labels.skeletons import Skeleton, flip_index, pairs
 
 Mask = NDArray[np.uint8]
-
 _GOLDEN = 0.618034  # of a turn: hues this far apart never crowd
 
 
@@ -58,9 +57,13 @@ class Parts:
         colours[0] = 0
         return colours
 
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as model files have them."""
+        return asdict(self)
+
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `asdict`, also after a trip through JSON.
+        """The inverse of `to_dict`, also after a trip through JSON.
 
         Raises KeyError, TypeError or ValueError where `values`, which may come from any file, are no part scheme.
         """
@@ -71,17 +74,17 @@ Scheme = Skeleton | Parts
 """What the maps of a network stand for."""
 
 
-def joints_of(scheme: Scheme) -> Skeleton:
-    """`scheme` where only joints will do. Raises DataError if it names parts."""
+def skeleton_of(scheme: Scheme) -> Skeleton:
+    """`scheme` where only keypoints will do. Raises DataError if it names parts."""
     if isinstance(scheme, Parts):
-        raise DataError(f"{scheme.name} names parts of a picture, not joints")
+        raise DataError(f"{scheme.name} names parts of a picture, not keypoints")
     return scheme
 
 
 def parts_of(scheme: Scheme) -> Parts:
-    """`scheme` where only parts will do. Raises DataError if it names joints."""
+    """`scheme` where only parts will do. Raises DataError if it names keypoints."""
     if isinstance(scheme, Skeleton):
-        raise DataError(f"{scheme.name} names joints, not parts of a picture")
+        raise DataError(f"{scheme.name} names keypoints, not parts of a picture")
     return scheme
 
 

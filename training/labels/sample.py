@@ -17,21 +17,21 @@ from training.labels.parts import Scheme
 
 
 @dataclass(frozen=True, eq=False)
-class Person:
-    """One labelled person in one picture.
+class Sample:
+    """One labelled instance with its picture: a person, a face, or whatever else has keypoints or parts.
 
-    `picture` is uint8 RGB (H, W, 3); `joints` float32 (K, 2), (0, 0) where `labelled`, bool (K,), is False.
+    `picture` is uint8 RGB (H, W, 3); `keypoints` float32 (K, 2), (0, 0) where `labelled`, bool (K,), is False.
     `center` (x, y) and `side` are the crop square of the data set's own rule, in picture pixels. `head_size`,
     in picture pixels, is the norm of PCKh and nan where the data set has none; `yaw`, in degrees, is how far a
-    face looks to the side, nan where nobody knows. `box_size`, the longer side of the box around the person, and
+    face looks to the side, nan where unknown. `box_size`, the longer side of the box around the instance, and
     `area`, in square pixels, are the norms of PCKbox and OKS, nan where the data set has none. `name` is for messages
-    and reports; where a picture may hold several persons, it is the picture's, #, and what tells the person apart.
-    `mask`, uint8 (H, W), is there where parts are labelled and not joints, of which there are then none: see
-    `training/part_schemes.py`.
+    and reports; where a picture may hold several instances, it is the picture's, #, and what tells the instance apart.
+    `mask`, uint8 (H, W), is there where parts are labelled and not keypoints, of which there are then none: see
+    `training/labels/parts.py`.
     """
 
     picture: NDArray[np.uint8]
-    joints: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
     labelled: NDArray[np.bool_]
     center: tuple[float, float]
     side: float
@@ -43,8 +43,8 @@ class Person:
     mask: NDArray[np.uint8] | None = None
 
 
-class PersonDataset(Protocol):
-    """A list of persons, decoded one at a time.
+class Dataset(Protocol):
+    """A list of samples, decoded one at a time.
 
     It can be pickled, for workers that are spawned, and holds only paths and arrays of labels. `protocol`
     says in one line which split, crop rule and head size rule the numbers measured on it rest on.
@@ -61,6 +61,6 @@ class PersonDataset(Protocol):
 
     def __len__(self) -> int: ...
 
-    def person(self, index: int) -> Person:
-        """Person `index`. Raises IndexError beyond the last and BadPicture if the picture cannot be read."""
+    def sample(self, index: int) -> Sample:
+        """Sample `index`. Raises IndexError beyond the last and BadPicture if the picture cannot be read."""
         ...

@@ -1,13 +1,13 @@
-"""Skeletons: which joints a data set labels, in which order, and what a mirror does to them.
+"""Skeletons: which keypoints a data set labels, in which order, and what a mirror does to them.
 
-Left and right are the person's own. Nothing else in the project knows a joint index by heart.
+Left and right are the subject's own. Nothing else in the project knows a keypoint index by heart.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 import numpy as np
@@ -16,22 +16,22 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Skeleton:
-    """The joints of one annotation scheme.
+    """The keypoints of one annotation scheme.
 
-    `edges` are the lines to draw and `flip_pairs` the joints that change places in a mirror. The rest is what
+    `edges` are the lines to draw and `flip_pairs` the keypoints that change places in a mirror. The rest is what
     metrics measure in, None where a scheme has no such thing: `head` the two ends of the head, `torso` left
     shoulder and right hip, whose distance is the norm of PCK on LSP (Yang and Ramanan, 2013), `outer_eyes` the
     outer corners of right and left eye, `pupils` the points around each eye whose mean stands for its pupil.
-    All of them are indices into `joints`. `flips` is False where nobody knows what a mirror does to the joints.
-    `sigmas`, one per joint, are what OKS measures in: the standard deviation of the annotators over the square root
-    of the person's area, where somebody has measured it.
+    All of them are indices into `keypoints`. `flips` is False where it is unknown what a mirror does to the keypoints.
+    `sigmas`, one per keypoint, are what OKS measures in: the standard deviation of the annotators over the square root
+    of the instance's area, where it has been measured.
 
-    Raises ValueError if an index is out of range, a name occurs twice, a joint stands in two flip pairs or a sigma is
-    not positive.
+    Raises ValueError if an index is out of range, a name occurs twice, a keypoint stands in two flip pairs or a
+    sigma is not positive.
     """
 
     name: str
-    joints: tuple[str, ...]
+    keypoints: tuple[str, ...]
     edges: tuple[tuple[int, int], ...]
     flip_pairs: tuple[tuple[int, int], ...]
     head: tuple[int, int] | None = None
@@ -43,37 +43,41 @@ class Skeleton:
 
     def __post_init__(self) -> None:
         groups = (*self.edges, *self.flip_pairs, self.head, self.torso, self.outer_eyes, *(self.pupils or ()))
-        if any(not 0 <= joint < len(self.joints) for group in groups if group for joint in group):
-            raise ValueError(f"skeleton {self.name}: a pair names a joint outside 0..{len(self.joints) - 1}")
-        if len(set(self.joints)) != len(self.joints):
-            raise ValueError(f"skeleton {self.name}: a joint name occurs twice")
-        flipped = [joint for pair in self.flip_pairs for joint in pair]
+        if any(not 0 <= keypoint < len(self.keypoints) for group in groups if group for keypoint in group):
+            raise ValueError(f"skeleton {self.name}: a pair names a keypoint outside 0..{len(self.keypoints) - 1}")
+        if len(set(self.keypoints)) != len(self.keypoints):
+            raise ValueError(f"skeleton {self.name}: a keypoint name occurs twice")
+        flipped = [keypoint for pair in self.flip_pairs for keypoint in pair]
         if len(set(flipped)) != len(flipped):
-            raise ValueError(f"skeleton {self.name}: a joint stands in two flip pairs")
-        if self.sigmas is not None and len(self.sigmas) != len(self.joints):
-            raise ValueError(f"skeleton {self.name}: {len(self.sigmas)} sigmas for {len(self.joints)} joints")
+            raise ValueError(f"skeleton {self.name}: a keypoint stands in two flip pairs")
+        if self.sigmas is not None and len(self.sigmas) != len(self.keypoints):
+            raise ValueError(f"skeleton {self.name}: {len(self.sigmas)} sigmas for {len(self.keypoints)} keypoints")
         if any(not 0 < sigma < math.inf for sigma in self.sigmas or ()):
             raise ValueError(f"skeleton {self.name}: a sigma is not positive")
 
     @property
     def names(self) -> tuple[str, ...]:
         """What the maps of a network stand for, in order."""
-        return self.joints
+        return self.keypoints
 
     def flip_index(self) -> NDArray[np.intp]:
-        """The (K,) permutation p of a mirror: joint k of the mirrored person is joint p[k] of the person."""
-        return flip_index(len(self.joints), self.flip_pairs)
+        """The (K,) permutation p of a mirror: keypoint k of the mirrored sample is keypoint p[k] of the sample."""
+        return flip_index(len(self.keypoints), self.flip_pairs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as model files have them, which call the keypoints joints."""
+        return {"joints" if name == "keypoints" else name: value for name, value in asdict(self).items()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `asdict`, also after a trip through JSON.
+        """The inverse of `to_dict`, also after a trip through JSON.
 
         Raises KeyError, TypeError or ValueError where `values`, which may come from any file, are no skeleton.
         """
         pupils, sigmas = values.get("pupils"), values.get("sigmas")
         return cls(
             name=values["name"],
-            joints=tuple(values["joints"]),
+            keypoints=tuple(values["joints"]),
             edges=pairs(values["edges"]),
             flip_pairs=pairs(values["flip_pairs"]),
             head=_pair(values["head"]),
@@ -108,7 +112,7 @@ def _indices(values: Sequence[int]) -> tuple[int, ...]:
 
 MPII = Skeleton(
     name="mpii",
-    joints=(
+    keypoints=(
         "right_ankle",
         "right_knee",
         "right_hip",
@@ -141,7 +145,7 @@ MPII = Skeleton(
 
 LSP = Skeleton(
     name="lsp",
-    joints=(
+    keypoints=(
         "right_ankle",
         "right_knee",
         "right_hip",

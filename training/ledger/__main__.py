@@ -4,7 +4,7 @@
     run       train the rows that are not finished yet; stop and go on at will
     report    read the run folders: tables, claims, pictures
 
-Exit codes: those of training.command, and 6 if some runs failed.
+Exit codes: those of training/command_line/parser.py, and 6 if some runs failed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ OUT = "runs/ledger"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command line; returns the exit code."""
+    """The exit code of one command line, which is run."""
     options = parse(_parser(), sys.argv[1:] if arguments is None else arguments)
     return carry_out(options.verb, lambda: VERBS[options.verb](options))
 

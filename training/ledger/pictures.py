@@ -14,7 +14,7 @@ from training.errors import UserError
 from training.files.logs import read_log
 from training.files.writing import atomic_write
 from training.ledger.plan import Ledger
-from training.ledger.results import Outcome, Sample, lower_is_better
+from training.ledger.results import Outcome, Statistics, lower_is_better
 from training.ledger.verdicts import FAILED, WITHIN, Verdict
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def side_by_side(ledger: Ledger, outcomes: Mapping[str, Outcome], path: Path) ->
             row, results = ledger.rows[name], outcomes[name].results.values()
             if row.figure is not None:
                 left.plot(row.figure, place, "o", color=PAPER)
-            ours = Sample.of(result.score for result in results if result.metric == metric)
+            ours = Statistics.of(result.score for result in results if result.metric == metric)
             error = None if math.isnan(ours.spread) else ours.spread
             right.errorbar(ours.mean, place, xerr=error, fmt="o", color=OURS, capsize=3)
         left.set_yticks(range(len(names)), names)
@@ -65,7 +65,7 @@ def _order(ledger: Ledger, outcomes: Mapping[str, Outcome], name: str, sign: int
     figure = ledger.rows[name].figure
     if figure is not None:
         return True, sign * figure
-    return False, sign * Sample.of(result.score for result in outcomes[name].results.values()).mean
+    return False, sign * Statistics.of(result.score for result in outcomes[name].results.values()).mean
 
 
 def lost_claims(verdicts: Sequence[Verdict], outcomes: Mapping[str, Outcome], path: Path) -> bool:

@@ -16,7 +16,7 @@ from training.errors import UserError
 TABLES = Path(__file__).parent / "tables"
 TASKS = ("pose", "face", "parts")
 MARKS = ("", "R", "C-hi", "C-med", "C-lo", "I")  # how certain a figure is; "": there is none
-Settings = dict[str, dict[str, Any]]  # {section: {key: value}}, a part of a training.config.Config
+Settings = dict[str, dict[str, Any]]  # {section: {key: value}}, a part of a Config
 Entry = TypeVar("Entry", "Row", "Claim")
 
 
@@ -128,7 +128,7 @@ class Ledger:
 
 
 def load_ledger(folder: Path = TABLES) -> Ledger:
-    """Read every table. Raises UserError, naming file and entry, for anything that is not as it should be."""
+    """Every table there is. Raises UserError, naming file and entry, for anything that is not as it should be."""
     tables: list[Table] = []
     rows: dict[str, Row] = {}
     claims: dict[str, Claim] = {}

@@ -13,7 +13,7 @@ from training.configuration.schema import literal
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write
 from training.ledger.plan import Ledger, Row, Table
-from training.ledger.results import Outcome, Result, Sample, without_place
+from training.ledger.results import Outcome, Result, Statistics, without_place
 from training.ledger.verdicts import NOT_RUN, Verdict
 
 NONE = "-"
@@ -119,8 +119,8 @@ def _conditions(ledger: Ledger, outcomes: Mapping[str, Outcome]) -> str:
             if values:
                 lines.append([task, f"`{name}`", " or ".join(sorted(values))])
         if results:
-            people = sorted({result.people for _, result in results})
-            lines.append([task, "test pictures", " or ".join(map(str, people))])
+            pictures = sorted({result.pictures for _, result in results})
+            lines.append([task, "test pictures", " or ".join(map(str, pictures))])
     return _markdown(["task", "setting", "value"], lines) if lines else "No run is finished."
 
 
@@ -185,7 +185,7 @@ def _details(table: Table, rows: Sequence[Row], outcomes: Mapping[str, Outcome])
         for name in names:
             mine = [result.scores[key] for result in results if (key := _detail_key(result, name)) is not None]
             paper = f"{row.details[name]:g}" if name in row.details else NONE
-            cells.append(f"{paper} / {Sample.of(mine).mean:.2f}" if mine else paper)
+            cells.append(f"{paper} / {Statistics.of(mine).mean:.2f}" if mine else paper)
         if row.details or any("/" in cell for cell in cells):
             lines.append([f"`{row.name}`", *cells])
     return _markdown([f"paper ({table.details_mark or NONE}) / ours", *names], lines)
@@ -207,8 +207,8 @@ def _failures(outcomes: Mapping[str, Outcome]) -> str:
 def _ours(outcome: Outcome) -> str:
     if not outcome.results:
         return "failed" if outcome.failures else "not run"
-    sample = Sample.of(result.score for result in outcome.results.values())
-    return f"{sample.mean:.2f}{spread(sample.spread)} ({sample.count})"
+    statistics = Statistics.of(result.score for result in outcome.results.values())
+    return f"{statistics.mean:.2f}{spread(statistics.spread)} ({statistics.count})"
 
 
 def spread(value: float) -> str:
@@ -222,7 +222,7 @@ def _same(values: Iterable[int]) -> str:
 
 def _mean(values: Iterable[float]) -> str:
     values = list(values)
-    return f"{Sample.of(values).mean:.1f}" if values else NONE
+    return f"{Statistics.of(values).mean:.1f}" if values else NONE
 
 
 def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
@@ -239,7 +239,7 @@ def rows_csv(ledger: Ledger, outcomes: Mapping[str, Outcome], size: Callable[[Ro
     for row in ledger.rows.values():
         outcome = outcomes[row.name]
         result = outcome.any
-        sample = Sample.of(r.score for r in outcome.results.values()) if result else None
+        statistics = Statistics.of(r.score for r in outcome.results.values()) if result else None
         network = result.network if result else {}
         lines.append(
             {
@@ -250,8 +250,8 @@ def rows_csv(ledger: Ledger, outcomes: Mapping[str, Outcome], size: Callable[[Ro
                 "paper": row.figure,
                 "certainty": row.mark,
                 "metric": result.metric if result else None,
-                "mean": sample.mean if sample else None,
-                "spread": None if sample is None or math.isnan(sample.spread) else sample.spread,
+                "mean": statistics.mean if statistics else None,
+                "spread": None if statistics is None or math.isnan(statistics.spread) else statistics.spread,
                 "seeds": " ".join(map(str, outcome.results)),
                 "scores": " ".join(f"{r.score:.4f}" for r in outcome.results.values()),
                 "failed_seeds": " ".join(map(str, outcome.failures)),
@@ -263,7 +263,7 @@ def rows_csv(ledger: Ledger, outcomes: Mapping[str, Outcome], size: Callable[[Ro
                 "model_file_bytes": result.file_bytes if result else None,
                 "packed_binary_weight_bytes": network.get("binary_weight_bytes"),
                 "steps": _same(r.steps for r in outcome.results.values()).replace(",", "") if result else None,
-                "minutes": Sample.of(r.minutes for r in outcome.results.values()).mean if result else None,
+                "minutes": Statistics.of(r.minutes for r in outcome.results.values()).mean if result else None,
             }
         )
     return _csv(lines)

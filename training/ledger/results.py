@@ -39,7 +39,7 @@ class Result:
     scores: Mapping[str, float]
     steps: int
     minutes: float
-    people: int
+    pictures: int
     flip_test: bool
     network: Mapping[str, int]
     settings: Settings
@@ -118,7 +118,7 @@ def read_result(folder: Path, seed: int, metric: str) -> Result:
             scores=scores,
             steps=int(record["steps"]),
             minutes=float(record["minutes"]),
-            people=int(record["people"]),
+            pictures=int(record["people"]),
             flip_test=bool(record["flip_test"]),
             network={str(name): int(value) for name, value in record["network"].items()},
             settings=read_toml(folder / "config.toml"),
@@ -143,7 +143,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Sample:
+class Statistics:
     """Mean and spread, which is the standard deviation of a sample; the spread of one value is not known (nan)."""
 
     mean: float
@@ -151,7 +151,7 @@ class Sample:
     count: int
 
     @classmethod
-    def of(cls, values: Iterable[float]) -> Sample:
+    def of(cls, values: Iterable[float]) -> Statistics:
         """Of at least one value."""
         values = list(values)
         spread = statistics.stdev(values) if len(values) > 1 else math.nan
@@ -159,7 +159,7 @@ class Sample:
 
 
 def without_place(value: Any) -> Any:
-    """A setting, data sets without the folders in which they lie: where data is kept concerns nobody."""
+    """A setting, data sets without the folders in which they lie: where data is kept does not matter."""
     if isinstance(value, (list, tuple)):
         return [without_place(item) for item in value]
     if not isinstance(value, str):

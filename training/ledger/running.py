@@ -14,13 +14,12 @@ from pathlib import Path
 
 from training.configuration.schema import literal
 from training.configuration.toml import read_toml
-from training.errors import Diverged, UserError
+from training.errors import Diverged, Interrupted, UserError
 from training.files.run_folder import locked
 from training.files.writing import atomic_write, make_folder, write_json
 from training.ledger.plan import Row, Settings
 from training.ledger.results import FAILED, METRICS, Failure, Result, read_failure, read_result
 from training.ledger.scales import Data, Scale, to_toml
-from training.runs.loop import Interrupted
 
 LOG = "ledger.log"  # what the trainer printed
 RECIPE = "recipe.toml"  # what the ledger asked it for
@@ -151,7 +150,10 @@ def run_jobs(
 
 
 def _train(job: Job, command: Sequence[str], end: float | None) -> Failure | None:
-    """Run the trainer to its end. Raises TimeIsUp or KeyboardInterrupt, once the trainer has saved its state."""
+    """Why the trainer failed, None if it came to its end.
+
+    Raises TimeIsUp or KeyboardInterrupt, once the trainer has saved its state.
+    """
     make_folder(job.folder)
     (job.folder / FAILED).unlink(missing_ok=True)  # what it says is no longer so
     recipe = job.folder / RECIPE

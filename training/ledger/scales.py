@@ -77,7 +77,7 @@ class Scale:
         return scale
 
     def demand(self, rows: Sequence[Row], data: Data) -> None:
-        """Raise UserError, naming every data set that these rows need and nobody gave."""
+        """Raise UserError, naming every data set that these rows need and that were not given."""
         missing = [
             f"{option} {task}={spec}"
             for task in dict.fromkeys(row.task for row in rows)

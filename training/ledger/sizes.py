@@ -8,7 +8,7 @@ from training.configuration.settings import Config
 from training.configuration.values import from_dict
 from training.ledger.plan import Row
 from training.ledger.scales import Scale
-from training.runs.loop import build_network
+from training.runs.network import build_network
 
 OUTPUTS = {"pose": 16, "face": 68, "parts": 7}  # MPII, 300W-LP, 300-W
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from training.configuration.schema import literal
 from training.ledger.plan import Claim, Ledger
-from training.ledger.results import Outcome, Result, Sample, lower_is_better, pooled_spread, without_place
+from training.ledger.results import Outcome, Result, Statistics, lower_is_better, pooled_spread, without_place
 
 HELD, FAILED, WITHIN = "held", "did not hold", "within the spread"
 NOT_RUN, NOT_COMPARABLE = "not run", "not comparable"
@@ -32,7 +32,7 @@ class Verdict:
 
 
 def judge(claim: Claim, ledger: Ledger, outcomes: Mapping[str, Outcome]) -> Verdict:
-    """Compare the two rows of a claim.
+    """Whether a claim held: the comparison of its two rows.
 
     Runs with the same seed are pairs: they saw the same pictures in the same order. The gain is the mean difference
     of the pairs (of the rows' means where no seed is common), its spread the standard deviation of the differences.
@@ -57,10 +57,10 @@ def judge(claim: Claim, ledger: Ledger, outcomes: Mapping[str, Outcome]) -> Verd
     sign = -1.0 if lower_is_better(metric) else 1.0
     common = sorted(better.results.keys() & than.results.keys())
     if common:
-        gain = Sample.of(sign * (better.results[seed].score - than.results[seed].score) for seed in common)
+        gain = Statistics.of(sign * (better.results[seed].score - than.results[seed].score) for seed in common)
         mean, spread, seeds = gain.mean, gain.spread, len(common)
     else:
-        left, right = (Sample.of(r.score for r in outcome.results.values()) for outcome in (better, than))
+        left, right = (Statistics.of(r.score for r in outcome.results.values()) for outcome in (better, than))
         mean, spread = sign * (left.mean - right.mean), math.hypot(left.spread, right.spread)
         seeds = min(left.count, right.count)
     if math.isnan(spread):
@@ -101,5 +101,5 @@ def _conditions(result: Result) -> dict[str, str]:
         for key, value in values.items()
         if f"{section}.{key}" != "data.workers"
     }
-    measured = {"steps taken": result.steps, "test pictures": result.people, "flip test": result.flip_test}
+    measured = {"steps taken": result.steps, "test pictures": result.pictures, "flip test": result.flip_test}
     return settings | {name: literal(value) for name, value in measured.items()}

@@ -1,4 +1,9 @@
-"""Batches of augmented samples: a function of the seed and the step."""
+"""Batches of augmented samples: a function of the seed and the step.
+
+What a run sees is a function of its seed alone. Sample number k of the run (k = step * batch size + place in the batch)
+is sample `order[k % n]` of pass `k // n` through the data, each pass in an order of its own, and its augmentation draws
+from a generator seeded with (seed, k). So nothing has to be remembered to resume at any step.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import Person
+from training.datasets import Sample
 from training.errors import BadPicture
 from training.labels.parts import Mask
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.pictures.augmentation import Augmentation, stack
 
 ORDER, AUGMENTATION = 1, 2  # which stream of random numbers, beside the run's seed
@@ -18,14 +23,14 @@ ORDER, AUGMENTATION = 1, 2  # which stream of random numbers, beside the run's s
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Pictures uint8 (N, S, S, 3), joints float32 (N, K, 2) in input pixels, labelled (N, K), and what went wrong.
+    """Pictures uint8 (N, S, S, 3), keypoints float32 (N, K, 2) in input pixels, labelled (N, K), and what went wrong.
 
     masks: uint8 (N, h, w) of the size of a network's maps, where the data sets have them.
-    bad: (name of the person or file, reason) of pictures that were replaced by the next readable one.
+    bad: (name of the sample or file, reason) of pictures that were replaced by the next readable one.
     """
 
     pictures: NDArray[np.uint8]
-    joints: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
     labelled: NDArray[np.bool_]
     names: tuple[str, ...]
     bad: tuple[tuple[str, str], ...]
@@ -33,10 +38,10 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class BatchPlan:
     """Everything that decides what batch number `step` holds."""
 
-    data: Joined
+    data: ConcatenatedDataset
     augmentation: Augmentation
     size: int
     batch_size: int
@@ -44,26 +49,26 @@ class Recipe:
     skip_bad: bool = True
 
     def batch(self, step: int) -> Batch:
-        """Make one batch. Raises BadPicture where pictures may not be skipped, or if none can be read."""
+        """Batch number `step`. Raises BadPicture where pictures may not be skipped, or if none can be read."""
         examples, names, bad = [], [], []
         for k in range(step * self.batch_size, (step + 1) * self.batch_size):
-            person, unreadable = self._person(k)
+            sample, unreadable = self._sample(k)
             rng = np.random.default_rng(np.random.SeedSequence([self.seed, AUGMENTATION, k]))
-            examples.append(self.augmentation.sample(person, self.size, self.data.scheme, rng))
-            names.append(person.name)
+            examples.append(self.augmentation.apply(sample, self.size, self.data.scheme, rng))
+            names.append(sample.name)
             bad += unreadable
-        pictures, joints, labelled, masks = stack(examples)
-        return Batch(pictures, joints, labelled, tuple(names), tuple(bad), masks)
+        pictures, keypoints, labelled, masks = stack(examples)
+        return Batch(pictures, keypoints, labelled, tuple(names), tuple(bad), masks)
 
-    def _person(self, k: int) -> tuple[Person, list[tuple[str, str]]]:
-        """Sample number k, or the next readable person after it, with the unreadable ones in between."""
+    def _sample(self, k: int) -> tuple[Sample, list[tuple[str, str]]]:
+        """Sample number k, or the next readable one after it, with the unreadable ones in between."""
         epoch, place = divmod(k, len(self.data))
         order = _order(self.seed, epoch, len(self.data))
         bad: list[tuple[str, str]] = []
         for step in range(len(self.data)):
             index = int(order[(place + step) % len(self.data)])
             try:
-                return self.data.person(index), bad
+                return self.data.sample(index), bad
             except BadPicture as error:
                 if not self.skip_bad:
                     raise

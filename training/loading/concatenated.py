@@ -7,29 +7,30 @@ from itertools import accumulate
 
 import numpy as np
 
-from training.datasets import Person, PersonDataset
+from training.datasets import Dataset, Sample
 from training.errors import DataError, UserError
 from training.labels.parts import Scheme
 
 
-class Joined:
-    """Several data sets with the same joints as one, or the first `limit` persons of them.
+class ConcatenatedDataset:
+    """Several data sets with the same keypoints as one, or the first `limit` samples of them.
 
-    Raises UserError if their joints differ, DataError if they hold nobody.
+    Raises UserError if their keypoints differ, DataError if they hold no samples.
     """
 
-    def __init__(self, datasets: Sequence[PersonDataset], limit: int | None = None) -> None:
+    def __init__(self, datasets: Sequence[Dataset], limit: int | None = None) -> None:
         first = datasets[0].skeleton
         for dataset in datasets[1:]:
             if dataset.skeleton.names != first.names:
                 raise UserError(
-                    f"{datasets[0].name} and {dataset.name} label different joints "
+                    f"{datasets[0].name} and {dataset.name} label different keypoints "
                     f"({len(first.names)} and {len(dataset.skeleton.names)}): use them one at a time"
                 )
         self.datasets = tuple(datasets)
         self.ends = list(accumulate(len(dataset) for dataset in datasets))
         if not self.ends[-1]:
-            raise DataError(f"there is nobody in {', '.join(dataset.name for dataset in datasets)}")
+            names = ", ".join(dataset.name for dataset in datasets)
+            raise DataError(f"{names} {'holds' if len(datasets) == 1 else 'hold'} no samples")
         self.length = min(self.ends[-1], limit or self.ends[-1])
 
     @property
@@ -39,8 +40,8 @@ class Joined:
     def __len__(self) -> int:
         return self.length
 
-    def person(self, index: int) -> Person:
-        """Person `index`, counted through all data sets. Raises BadPicture if the picture cannot be read."""
+    def sample(self, index: int) -> Sample:
+        """Sample `index`, counted through all data sets. Raises BadPicture if the picture cannot be read."""
         which = int(np.searchsorted(self.ends, index, side="right"))
         start = self.ends[which - 1] if which else 0
-        return self.datasets[which].person(index - start)
+        return self.datasets[which].sample(index - start)

@@ -1,4 +1,7 @@
-"""Batches prepared by other processes while the network trains."""
+"""Batches prefetched by other processes while the network trains.
+
+A batch is a function of its number, see `training/loading/batch.py`: how many workers make them changes nothing.
+"""
 
 from __future__ import annotations
 
@@ -14,32 +17,32 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 
 from training.errors import UserError
-from training.loading.batch import Batch, Recipe
+from training.loading.batch import Batch, BatchPlan
 
-AHEAD = 3  # batches in preparation per worker
+PREFETCH = 3  # batches under way per worker
 
 
 class WorkerDied(UserError):
     """A process that prepared batches was killed."""
 
 
-def batches(recipe: Recipe, start: int, stop: int, workers: int) -> Generator[Batch, None, None]:
-    """Batches number start .. stop - 1, in order. workers 0: made here, else ahead of time in that many processes.
+def batches(plan: BatchPlan, start: int, stop: int, workers: int) -> Generator[Batch, None, None]:
+    """Batches number start .. stop - 1, in order. workers 0: made here, else prefetched by so many processes.
 
-    Raises WorkerDied if one of these is killed, and what Recipe.batch raises. Closing the generator stops them.
+    Raises WorkerDied if one of these is killed, and what BatchPlan.batch raises. Closing the generator stops them.
     """
     if workers == 0:
         for step in range(start, stop):
-            yield recipe.batch(step)
+            yield plan.batch(step)
         return
     # Spawned, not forked: a fork would copy the training threads' locks in whatever state they are.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(recipe,))
+    pool = ProcessPoolExecutor(workers, context, initializer=_start_worker, initargs=(plan,))
     waiting: deque[Future[Batch]] = deque()
     try:
         for step in range(start, stop):
             with _no_interrupt():
-                while len(waiting) < AHEAD * workers and step + len(waiting) < stop:
+                while len(waiting) < PREFETCH * workers and step + len(waiting) < stop:
                     waiting.append(pool.submit(_make_batch, step + len(waiting)))
             yield waiting.popleft().result()
     except BrokenProcessPool:
@@ -64,12 +67,12 @@ def _no_interrupt() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-_recipe: Recipe | None = None  # of a worker process, for life
+_plan: BatchPlan | None = None  # of a worker process, for life
 
 
-def _start_worker(recipe: Recipe) -> None:
-    global _recipe
-    _recipe = recipe
+def _start_worker(plan: BatchPlan) -> None:
+    global _plan
+    _plan = plan
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # see _no_interrupt, which cannot help on Windows
     parent = multiprocessing.parent_process()
     if parent is not None:
@@ -83,5 +86,5 @@ def _die_with(parent: multiprocessing.process.BaseProcess) -> None:
 
 
 def _make_batch(step: int) -> Batch:
-    assert _recipe is not None
-    return _recipe.batch(step)
+    assert _plan is not None
+    return _plan.batch(step)

@@ -8,26 +8,26 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets import PersonDataset
+from training.datasets import Dataset
 from training.errors import BadPicture, DataError
-from training.labels.parts import Mask, Scheme, joints_of
+from training.labels.parts import Mask, Scheme, skeleton_of
 from training.labels.skeletons import Skeleton
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.pictures.augmentation import plain, stack
 
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """The crops of a test split, decoded once: pictures uint8 (N, S, S, 3), joints and norms in their pixels.
+    """The crops of a test split, decoded once: pictures uint8 (N, S, S, 3), keypoints and norms in their pixels.
 
     head_size, box_size, area and yaw (degrees) are nan where the data set has none. bad: names and reasons of
-    pictures left out. masks: uint8 (N, S, S), where parts are labelled and not joints.
+    pictures left out. masks: uint8 (N, S, S), where parts are labelled and not keypoints.
     """
 
     __test__ = False  # for pytest: not a test class
 
     pictures: NDArray[np.uint8]
-    joints: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
     labelled: NDArray[np.bool_]
     head_size: NDArray[np.float64]
     box_size: NDArray[np.float64]
@@ -40,38 +40,38 @@ class TestSet:
 
     @property
     def skeleton(self) -> Skeleton:
-        """The joints. Raises DataError if parts are labelled."""
-        return joints_of(self.scheme)
+        """The keypoints. Raises DataError if parts are labelled."""
+        return skeleton_of(self.scheme)
 
     @classmethod
-    def read(cls, datasets: Sequence[PersonDataset], size: int, skip_bad: bool = True) -> TestSet:
-        """Cut every person out by the data set's own crop rule, unaugmented.
+    def read(cls, datasets: Sequence[Dataset], size: int, skip_bad: bool = True) -> TestSet:
+        """Every sample, cropped by the data set's own rule and unaugmented.
 
-        Raises UserError if the data sets label different joints, DataError if no picture can be read.
+        Raises UserError if the data sets label different keypoints, DataError if no picture can be read.
         """
-        scheme = Joined(datasets).scheme
+        scheme = ConcatenatedDataset(datasets).scheme
         examples, measures, bad = [], [], []
         for dataset in datasets:
             for index in range(len(dataset)):
                 try:
-                    person = dataset.person(index)
+                    sample = dataset.sample(index)
                 except BadPicture as error:
                     if not skip_bad:
                         raise
                     bad.append((f"{dataset.name}/{dataset.split}/{index}", str(error)))
                     continue
-                examples.append(plain(person, size))
-                zoom = size / person.side
-                lengths = person.head_size * zoom, person.box_size * zoom
-                measures.append((*lengths, person.area * zoom**2, person.yaw))
+                examples.append(plain(sample, size))
+                zoom = size / sample.side
+                lengths = sample.head_size * zoom, sample.box_size * zoom
+                measures.append((*lengths, sample.area * zoom**2, sample.yaw))
         if not examples:
             raise DataError(f"the test set {', '.join(d.name for d in datasets)} has no readable picture")
         protocol = "; ".join(f"{dataset.name}: {dataset.protocol}" for dataset in datasets)
-        pictures, joints, labelled, masks = stack(examples)
+        pictures, keypoints, labelled, masks = stack(examples)
         heads, boxes, areas, yaws = (np.array(values, np.float64) for values in zip(*measures, strict=True))
         return cls(
             pictures,
-            joints,
+            keypoints,
             labelled,
             heads,
             boxes,

@@ -1,6 +1,6 @@
 """How good predicted points of faces are: normalised mean errors under every usual norm, and what follows from them.
 
-Arguments are those of `training.metrics`: `pred` and `truth` (N, K, 2) in the same pixels, `labelled` (N, K). The
+Arguments are those of `metrics.points`: `pred` and `truth` (N, K, 2) in the same pixels, `labelled` (N, K). The
 error of a face is the mean distance of its labelled points from the truth, divided by a length of the true face; NME
 is the mean of that over the faces, in percent. Papers divide by four different lengths, and a number without its norm
 says nothing, so all of them are given side by side:
@@ -29,7 +29,6 @@ from training.labels.skeletons import Skeleton
 from training.metrics.points import Floats, distances, lengths
 
 _NME = "mean over the faces of the mean distance of their labelled points, in percent of the "
-
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
         "NME_ioc": _NME + "distance between the outer eye corners",
@@ -42,6 +41,9 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
     }
 )
 """One line per metric, to print beside its numbers."""
+
+NORMS = ("NME_ioc", "NME_pupil", "NME_box", "NME_diag")
+"""From the one that is preferred as headline to the one that every face has."""
 
 LIMITS = (0.08, 0.1)
 """Errors, as shares of the norm, at which AUC and failure rate are usually given."""
@@ -57,7 +59,7 @@ def norms(truth: Floats, labelled: NDArray[np.bool_], skeleton: Skeleton) -> dic
     """
     points = np.asarray(truth, np.float64)
     known = np.asarray(labelled, bool)
-    count = len(skeleton.joints)
+    count = len(skeleton.keypoints)
     if points.ndim != 3 or points.shape[1:] != (count, 2) or known.shape != points.shape[:2]:
         raise ValueError(
             f"metrics: truth (N, {count}, 2) and labelled (N, {count}) expected, got {points.shape}, {known.shape}"
@@ -124,13 +126,13 @@ def by_yaw(errors: Floats, yaw: Floats) -> dict[str, float]:
 def summarise_faces(
     pred: Floats, truth: Floats, labelled: NDArray[np.bool_], skeleton: Skeleton, yaw: Floats | None = None
 ) -> dict[str, float]:
-    """The numbers of a table, the headline first: all norms, AUC and FR of the headline's, NME_box by yaw where known.
+    """The numbers of a table: all norms, AUC and FR of the first of NORMS, NME_box by yaw where known.
 
     Raises ValueError as `face_errors` does and if no face can be scored.
     """
     errors = all_errors(pred, truth, labelled, skeleton)
     result = {name: float(100.0 * error[np.isfinite(error)].mean()) for name, error in errors.items()}
-    headline = next(iter(result))
+    headline = next(name for name in NORMS if name in errors)
     for name, function in (("AUC", area_under_curve), ("FR", failure_rate)):
         known = errors[headline][np.isfinite(errors[headline])]
         result |= {f"{name}@{limit:g}": function(known, limit) for limit in LIMITS}

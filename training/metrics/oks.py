@@ -1,7 +1,8 @@
 """Object keypoint similarity and its average precision, as COCO defines them (cocodataset.org, keypoint evaluation).
 
-Every function takes predictions and truths of N persons, as `metrics` does. Each person has one prediction, made in a
-crop around it: precision and recall are those of COCO for pictures that hold one person each and get one answer each.
+Every function takes predictions and truths of N samples, as `metrics.points` does. Each sample has one prediction, made
+in a crop around it: precision and recall are those of COCO for pictures that hold one instance each and get one answer
+each.
 """
 
 from __future__ import annotations
@@ -13,12 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.floating[Any]]
-
 THRESHOLDS = tuple(round(0.5 + 0.05 * step, 2) for step in range(10))
 """The similarities from which COCO counts a person as found; its AP is the mean over them."""
 
 RECALLS = 101  # where COCO reads the precision: at 0, 0.01, ..., 1
-
 PROTOCOL = (
     "precision averaged over recall 0, 0.01, ..., 1, at object keypoint similarity 0.50 (:0.05:0.95, the mean of ten); "
     "one answer per person, in a crop around it, ranked by mean heatmap score"
@@ -31,11 +30,11 @@ MEAN = "mean object keypoint similarity, in percent"
 def similarity(
     pred: Floats, truth: Floats, labelled: NDArray[np.bool_], area: Floats, sigmas: Sequence[float]
 ) -> NDArray[np.float64]:
-    """OKS (N,), from 0 to 1: the mean over labelled joints of exp(-d^2 / (2 area (2 sigma)^2)).
+    """OKS (N,), from 0 to 1: the mean over labelled keypoints of exp(-d^2 / (2 area (2 sigma)^2)).
 
     `pred` and `truth` are (N, K, 2) in the same pixels, `labelled` (N, K), `area` (N,) in those pixels squared,
-    `sigmas` (K,). nan for a person without a labelled joint. Raises ValueError for shapes that do not fit together, a
-    prediction that is not finite, and an area or sigma that is not positive and finite.
+    `sigmas` (K,). nan for a sample without a labelled keypoint. Raises ValueError for shapes that do not fit together,
+    a prediction that is not finite, and an area or sigma that is not positive and finite.
     """
     found, wanted = np.asarray(pred, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     known, size, spread = np.asarray(labelled, dtype=bool), np.asarray(area, np.float64), np.asarray(sigmas, np.float64)
@@ -59,12 +58,12 @@ def similarity(
 
 
 def average_precision(similarities: Floats, scores: Floats, threshold: float) -> float:
-    """AP in percent of N persons: how high right answers rank, by their scores (N,), among all answers.
+    """AP in percent of N samples: how high right answers rank, by their scores (N,), among all answers.
 
     An answer is right if its similarity (N,) is at least `threshold`. The precision at a recall is the highest one at
     that recall or a larger one; the result is its mean over the recalls 0, 0.01, ..., 1. Answers of the same score
-    are taken together: their order in the arrays does not count. Persons with similarity nan are left out; nan if
-    that leaves nobody. Raises ValueError for shapes that do not fit together and a score that is NaN.
+    are taken together: their order in the arrays does not count. Samples with similarity nan are left out; nan if
+    that leaves none. Raises ValueError for shapes that do not fit together and a score that is NaN.
     """
     values, ranks = np.asarray(similarities, dtype=np.float64), np.asarray(scores, dtype=np.float64)
     if values.ndim != 1 or ranks.shape != values.shape or np.isnan(ranks).any():
@@ -83,7 +82,7 @@ def average_precision(similarities: Floats, scores: Floats, threshold: float) ->
 
 
 def summarise(similarities: Floats, scores: Floats) -> dict[str, float]:
-    """AP at OKS 0.50:0.05:0.95, 0.50 and 0.75, and the mean OKS, all in percent; nothing if nobody is labelled."""
+    """AP at OKS 0.50:0.05:0.95, 0.50 and 0.75, and the mean OKS, all in percent; nothing if no keypoint is labelled."""
     if np.isnan(similarities).all():
         return {}
     each = {threshold: average_precision(similarities, scores, threshold) for threshold in THRESHOLDS}

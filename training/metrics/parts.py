@@ -1,6 +1,6 @@
 """How good predicted masks are, in percent, from counts of pixels over the whole test set (Long et al., 2015, "FCN").
 
-n[i, j]: the number of pixels of class i that were taken for class j; pixels that nobody labelled count nowhere.
+n[i, j]: the number of pixels of class i that were taken for class j; unlabelled pixels count nowhere.
 
     pixel accuracy     sum_i n[i, i] / sum n
     mean accuracy      mean over classes of  n[i, i] / sum_j n[i, j]

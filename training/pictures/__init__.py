@@ -1,1 +1,1 @@
-"""Pictures: reading, cropping, augmentation, drawing."""
+"""Pictures: reading, cropping, augmentation, drawing, charts."""

@@ -4,7 +4,7 @@ Geometry goes into one `Crop`, so the picture is interpolated once however many 
 size and mirror follow the practice of stacked hourglasses (Newell et al., 2016) with the rotation drawn as
 often as in "Simple baselines" (Xiao et al., 2018): in 60% of the examples, where Newell's code has 40%.
 
-Resumed runs replay a stream of random numbers, so `sample` uses the generator in one way only: a single call
+Resumed runs replay a stream of random numbers, so `apply` uses the generator in one way only: a single call
 of `rng.random` for one number per field of `Draws`, in that order, used or not. Nothing else is drawn, and a
 normal deviate is computed from a uniform one, since NumPy's own takes a varying number of words from the
 stream.
@@ -24,18 +24,18 @@ from numpy.typing import NDArray
 from hbcore.nn.architecture import STRIDE
 from hbcore.optim.losses import IGNORED
 from training.labels.parts import Mask, Scheme, relabel
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.pictures.geometry import Crop
 
 
 class Example(NamedTuple):
-    """Picture (size, size, 3), joints (K, 2) in its pixels, (0, 0) where not labelled, labelled (K,), and the mask.
+    """Picture (size, size, 3), keypoints (K, 2) in its pixels, (0, 0) where not labelled, labelled (K,), and the mask.
 
     The mask, if there is one, has the size of a network's maps in training and that of the picture otherwise.
     """
 
     picture: NDArray[np.uint8]
-    joints: NDArray[np.float32]
+    keypoints: NDArray[np.float32]
     labelled: NDArray[np.bool_]
     mask: Mask | None
 
@@ -44,9 +44,9 @@ def stack(
     examples: Sequence[Example],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.bool_], Mask | None]:
     """All examples in arrays with one more axis, the first."""
-    pictures, joints, labelled, masks = zip(*examples, strict=True)
+    pictures, keypoints, labelled, masks = zip(*examples, strict=True)
     there = None if any(mask is None for mask in masks) else np.stack(masks)
-    return np.stack(pictures), np.stack(joints), np.stack(labelled), there
+    return np.stack(pictures), np.stack(keypoints), np.stack(labelled), there
 
 
 ROTATED = 0.6  # share of examples that are rotated at all
@@ -82,13 +82,13 @@ class Draws(NamedTuple):
 class Augmentation:
     """How much training examples vary.
 
-    `flip`: probability of a mirror, which also swaps left and right joints.
+    `flip`: probability of a mirror, which also swaps left and right keypoints.
     `rotate`: standard deviation in degrees of a normal angle, cut at twice as much; in 60% of the examples.
     `scale`: standard deviation of a normal z, cut at twice as much; the crop's side is multiplied by 2**z.
     `shift`: the crop moves by up to this share of its side, uniformly, in x and in y.
     `colour`: each channel and the contrast are multiplied by 1 +- `colour`, the brightness moves by
     +- `colour` half ranges, all uniformly. The black around the picture changes along.
-    `erase`: probability of a rectangle, 2% to 20% of the crop, filled with one random colour. Joints under it
+    `erase`: probability of a rectangle, 2% to 20% of the crop, filled with one random colour. Keypoints under it
     stay labelled: to infer them from the rest is the exercise (Zhong et al., "Random erasing", 2020).
 
     Raises ValueError naming a field that is out of range.
@@ -109,40 +109,42 @@ class Augmentation:
 
     @classmethod
     def none(cls) -> Self:
-        """No change at all: `sample` then equals `plain` (a mask but in its size), and still draws."""
+        """No change at all: `apply` then equals `plain` (a mask but in its size), and still draws."""
         return cls(flip=0.0, rotate=0.0, scale=0.0, shift=0.0, colour=0.0, erase=0.0)
 
-    def sample(self, person: Person, size: int, skeleton: Scheme, rng: np.random.Generator) -> Example:
+    def apply(self, sample: Sample, size: int, skeleton: Scheme, rng: np.random.Generator) -> Example:
         """One random example of `size` x `size` input pixels, as networks are trained on.
 
-        Takes exactly `len(Draws._fields)` numbers from `rng`. Joints that leave the crop stay labelled, at
-        their place outside. `person` is not changed. Raises ValueError if it has other joints than
+        Takes exactly `len(Draws._fields)` numbers from `rng`. Keypoints that leave the crop stay labelled, at
+        their place outside. `sample` is not changed. Raises ValueError if it has other keypoints than
         `skeleton`.
         """
-        if person.mask is None and len(person.labelled) != len(skeleton.names):
-            raise ValueError(f"{person.name} has {len(person.labelled)} joints, {skeleton.name} {len(skeleton.names)}")
+        if sample.mask is None and len(sample.labelled) != len(skeleton.names):
+            raise ValueError(
+                f"{sample.name} has {len(sample.labelled)} keypoints, {skeleton.name} {len(skeleton.names)}"
+            )
         draws = Draws(*rng.random(len(Draws._fields)).tolist())
-        crop = self._crop(person, size, draws, skeleton.flips)
-        picture, joints, labelled, mask = _cut(person, crop, size // STRIDE)
+        crop = self._crop(sample, size, draws, skeleton.flips)
+        picture, keypoints, labelled, mask = _cut(sample, crop, size // STRIDE)
         if crop.mirror:
             swapped = skeleton.flip_index()
             if mask is None:
-                joints, labelled = joints[swapped], labelled[swapped]
+                keypoints, labelled = keypoints[swapped], labelled[swapped]
             else:
                 mask = relabel(mask, swapped)
         if self.colour:
             picture = self._recolour(picture, draws)
         if draws.erased < self.erase:
             _erase(picture, draws)
-        return Example(picture, joints, labelled, mask)
+        return Example(picture, keypoints, labelled, mask)
 
-    def _crop(self, person: Person, size: int, draws: Draws, flips: bool) -> Crop:
-        side = person.side * 2.0 ** (self.scale * _normal(draws.scale))
+    def _crop(self, sample: Sample, size: int, draws: Draws, flips: bool) -> Crop:
+        side = sample.side * 2.0 ** (self.scale * _normal(draws.scale))
         reach = self.shift * side
         return Crop(
             center=(
-                person.center[0] + reach * _spread(draws.shift_x),
-                person.center[1] + reach * _spread(draws.shift_y),
+                sample.center[0] + reach * _spread(draws.shift_x),
+                sample.center[1] + reach * _spread(draws.shift_y),
             ),
             side=side,
             size=size,
@@ -163,18 +165,18 @@ class Augmentation:
         return result
 
 
-def plain(person: Person, size: int) -> Example:
+def plain(sample: Sample, size: int) -> Example:
     """The crop of the data set's own rule, unchanged: what evaluation sees."""
-    return _cut(person, Crop(person.center, person.side, size), size)
+    return _cut(sample, Crop(sample.center, sample.side, size), size)
 
 
-def _cut(person: Person, crop: Crop, mask_size: int) -> Example:
-    joints = crop.to_input(person.joints).astype(np.float32)
-    joints[~person.labelled] = 0
+def _cut(sample: Sample, crop: Crop, mask_size: int) -> Example:
+    keypoints = crop.to_input(sample.keypoints).astype(np.float32)
+    keypoints[~sample.labelled] = 0
     mask = None
-    if person.mask is not None:
-        mask = replace(crop, size=mask_size).extract_mask(person.mask, outside=IGNORED)
-    return Example(crop.extract(person.picture), joints, person.labelled.copy(), mask)
+    if sample.mask is not None:
+        mask = replace(crop, size=mask_size).extract_mask(sample.mask, outside=IGNORED)
+    return Example(crop.extract(sample.picture), keypoints, sample.labelled.copy(), mask)
 
 
 def _erase(picture: NDArray[np.uint8], draws: Draws) -> None:

@@ -1,4 +1,4 @@
-"""Skeletons, heatmaps and masks drawn over pictures."""
+"""Skeletons, heatmaps and masks drawn over pictures, for the eye."""
 
 from __future__ import annotations
 
@@ -15,23 +15,19 @@ from training.files.writing import atomic_write
 from training.labels.skeletons import Skeleton
 
 Pixels = NDArray[np.uint8]
-
 Points = NDArray[np.floating]
-
 Colour = tuple[int, ...]
 
 
 # Told apart with every common kind of colour blindness: orange, sky blue, and a light yellow between them.
 RIGHT, LEFT, MIDDLE = (255, 120, 0), (60, 170, 255), (255, 240, 130)
-
 TRUTH, SHADOW, GAP = (255, 255, 255), (0, 0, 0, 150), (32, 32, 32)
-
 SMOOTH = 3  # lines are drawn this much larger, then shrunk: Pillow draws without anti-aliasing
 
 
 def overlay(
     image: Pixels,
-    joints: Points,
+    keypoints: Points,
     skeleton: Skeleton,
     truth: Points | None = None,
     scores: NDArray[np.floating] | None = None,
@@ -39,18 +35,18 @@ def overlay(
     zoom: int = 3,
     weight: float = 1.0,
 ) -> Pixels:
-    """A picture, enlarged, with a person drawn on it: right limbs orange, left ones blue, the middle yellow.
+    """A picture, enlarged, with a skeleton drawn on it: right limbs orange, left ones blue, the middle yellow.
 
-    `image` is (H, W, 3) uint8, `joints` (K, 2) in its pixels (centres at integers), `scores` (K,). A joint is
+    `image` is (H, W, 3) uint8, `keypoints` (K, 2) in its pixels (centres at integers), `scores` (K,). A keypoint is
     not drawn, nor an edge to it, if it is not finite or its score lies below `threshold`. `truth` (K, 2), NaN
-    for joints without a label, is drawn as thin white rings and lines. `weight` multiplies the size of dots and
+    for keypoints without a label, is drawn as thin white rings and lines. `weight` multiplies the size of dots and
     lines, which at 1 suits pictures of some 160 pixels. Returns (H zoom, W zoom, 3) uint8.
     Raises ValueError for other shapes.
     """
-    count = len(skeleton.joints)
-    if joints.shape != (count, 2) or (truth is not None and truth.shape != (count, 2)):
-        raise ValueError(f"skeleton {skeleton.name} needs ({count}, 2) joints")
-    shown = _drawable(joints) - {k for k in range(count) if scores is not None and scores[k] < threshold}
+    count = len(skeleton.keypoints)
+    if keypoints.shape != (count, 2) or (truth is not None and truth.shape != (count, 2)):
+        raise ValueError(f"skeleton {skeleton.name} needs ({count}, 2) keypoints")
+    shown = _drawable(keypoints) - {k for k in range(count) if scores is not None and scores[k] < threshold}
     picture = _enlarge(image, zoom)
     scale = zoom * SMOOTH
     layer = Image.new("RGBA", (picture.width * SMOOTH, picture.height * SMOOTH))
@@ -67,9 +63,9 @@ def overlay(
     for spread, shadow in ((0.5, SHADOW), (0.0, None)):
         for a, b in skeleton.edges:
             if {a, b} <= shown:
-                _line(draw, joints[[a, b]], scale, weight * (0.8 + spread), shadow or _side(skeleton, a, b))
+                _line(draw, keypoints[[a, b]], scale, weight * (0.8 + spread), shadow or _side(skeleton, a, b))
         for k in shown:
-            _dot(draw, joints[k], scale, weight * (2.0 + spread), shadow or _side(skeleton, k, k))
+            _dot(draw, keypoints[k], scale, weight * (2.0 + spread), shadow or _side(skeleton, k, k))
     return np.asarray(Image.alpha_composite(picture.convert("RGBA"), layer.reduce(SMOOTH)).convert("RGB"))
 
 
@@ -77,7 +73,7 @@ def heat(image: Pixels, heatmaps: NDArray[np.floating], zoom: int = 3) -> Pixels
     """A picture, enlarged and darkened, glowing where the sum of its heatmaps is high.
 
     `heatmaps` is (h, w, K), from 0 to 1 (logits want a sigmoid first), spanning the same area as `image`
-    (H, W, 3) uint8. A sum of 1, one sure joint, glows in full whatever the others do: pictures and networks
+    (H, W, 3) uint8. A sum of 1, one sure keypoint, glows in full whatever the others do: pictures and networks
     compare. Returns (H zoom, W zoom, 3) uint8.
     """
     picture = _enlarge(image, zoom)
@@ -152,8 +148,8 @@ def _drawable(points: Points) -> set[int]:
 
 
 def _side(skeleton: Skeleton, a: int, b: int) -> Colour:
-    """The colour of the edge between two joints: that of the side on which one or both of them lie."""
-    sides = {skeleton.joints[k].partition("_")[0] for k in (a, b)}
+    """The colour of the edge between two keypoints: that of the side on which one or both of them lie."""
+    sides = {skeleton.keypoints[k].partition("_")[0] for k in (a, b)}
     if "right" in sides and "left" not in sides:
         return RIGHT
     return LEFT if "left" in sides and "right" not in sides else MIDDLE

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Floating = TypeVar("Floating", bound=np.floating[Any])
-
 _BILINEAR_REACH = 1.5
 """Picture pixels per input pixel up to which bilinear sampling does alone: beyond, it would skip pixels."""
 
@@ -52,19 +51,19 @@ class Crop:
         return np.column_stack([linear, (self.size - 1) / 2 - linear @ self.center])
 
     def to_input(self, points: NDArray[Floating]) -> NDArray[Floating]:
-        """Map (..., 2) points of the picture to input pixels, in the precision of `points`."""
+        """Points (..., 2) of the picture in input pixels, in the precision of `points`."""
         offsets = np.asarray(points, np.float64) - self.center
         mapped = offsets @ self._turn().T * (self.size / self.side) + (self.size - 1) / 2
         return mapped.astype(points.dtype)
 
     def to_picture(self, points: NDArray[Floating]) -> NDArray[Floating]:
-        """Map (..., 2) points in input pixels to the picture: the inverse of `to_input`."""
+        """Points (..., 2) in input pixels as points of the picture: the inverse of `to_input`."""
         offsets = np.asarray(points, np.float64) - (self.size - 1) / 2
         mapped = offsets @ self._turn() * (self.side / self.size) + self.center
         return mapped.astype(points.dtype)
 
     def extract(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Cut the square out of an RGB picture (H, W, 3): uint8 (size, size, 3), black outside the picture.
+        """The square of an RGB picture (H, W, 3): uint8 (size, size, 3), black outside the picture.
 
         Bilinear. Where the picture shrinks, it is low-pass filtered first. That first step brings it down to
         1.5 picture pixels per input pixel and no further: measured against area averages of 64 samples per
@@ -97,7 +96,7 @@ class Crop:
         return np.array(square)
 
     def extract_mask(self, mask: NDArray[np.uint8], outside: int) -> NDArray[np.uint8]:
-        """Cut the square out of a mask (H, W): uint8 (size, size), `outside` beyond the picture.
+        """The square of a mask (H, W): uint8 (size, size), `outside` beyond the picture.
 
         Each pixel takes the value at its centre: classes cannot be averaged.
         """

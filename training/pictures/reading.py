@@ -35,7 +35,7 @@ _UPRIGHT = {
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """Decode a JPEG, PNG, BMP or PPM file to uint8 RGB of shape (H, W, 3), upright by its EXIF tag.
+    """A JPEG, PNG, BMP or PPM file as uint8 RGB of shape (H, W, 3), upright by its EXIF tag.
 
     16-bit grey is scaled to 8 bits, CMYK and palettes are converted, and transparent pixels are laid over
     black, the colour that a crop has outside its picture. Pillow itself caps `max_pixels` at twice

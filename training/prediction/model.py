@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,7 +18,7 @@ from training.codecs.heatmaps import HeatmapCodec
 from training.codecs.masks import MaskCodec
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write
-from training.labels.parts import Parts, Scheme, joints_of
+from training.labels.parts import Parts, Scheme, skeleton_of
 from training.labels.skeletons import Skeleton
 
 CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
@@ -34,7 +34,7 @@ class NotFinite(DataError):
 
 @dataclass(frozen=True, eq=False)
 class Model:
-    """From crops to joints, or to masks of parts.
+    """From crops to keypoints, or to masks of parts.
 
     output: "sigmoid" if the network's maps are logits of probabilities, "identity" if they are the maps themselves,
     "softmax" if they are the logits of classes, of which the codec wants no more.
@@ -49,19 +49,19 @@ class Model:
 
     @property
     def skeleton(self) -> Skeleton:
-        """The joints. Raises DataError if the model finds parts."""
-        return joints_of(self.scheme)
+        """The keypoints. Raises DataError if the model finds parts."""
+        return skeleton_of(self.scheme)
 
     def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
         """Maps (N, h, w, K) for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
 
         In [0, 1] where the output is a sigmoid.
-        Raises NotFinite if the network computes NaN or infinity, UserError if nobody knows what a mirror does.
+        Raises NotFinite if the network computes NaN or infinity, UserError if the flip pairs are not known.
         """
         maps = self._maps(pictures)
         if flip:
             if not self.scheme.flips:
-                raise UserError(f"{self.scheme.name} has no mirror: nobody said which points change places")
+                raise UserError(f"{self.scheme.name} has no mirror: its flip pairs are not known")
             mirrored = self._maps(np.ascontiguousarray(pictures[:, :, ::-1]))
             maps = (maps + mirrored[:, :, ::-1][..., self.scheme.flip_index()]) * np.float32(0.5)
         return maps
@@ -82,7 +82,7 @@ class Model:
     ) -> tuple[NDArray[Any], ...]:
         """What the codec reads out of the maps of crops (N, S, S, 3), the answer first.
 
-        Joints (N, K, 2) in input pixels and scores (N, K), or masks (N, S, S).
+        Keypoints (N, K, 2) in input pixels and scores (N, K), or masks (N, S, S).
         """
         answers = [
             self.codec.decode(self.heatmaps(pictures[start : start + batch_size], flip))
@@ -94,7 +94,7 @@ class Model:
         """Write the model file, whole or not at all. more: further JSON values for its header."""
         metadata = {
             "task": self.task,
-            "parts" if isinstance(self.scheme, Parts) else "skeleton": asdict(self.scheme),
+            "parts" if isinstance(self.scheme, Parts) else "skeleton": self.scheme.to_dict(),
             "codec": self.codec.describe(),
             "output": self.output,
             "input": {"size": self.codec.input_size, "channels": "RGB", "range": [0, 1]},
@@ -105,7 +105,7 @@ class Model:
 
     @classmethod
     def load(cls, path: str | Path, task: str | None = None) -> Self:
-        """Read a model file. Raises DataError if it is not one, or is one of another task than asked for."""
+        """The model in a file. Raises DataError if it is not one, or is one of another task than asked for."""
         try:
             network, header = load_model(path)
             trained = header["task"]
@@ -130,9 +130,9 @@ class Model:
 
 def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:
     """Raise ValueError where the parts of a model file do not go together: it may come from anywhere."""
-    joints, step = network.architecture["joints"], network.multiple
-    if len(scheme.names) != joints:
-        raise ValueError(f"{len(scheme.names)} names for {joints} maps")
+    maps, step = network.architecture["joints"], network.multiple
+    if len(scheme.names) != maps:
+        raise ValueError(f"{len(scheme.names)} names for {maps} maps")
     if codec.stride != STRIDE or codec.input_size % step:
         raise ValueError(f"the network needs stride {STRIDE} and an input that is a multiple of {step}, not {codec}")
     if codec.input_size > MOST:

@@ -81,7 +81,7 @@ def crop_for(picture: NDArray[np.uint8], size: int, box: tuple[float, float, flo
 
 
 def look(model: Model, path: Path, box: tuple[float, float, float, float] | None = None, flip: bool = False) -> View:
-    """Show the network one picture. BadPicture if it cannot be read or the box is not in it."""
+    """What the network sees in one picture. BadPicture if it cannot be read or the box is not in it."""
     picture = read_picture(path)
     try:
         crop = crop_for(picture, model.codec.input_size, box)
@@ -108,7 +108,7 @@ def save_predictions(
     box: tuple[float, float, float, float] | None = None,
     flip: bool = False,
 ) -> tuple[int, list[BadPicture]]:
-    """Look at every picture and write down what is seen. Returns how many were read, and why the others were not."""
+    """How many pictures were read and their answers written, and why the others were not."""
     bad: list[BadPicture] = []
     for number, path in enumerate(paths):
         try:

@@ -7,28 +7,32 @@ is killed and resumed therefore continues to the same bytes.
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from safetensors.numpy import save
 
 from hbcore.autograd.function import Array
+from hbcore.deploy.model_file import ModelFileError, read_arrays
 from hbcore.nn.module import Module
 from hbcore.optim.optimizers import ExponentialMovingAverage, Optimizer
-from hbcore.deploy.model_file import ModelFileError, read_arrays
-from training.errors import DataError
+from training.configuration.settings import Config
+from training.configuration.toml import from_toml
+from training.errors import DataError, DiskError
 from training.files.writing import atomic_write
 
 FORMAT = "hbcore-run/1"
+STATE = "state.safetensors"  # the checkpoint of a run, in its folder
 
 
 @dataclass
 class Progress:
     """Where a run is: steps done, best score so far and when, evaluations since, seconds of training.
 
-    people: how many there are to train on, for their order depends on it; 0: not known yet. teacher: SHA-256 of the
-    file of a model that is learned from, if there is one. task: its name. losses: those that await the next row of the
-    log. bad: pictures that could not be read so far, as index -> reason.
+    people: the number of samples to train on, since their order depends on it; 0: not known yet. teacher: SHA-256 of
+    the file of a model that is learned from, if there is one. task: its name. losses: those that await the next row of
+    the log. bad: pictures that could not be read so far, as index -> reason.
     """
 
     step: int = 0
@@ -95,3 +99,37 @@ def restore(
     optimizer.steps = progress.step
     if average:
         average.steps = progress.step
+
+
+def check_same(folder: Path, module: str, config: Config, before: Progress, now: Progress) -> None:
+    """Raise DataError if the run in `folder`, whose progress was `before`, is not the one to go on with, `now`."""
+    if before.task not in ("", now.task):
+        raise DataError(f"cannot resume {folder} with {module}: it began as training.{before.task}")
+    if before.people not in (0, now.people):
+        raise DataError(
+            f"cannot resume {folder}: it began with {before.people} samples to train on, now there are {now.people}: "
+            "start anew with another --out"
+        )
+    if before.teacher != now.teacher:
+        raise DataError(
+            f"cannot resume {folder}: {config.technique.teacher} is not the file it began with: "
+            "bring that back, or start anew with another --out"
+        )
+
+
+def check_space(folder: Path, model: Module, optimizer: Optimizer, average: ExponentialMovingAverage | None) -> None:
+    """Raise DiskError now rather than after hours: a checkpoint is written beside the old one."""
+    size = sum(array.nbytes for array in model.state_dict().values())
+    size += sum(array.nbytes for array in optimizer.state.values()) + size * (average is not None)
+    needed, free = int(2.5 * size), shutil.disk_usage(folder).free
+    if free < needed:
+        raise DiskError(f"{folder}: {free:,} bytes free, checkpoints need {needed:,}: make room first")
+
+
+def stored_config(folder: Path) -> Config | None:
+    """The configuration that the run in `folder` was started with; None if there is no run."""
+    path = folder / STATE
+    if not path.exists():
+        return None
+    _, text, _ = read_checkpoint(path)
+    return from_toml(text, str(path))

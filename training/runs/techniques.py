@@ -5,7 +5,7 @@ Binary activations first, weights second.   For the first `technique.real_weight
 meet real weights; then the weights become bits as well.
 
 Progressive sharpness.   For the first `technique.smooth` of the steps the sign of an activation is the smooth one of
-:mod:`hbcore.smooth`, its sharpness rising geometrically from the first to the last number of `technique.sharpness`;
+`hbcore.binary.smooth`, its sharpness rising geometrically from the first to the last number of `technique.sharpness`;
 then it is the hard sign. Weights are bits or real, never in between.
 
 Distillation.   To the loss of every stack comes `technique.distill` times the same loss against the maps of a trained
@@ -31,8 +31,8 @@ from hbcore import StackedHourglass
 from training.configuration.settings import Config
 from training.errors import DataError, UserError
 from training.files.environment import sha256
-from training.prediction.model import Model
 from training.labels.parts import Scheme
+from training.prediction.model import Model
 
 HEATMAP_LOSSES = "bce", "mse"
 

@@ -7,14 +7,14 @@ from typing import Any
 from numpy.typing import NDArray
 
 from training.errors import DataError
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.tasks.task import Task
 
 
 def evaluate(task: Task, model: Model, test: TestSet, flip: bool = False) -> tuple[dict[str, float], NDArray[Any]]:
-    """Scores by metric key, the headline first, and the predictions, in input pixels."""
+    """Scores by metric key, and the predictions, in input pixels."""
     if model.scheme.names != test.scheme.names:
         raise DataError(
             f"the model finds the {task.things} of {model.scheme.name} ({len(model.scheme.names)}), the test set "
@@ -24,7 +24,7 @@ def evaluate(task: Task, model: Model, test: TestSet, flip: bool = False) -> tup
     return task.score(test, predicted) | task.ranking(test, predicted, *more), predicted
 
 
-def baseline_scores(task: Task, train: Joined, test: TestSet) -> dict[str, float]:
+def baseline_scores(task: Task, train: ConcatenatedDataset, test: TestSet) -> dict[str, float]:
     """What one and the same answer for every picture reaches, the mean of a training set: the line to beat.
 
     Raises DataError if the training set labels other things than the test set, or nothing.

@@ -1,4 +1,4 @@
-"""Segmentation into parts."""
+"""Segmentation into parts: the class of every pixel."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from training.datasets.parts import PART_KINDS
 from training.errors import BadPicture, DataError
 from training.labels.parts import Mask, parts_of
 from training.loading.batch import Batch
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.metrics.parts import PROTOCOLS, confusion, summarise_parts
 from training.pictures.augmentation import plain
@@ -57,13 +57,13 @@ class PartTask(Task):
             raise DataError("nothing in the test set can be scored: no pixel is labelled")
         return summarise_parts(counts, names)
 
-    def constant(self, train: Joined, test: TestSet) -> NDArray[Any]:
+    def constant(self, train: ConcatenatedDataset, test: TestSet) -> NDArray[Any]:
         """The class that each pixel has most often."""
         size, classes = test.pictures.shape[1], np.arange(len(train.scheme.names))
         votes = np.zeros((size, size, len(classes)), dtype=np.int64)
         for index in range(len(train)):
             try:
-                mask = plain(train.person(index), size).mask
+                mask = plain(train.sample(index), size).mask
             except BadPicture:
                 continue
             assert mask is not None
@@ -93,6 +93,7 @@ PARTS = PartTask(
     name="parts",
     about="Binary networks for the segmentation of faces into parts, on a CPU.",
     kinds=PART_KINDS,
+    headlines=("mIoU",),
     protocols=PROTOCOLS,
     settings=("optim.loss=softmax",),
 )

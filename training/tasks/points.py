@@ -16,7 +16,7 @@ from training.codecs.heatmaps import HeatmapCodec
 from training.configuration.settings import Config
 from training.errors import BadPicture, DataError
 from training.loading.batch import Batch
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.metrics.points import mean_pose
 from training.pictures.drawing import overlay
@@ -27,13 +27,12 @@ from training.prediction.predict import Predictions
 from training.tasks.task import Task
 
 Scorer = Callable[[TestSet, NDArray[np.float32]], dict[str, float]]
-
 Ranker = Callable[[TestSet, NDArray[np.float32], NDArray[np.float32]], dict[str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class PointTask(Task):
-    """scorer: metrics by key, the headline first, of a test set and predictions (N, K, 2) in the pixels of its crops.
+    """scorer: metrics by key of a test set and predictions (N, K, 2) in the pixels of its crops.
 
     It raises DataError if nothing in the test set can be scored. ranker: further ones, from the scores (N, K) of the
     points as well.
@@ -41,7 +40,7 @@ class PointTask(Task):
 
     scorer: Scorer
     ranker: Ranker | None = None
-    things: str = "joints"
+    things: str = "keypoints"
     losses: tuple[str, ...] = ("bce", "mse")
     baseline: str = "mean pose"
 
@@ -49,13 +48,13 @@ class PointTask(Task):
         return HeatmapCodec(config.data.size, sigma=config.data.sigma)
 
     def target(self, codec: Codec, batch: Batch) -> tuple[NDArray[Any], ...]:
-        """Heatmaps (N, h, w, K) and joint weights (N, K)."""
+        """Heatmaps (N, h, w, K) and keypoint weights (N, K)."""
         assert isinstance(codec, HeatmapCodec)
-        encoded = [codec.encode(j, v) for j, v in zip(batch.joints, batch.labelled, strict=True)]
+        encoded = [codec.encode(j, v) for j, v in zip(batch.keypoints, batch.labelled, strict=True)]
         return np.stack([maps for maps, _ in encoded]), np.stack([weights for _, weights in encoded])
 
     def truth(self, test: TestSet) -> NDArray[Any]:
-        return test.joints
+        return test.keypoints
 
     def score(self, test: TestSet, predicted: NDArray[Any]) -> dict[str, float]:
         return self.scorer(test, predicted)
@@ -63,28 +62,28 @@ class PointTask(Task):
     def ranking(self, test: TestSet, predicted: NDArray[Any], *more: NDArray[Any]) -> dict[str, float]:
         return self.ranker(test, predicted, *more) if self.ranker else {}
 
-    def constant(self, train: Joined, test: TestSet) -> NDArray[Any]:
-        """The mean place of every joint. Raises DataError if no joint is labelled."""
+    def constant(self, train: ConcatenatedDataset, test: TestSet) -> NDArray[Any]:
+        """The mean place of every keypoint. Raises DataError if no keypoint is labelled."""
         size = test.pictures.shape[1]
-        joints, labels = [], []
+        keypoints, labels = [], []
         for index in range(len(train)):
             try:
-                person = train.person(index)
+                sample = train.sample(index)
             except BadPicture:
                 continue
-            joints.append(Crop(person.center, person.side, size).to_input(person.joints))
-            labels.append(person.labelled)
+            keypoints.append(Crop(sample.center, sample.side, size).to_input(sample.keypoints))
+            labels.append(sample.labelled)
         if not np.any(labels):
-            raise DataError(f"there is no labelled joint to take the {self.baseline} of")
-        pose = mean_pose(np.stack(joints), np.stack(labels))
-        return np.broadcast_to(pose, test.joints.shape).astype(np.float32)
+            raise DataError(f"there is no labelled keypoint to take the {self.baseline} of")
+        pose = mean_pose(np.stack(keypoints), np.stack(labels))
+        return np.broadcast_to(pose, test.keypoints.shape).astype(np.float32)
 
     def overlay(self, test: TestSet, index: int, predicted: NDArray[Any]) -> NDArray[np.uint8]:
-        truth = np.where(test.labelled[index][:, None], test.joints[index], np.nan)
+        truth = np.where(test.labelled[index][:, None], test.keypoints[index], np.nan)
         return overlay(test.pictures[index], predicted, test.skeleton, truth=truth)
 
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
         return PointFiles(model, out, options.kpt_thr)
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--kpt-thr", type=float, default=0.0, help="draw only joints with at least this score")
+        parser.add_argument("--kpt-thr", type=float, default=0.0, help="draw only keypoints with at least this score")

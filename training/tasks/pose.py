@@ -1,4 +1,4 @@
-"""Human pose."""
+"""Human pose, and the keypoints of whatever a user has labelled."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from training.datasets import POSE_KINDS
 from training.errors import DataError
 from training.loading.test_set import TestSet
 from training.metrics import oks
-from training.metrics.points import PROTOCOLS, scored_joints, summarise, torso_size
+from training.metrics.points import PROTOCOLS, scored_keypoints, summarise, torso_size
 from training.tasks.points import PointTask
 
 
 def score(test: TestSet, predicted: NDArray[np.float32]) -> dict[str, float]:
     """PCKh where heads are known, and PCK; without both, PCKbox. DataError if there is no box either."""
     result: dict[str, float] = {}
-    torso = torso_size(test.joints, test.skeleton, test.labelled)
-    body, every = scored_joints(test.skeleton), slice(None)
+    torso = torso_size(test.keypoints, test.skeleton, test.labelled)
+    body, every = scored_keypoints(test.skeleton), slice(None)
     norms = (("PCKh", test.head_size, body), ("PCK", torso, body), ("PCKbox", test.box_size, every))
     for metric, norm, scored in norms:
         known = np.isfinite(norm) & (norm > 0)
         labelled = test.labelled[known]
         if labelled[:, scored].any() and not (metric == "PCKbox" and result):
-            result |= summarise(metric, predicted[known], test.joints[known], labelled, norm[known], test.skeleton)
+            result |= summarise(metric, predicted[known], test.keypoints[known], labelled, norm[known], test.skeleton)
     if not result:
         raise DataError(
-            "nothing in the test set can be scored: nobody has a labelled joint and a known head, torso or box"
+            "nothing in the test set can be scored: no sample has a labelled keypoint and a known head, torso or box"
         )
     return result
 
 
 def rank(test: TestSet, predicted: NDArray[np.float32], scores: NDArray[np.float32]) -> dict[str, float]:
-    """AP and OKS, where areas and sigmas are known; how sure a person is: the mean over its joints."""
+    """AP and OKS, where areas and sigmas are known; how sure an answer is: the mean over its keypoints."""
     known = np.isfinite(test.area) & (test.area > 0)
     if test.skeleton.sigmas is None or not known.any():
         return {}
     alike = oks.similarity(
-        predicted[known], test.joints[known], test.labelled[known], test.area[known], test.skeleton.sigmas
+        predicted[known], test.keypoints[known], test.labelled[known], test.area[known], test.skeleton.sigmas
     )
     return oks.summarise(alike, scores[known].mean(axis=1))
 
@@ -46,6 +46,7 @@ POSE = PointTask(
     name="pose",
     about="Binary networks for human pose, on a CPU.",
     kinds=POSE_KINDS,
+    headlines=("PCKh@0.5", "PCK@0.2", "PCKbox@0.05"),
     scorer=score,
     ranker=rank,
     protocols={**PROTOCOLS, "AP": oks.PROTOCOL, "OKS": oks.MEAN},

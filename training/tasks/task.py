@@ -1,4 +1,4 @@
-"""What pose, face and parts do differently. Loop, augmentation, command line and reports are the same for all."""
+"""What pose, face and parts do differently. Training, augmentation, command line and reports are the same for all."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from training.codecs.codec import Codec
 from training.configuration.settings import Config
 from training.configuration.values import override
-from training.datasets import Kind, PersonDataset, open_dataset
+from training.datasets import Dataset, Kind, open_dataset
 from training.errors import UserError
 from training.loading.batch import Batch
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.pictures.drawing import grid, save_png
 from training.prediction.model import Model
@@ -33,15 +33,17 @@ class Task(ABC):
 
     about: what the command line is for. kinds: its data sets by name. protocols: for each metric the line to print
     beside its numbers; a score belongs to the metric its key begins with, up to "@" or "/". settings: what differs from
-    the defaults of `Config`, as `section.key=value`. lower_is_better: of the headline, the first score.
+    the defaults of `Config`, as `section.key=value`. headlines: the keys of the score that a model is judged by, the
+    preferred one first, since not every test set has each of them. lower_is_better: of that score.
 
-    things: what is found ("joints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
+    things: what is found ("keypoints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
     """
 
     name: str
     about: str
     kinds: Mapping[str, Kind]
     protocols: Mapping[str, str]
+    headlines: tuple[str, ...]
     settings: tuple[str, ...] = ()
     lower_is_better: bool = False
 
@@ -53,12 +55,12 @@ class Task(ABC):
     def module(self) -> str:
         return f"training.{self.name}"
 
-    def open(self, spec: str, split: str) -> PersonDataset:
+    def open(self, spec: str, split: str) -> Dataset:
         """A data set of this task, see `open_dataset`."""
         return open_dataset(spec, split, self.kinds)
 
     def defaults(self) -> Config:
-        """The configuration of a run that nobody configures."""
+        """The configuration of a run without settings of its own."""
         return override(Config(), (f"run.out=runs/{self.name}", *self.settings))
 
     def check(self, config: Config) -> Config:
@@ -92,17 +94,24 @@ class Task(ABC):
 
     @abstractmethod
     def score(self, test: TestSet, predicted: NDArray[Any]) -> dict[str, float]:
-        """Metrics by key, the headline first. Raises DataError if nothing in the test set can be scored."""
+        """Metrics by key, one of `headlines` among them. Raises DataError if nothing in the test set can be scored."""
+
+    def headline(self, scores: Mapping[str, float]) -> str:
+        """The key of the score that a model is judged by: the first of `headlines` that is there."""
+        for key in self.headlines:
+            if key in scores:
+                return key
+        raise ValueError(f"{self.name}: no headline among the scores {', '.join(scores)}")
 
     def ranking(self, test: TestSet, predicted: NDArray[Any], *more: NDArray[Any]) -> dict[str, float]:
         """Further metrics, for which it counts how sure the model is: `more` is what else the codec reads out."""
         return {}
 
     @abstractmethod
-    def constant(self, train: Joined, test: TestSet) -> NDArray[Any]:
+    def constant(self, train: ConcatenatedDataset, test: TestSet) -> NDArray[Any]:
         """The mean answer of a training set, for every picture of the test set. DataError if it has no labels."""
 
-    # ------------------------------------------------------------------------------------------ for people to see
+    # ------------------------------------------------------------------------------------------ pictures and files
 
     @abstractmethod
     def overlay(self, test: TestSet, index: int, predicted: NDArray[Any]) -> NDArray[np.uint8]:

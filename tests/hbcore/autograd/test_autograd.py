@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from hbcore import Tensor, concatenate, no_grad
 from hbcore.autograd.function import Function, grad_enabled, unbroadcast
-from hbcore.autograd.ops import Add, Multiply, ReLU
+from hbcore.autograd.ops import Add, Multiply, Rectifier
 from hbcore.autograd.tensor import apply
 
 
@@ -23,7 +23,7 @@ def leaf(*values):
 def visits(monkeypatch):
     """Counts the calls of backward, by class name."""
     counted = {}
-    for cls in (Add, Multiply, ReLU):
+    for cls in (Add, Multiply, Rectifier):
 
         def backward(self, g, original=cls.backward):
             counted[type(self).__name__] = counted.get(type(self).__name__, 0) + 1
@@ -70,7 +70,7 @@ def test_ladder_of_residual_joins(visits):
         y = y.relu() + y
     y.backward()
     assert x.grad.tolist() == [2.0**64]
-    assert visits == {"Add": 64, "ReLU": 64}
+    assert visits == {"Add": 64, "Rectifier": 64}
 
 
 def test_children_come_before_parents_over_paths_of_different_length():

@@ -6,7 +6,19 @@ import numpy as np
 import pytest
 
 from hbcore import Tensor, concatenate
-from hbcore.autograd.ops import Add, Concatenate, Join, MatMul, Multiply, PReLU, ReLU, Reshape, Sigmoid, Sum, sigmoid
+from hbcore.autograd.ops import (
+    Add,
+    Concatenate,
+    Join,
+    MatMul,
+    Multiply,
+    ParametricRectifier,
+    Rectifier,
+    Reshape,
+    Sigmoid,
+    Sum,
+    sigmoid,
+)
 from hbcore.autograd.tensor import apply, join
 from tests.strategies import REAL_TYPES, check_derivatives
 
@@ -16,7 +28,7 @@ def normal(*shape, seed=0):
 
 
 def away_from_zero(*shape, seed=0):
-    """Numbers that no small step carries over the kink of ReLU."""
+    """Numbers that no small step carries over the kink of Rectifier."""
     x = normal(*shape, seed=seed)
     return x + np.copysign(0.1, x)
 
@@ -53,8 +65,11 @@ CASES |= {
         lambda *x: apply(Join(), *x),
         [normal(2, 2, 5), normal(2, 2, 3, seed=1), normal(2, 2, 2, seed=2)],
     ),
-    "ReLU": (lambda x: apply(ReLU(), x), [away_from_zero(3, 4)]),
-    "PReLU": (lambda x, a: apply(PReLU(), x, a), [away_from_zero(2, 3, 3, 4), normal(4, seed=1)]),
+    "Rectifier": (lambda x: apply(Rectifier(), x), [away_from_zero(3, 4)]),
+    "ParametricRectifier": (
+        lambda x, a: apply(ParametricRectifier(), x, a),
+        [away_from_zero(2, 3, 3, 4), normal(4, seed=1)],
+    ),
     "Sigmoid": (lambda x: apply(Sigmoid(), x), [3 * normal(3, 4)]),
     "composition": (lambda x, w: ((x @ w).sigmoid() * 2.0 - 1.0).mean(), [normal(3, 4), normal(4, 2, seed=1)]),
 }
@@ -107,7 +122,7 @@ def test_values_by_hand():
     assert x.reshape(4).data.tolist() == [1, -2, 0, 4]
     assert x.reshape(1, -1).shape == (1, 4)
     assert concatenate([x, x]).data.tolist() == [[1, -2, 1, -2], [0, 4, 0, 4]]
-    assert apply(PReLU(), x, Tensor(np.array([0.5, 0.25]))).data.tolist() == [[1, -0.5], [0, 4]]
+    assert apply(ParametricRectifier(), x, Tensor(np.array([0.5, 0.25]))).data.tolist() == [[1, -0.5], [0, 4]]
 
 
 def test_join_adds_what_lies_side_by_side():
@@ -126,13 +141,13 @@ def test_gradient_of_a_sum_is_memory_of_its_own():
 
 
 def test_kinks():
-    """At exactly 0 ReLU's derivative is 0 and PReLU's is its slope."""
+    """At exactly 0 Rectifier's derivative is 0 and ParametricRectifier's is its slope."""
     x = Tensor(np.array([[-1.0, 0, 2]]), requires_grad=True)
     x.relu().backward([[5, 5, 5]])
     assert x.grad.tolist() == [[0, 0, 5]]
     x = Tensor(np.array([[-3.0], [0], [2]]), requires_grad=True)
     slope = Tensor(np.array([0.5]), requires_grad=True)
-    apply(PReLU(), x, slope).backward([[5], [6], [7]])
+    apply(ParametricRectifier(), x, slope).backward([[5], [6], [7]])
     assert x.grad.tolist() == [[2.5], [3], [7]]
     assert slope.grad.tolist() == [-15]
 
@@ -151,7 +166,7 @@ def test_sigmoid_at_the_ends(dtype):
 def test_activations_pass_nan_on():
     x = Tensor(np.array([[np.nan]]))
     assert np.isnan(x.relu().data).all()
-    assert np.isnan(apply(PReLU(), x, Tensor(np.array([0.5]))).data).all()
+    assert np.isnan(apply(ParametricRectifier(), x, Tensor(np.array([0.5]))).data).all()
 
 
 def test_matrix_product_takes_matrices():

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbcore import BinaryConv2d, Tensor, kernels, no_grad
-from hbcore.binary.convolution import binary_conv2d, pack_filters, packed_conv2d, scale
+from hbcore.binary.convolution import binary_conv2d, packed_conv2d, scale
 from hbcore.binary.signs import sign
 from hbcore.bits import unpack_signs
 from hbcore.nn.layers import constrain, use_packed
@@ -162,13 +162,13 @@ def test_bits_equal_floats_on_a_whole_layer(channels, backend):
 
 
 def test_packed_pieces():
-    """pack_filters puts filters first, and packed_conv2d scales the integers by alpha."""
+    """pack_filters puts filters side by side, and packed_conv2d scales the integers by alpha."""
     w = normal((3, 2, 70, 4))
-    packed = pack_filters(w)
-    assert packed.shape == (4, 3, 2, 2)
-    assert np.array_equal(unpack_signs(packed, 70), plus_minus(w).transpose(3, 0, 1, 2))
+    packed = kernels.backend.pack_filters(w)
+    assert packed.shape == (3, 2, 2, 4)
+    assert np.array_equal(unpack_signs(packed.swapaxes(2, 3), 70), plus_minus(w).swapaxes(2, 3))
     x = normal((1, 5, 5, 70), seed=1)
-    y = packed_conv2d(kernels.pack_signs(x), packed, np.array([1.0, 2, 3, 0.5]), 70)
+    y = packed_conv2d(kernels.backend.pack_signs(x), w, np.array([1.0, 2, 3, 0.5]))
     assert np.array_equal(y, naive_conv2d(plus_minus(x), plus_minus(w), 1, 0) * [1, 2, 3, 0.5])
 
 

@@ -1,18 +1,27 @@
 """The deployed network gives what the model gives, to the last bit; folding is exact at every tie."""
 
+import os
+
 import numpy as np
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hbcore import StackedHourglass, Tensor, kernels, no_grad
-from hbcore.deploy.engine import Engine, threshold
+from hbcore.deploy import Engine
+from hbcore.deploy.folding import threshold
 from hbcore.nn.layers import BatchNorm2d, use_packed
 from hbcore.threads import set_threads
+from tests.strategies import backends
 
-needs_wide = pytest.mark.skipif(
-    kernels._kernels is None or kernels._variant == "cython", reason="this CPU or build has no wide kernels"
-)
+
+@pytest.fixture(params=backends())
+def variant(request, monkeypatch):
+    """Run a test with every backend."""
+    monkeypatch.setattr(kernels, "backend", kernels.choose(request.param))
+    yield request.param
+    kernels.choose(os.environ.get("HBCORE_KERNELS") or None)
+
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 MODEST = st.floats(-4, 4, width=32)
@@ -89,7 +98,7 @@ ARCHITECTURES = {
 }
 
 
-@needs_wide
+@pytest.mark.usefixtures("variant")
 @pytest.mark.parametrize("name", ARCHITECTURES)
 @pytest.mark.parametrize("batch", [1, 3])
 def test_engine_is_the_model_to_the_bit(name, batch):
@@ -108,7 +117,7 @@ def test_engine_is_the_model_to_the_bit(name, batch):
     assert engine(x).tobytes() == y.tobytes()
 
 
-@needs_wide
+@pytest.mark.usefixtures("variant")
 def test_any_number_of_threads_gives_the_same_bits(one_thread_after):
     engine, x = Engine(network(features=64), 64, 64), pictures(1, 64, 64)
     set_threads(1)
@@ -118,7 +127,7 @@ def test_any_number_of_threads_gives_the_same_bits(one_thread_after):
         assert all(engine(x).tobytes() == expected for _ in range(5))
 
 
-@needs_wide
+@pytest.mark.usefixtures("variant")
 def test_weights_are_copied():
     model = network()
     engine, x = Engine(model, 32, 32), pictures(1, 32, 32)
@@ -128,7 +137,7 @@ def test_weights_are_copied():
     assert np.array_equal(engine(x), before)
 
 
-@needs_wide
+@pytest.mark.usefixtures("variant")
 def test_results_do_not_share_memory():
     engine = Engine(network(), 32, 32)
     first = engine(pictures(1, 32, 32))
@@ -137,7 +146,7 @@ def test_results_do_not_share_memory():
     assert np.array_equal(first, kept)
 
 
-@needs_wide
+@pytest.mark.usefixtures("variant")
 def test_what_cannot_be_deployed_is_named():
     with pytest.raises(ValueError, match="only binary networks"):
         Engine(network(binary=False), 32, 32)
@@ -169,9 +178,3 @@ def test_what_cannot_be_deployed_is_named():
         engine(pictures(2, 32, 32))
     with pytest.raises(FloatingPointError, match="not finite"):
         engine(np.full((1, 32, 32, 3), np.nan, dtype=np.float32))
-
-
-def test_without_wide_kernels_it_says_so(monkeypatch):
-    monkeypatch.setattr(kernels, "_kernels", None)
-    with pytest.raises(RuntimeError, match="hbcore runs with numpy kernels"):
-        Engine(network(), 32, 32)

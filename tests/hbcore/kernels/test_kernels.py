@@ -11,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbcore import bits, kernels
-from hbcore.kernels import arrays
+from hbcore.kernels import Reference
 from hbcore.threads import set_threads
 from tests.strategies import REAL_TYPES, convolutions
 
 ROOT = Path(__file__).parents[3]
 
-needs_kernels = pytest.mark.skipif(kernels._kernels is None, reason="hbcore was installed without a compiler")
+needs_kernels = pytest.mark.skipif(kernels.backend.name == "numpy", reason="hbcore was installed without a compiler")
 pytestmark = needs_kernels
+
+REFERENCE = Reference()
 
 # Sums in float64 over at most some thousand terms of size about 1, in another order: 1e3 * 2e-16 with room to spare.
 SUM_TOLERANCE = 1e-11
@@ -32,6 +34,11 @@ def normal(shape, dtype=np.float32, seed=0):
 
 def random_words(shape, channels, seed=0):
     return bits.pack_bits(np.random.default_rng(seed).random((*shape, channels)) < 0.5)
+
+
+def side_by_side(w):
+    """Filters (O, kH, kW, words) as the kernels take them."""
+    return np.ascontiguousarray(w.transpose(1, 2, 3, 0))
 
 
 def layouts(x):
@@ -62,23 +69,23 @@ def test_pack_signs_at_every_width(dtype):
         x = normal((5, channels), dtype, seed=channels)
         x[1] = -1
         x[2] = -0.0
-        assert identical(kernels.pack_signs(x), bits.pack_signs(x)), channels
+        assert identical(kernels.backend.pack_signs(x), bits.pack_signs(x)), channels
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_sign_and_pack_signs_of_any_layout(dtype, layout):
     x = dict(layouts(normal((3, 4, 70), dtype)))[layout]
-    assert identical(kernels.sign(x), bits.sign(np.ascontiguousarray(x)))
-    assert identical(kernels.pack_signs(x), bits.pack_signs(np.ascontiguousarray(x)))
+    assert identical(kernels.backend.sign(x), bits.sign(np.ascontiguousarray(x)))
+    assert identical(kernels.backend.pack_signs(x), bits.pack_signs(np.ascontiguousarray(x)))
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
 def test_sign_of_special_values(dtype):
     tiny = np.finfo(dtype).smallest_subnormal
     x = np.array([-np.inf, -1, -tiny, -0.0, 0.0, tiny, 1, np.inf], dtype=dtype)
-    assert kernels.sign(x).tolist() == [-1, -1, -1, 1, 1, 1, 1, 1]
-    assert kernels.pack_signs(x).tolist() == [0b111]
+    assert kernels.backend.sign(x).tolist() == [-1, -1, -1, 1, 1, 1, 1, 1]
+    assert kernels.backend.pack_signs(x).tolist() == [0b111]
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
@@ -89,21 +96,21 @@ def test_nan_has_no_sign(dtype, nan, length):
         x = np.ones(length, dtype=dtype)
         x[place] = nan
         with pytest.raises(FloatingPointError, match="NaN"):
-            kernels.sign(x)
+            kernels.backend.sign(x)
         with pytest.raises(FloatingPointError, match="NaN"):
-            kernels.pack_signs(x)
+            kernels.backend.pack_signs(x)
 
 
 @pytest.mark.parametrize("shape", [(0,), (0, 5), (3, 0), (2, 0, 65)])
 def test_signs_of_nothing(shape):
     x = np.zeros(shape, dtype=np.float32)
-    assert identical(kernels.sign(x), bits.sign(x))
-    assert identical(kernels.pack_signs(x), bits.pack_signs(x))
-    assert kernels.sign_backward(x, x).shape == shape
+    assert identical(kernels.backend.sign(x), bits.sign(x))
+    assert identical(kernels.backend.pack_signs(x), bits.pack_signs(x))
+    assert kernels.backend.sign_backward(x, x).shape == shape
 
 
 def test_scalar_sign():
-    assert kernels.sign(np.array(-2.0)).shape == ()
+    assert kernels.backend.sign(np.array(-2.0)).shape == ()
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
@@ -113,29 +120,29 @@ def test_sign_backward_window(dtype, backend):
     below, above = np.nextafter(one, dtype(0)), np.nextafter(one, dtype(2))
     x = np.array([-np.inf, -above, -1, -below, -0.0, 0, below, 1, above, np.inf], dtype=dtype)
     expected = [0, 0, 0, 3, 3, 3, 3, 0, 0, 0]
-    result = kernels.sign_backward(x, np.full(10, 3, dtype=dtype))
+    result = kernels.backend.sign_backward(x, np.full(10, 3, dtype=dtype))
     assert result.dtype == dtype
     assert result.tolist() == expected
-    assert kernels.sign_backward(np.array([2, 0.5], dtype=dtype), np.full(2, np.inf, dtype=dtype)).tolist() == [
+    assert kernels.backend.sign_backward(np.array([2, 0.5], dtype=dtype), np.full(2, np.inf, dtype=dtype)).tolist() == [
         0,
         np.inf,
     ]
-    assert kernels.sign_backward(np.full(1, 2, dtype=dtype), np.full(1, np.nan, dtype=dtype)).tolist() == [0]
+    assert kernels.backend.sign_backward(np.full(1, 2, dtype=dtype), np.full(1, np.nan, dtype=dtype)).tolist() == [0]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_sign_backward_of_any_layout(layout):
     x, g = normal((3, 4, 70)), normal((3, 4, 70), seed=1)
     expected = np.where(np.abs(x) < 1, g, 0)
-    assert np.array_equal(kernels.sign_backward(dict(layouts(x))[layout], g), expected)
-    assert np.array_equal(kernels.sign_backward(x, dict(layouts(g))[layout]), expected)
+    assert np.array_equal(kernels.backend.sign_backward(dict(layouts(x))[layout], g), expected)
+    assert np.array_equal(kernels.backend.sign_backward(x, dict(layouts(g))[layout]), expected)
 
 
 def test_binary_conv2d_at_every_width():
     for channels in range(1, 131):
         x, w = random_words((2, 4, 3), channels, 1), random_words((3, 3, 3), channels, 2)
         expected = bits.binary_conv2d(x, w, channels, 1, 1)
-        assert identical(kernels.binary_conv2d(x, w, channels, 1, 1), expected), channels
+        assert identical(kernels.backend.binary_conv2d(x, side_by_side(w), channels, 1, 1), expected), channels
 
 
 @given(convolutions(), st.integers(0, 2**32))
@@ -144,7 +151,7 @@ def test_binary_conv2d_of_any_shape(case, seed):
     x = random_words((batch, height, width), channels, seed)
     w = random_words((filters, kernel_h, kernel_w), channels, seed + 1)
     expected = bits.binary_conv2d(x, w, channels, stride, padding)
-    assert identical(kernels.binary_conv2d(x, w, channels, stride, padding), expected)
+    assert identical(kernels.backend.binary_conv2d(x, side_by_side(w), channels, stride, padding), expected)
 
 
 @pytest.mark.parametrize("words", [1, 3, 30, 31, 32, 33, 61, 62, 63, 64])
@@ -154,7 +161,7 @@ def test_byte_counters_never_overflow(words, kernel):
     channels = 64 * words
     x = np.zeros((1, kernel, kernel, words), dtype=np.uint64)
     w = np.full((9, kernel, kernel, words), 2**64 - 1, dtype=np.uint64)
-    result = kernels.binary_conv2d(x, w, channels)
+    result = kernels.backend.binary_conv2d(x, side_by_side(w), channels)
     assert result.shape == (1, 1, 1, 9)
     assert np.all(result == -channels * kernel * kernel)
 
@@ -162,51 +169,55 @@ def test_byte_counters_never_overflow(words, kernel):
 @pytest.mark.parametrize("channels", [1985, 2000, 4096])
 def test_many_words(channels):
     x, w = random_words((1, 3, 3), channels, 1), random_words((5, 3, 3), channels, 2)
-    assert identical(kernels.binary_conv2d(x, w, channels, 1, 1), bits.binary_conv2d(x, w, channels, 1, 1))
+    assert identical(
+        kernels.backend.binary_conv2d(x, side_by_side(w), channels, 1, 1), bits.binary_conv2d(x, w, channels, 1, 1)
+    )
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_binary_conv2d_of_any_layout(layout):
     x, w = random_words((2, 4, 3), 130, 1), random_words((3, 3, 3), 130, 2)
     expected = bits.binary_conv2d(x, w, 130, 1, 1)
-    assert identical(kernels.binary_conv2d(dict(layouts(x))[layout], w, 130, 1, 1), expected)
-    assert identical(kernels.binary_conv2d(x, dict(layouts(w))[layout], 130, 1, 1), expected)
+    assert identical(kernels.backend.binary_conv2d(dict(layouts(x))[layout], side_by_side(w), 130, 1, 1), expected)
+    assert identical(kernels.backend.binary_conv2d(x, dict(layouts(side_by_side(w)))[layout], 130, 1, 1), expected)
 
 
 def test_binary_conv2d_of_nothing():
     w = random_words((3, 3, 3), 70)
-    assert kernels.binary_conv2d(random_words((0, 4, 5), 70), w, 70, 1, 1).shape == (0, 4, 5, 3)
+    assert kernels.backend.binary_conv2d(random_words((0, 4, 5), 70), side_by_side(w), 70, 1, 1).shape == (0, 4, 5, 3)
 
 
 def test_binary_conv2d_refuses_words_that_do_not_fit():
     x, w = random_words((1, 3, 3), 64), random_words((1, 3, 3), 65)
     with pytest.raises(ValueError, match="65 channels need 2 words: activations have 1, filters have 2"):
-        kernels.binary_conv2d(x, w, 65)
+        kernels.backend.binary_conv2d(x, side_by_side(w), 65)
     with pytest.raises(ValueError, match="64 channels need 1 words"):
-        kernels.binary_conv2d(w, w, 64)
+        kernels.backend.binary_conv2d(w, side_by_side(w), 64)
     with pytest.raises(ValueError, match="does not fit"):
-        kernels.binary_conv2d(x, random_words((1, 4, 4), 64), 64)
+        kernels.backend.binary_conv2d(x, side_by_side(random_words((1, 4, 4), 64)), 64)
 
 
 def test_kernels_write_nothing_beside_their_output():
+    from hbcore import _kernels
+
     guard = np.uint64(0xDEADBEEFDEADBEEF)
     for channels in WORD_EDGES:
         words = bits.word_count(channels)
         memory = np.full((4, words), guard)
-        kernels._kernels.pack_signs(np.full((2, channels), -1.0), memory[1:3])
+        _kernels.pack_signs(np.full((2, channels), -1.0), memory[1:3])
         assert np.all(memory[[0, 3]] == guard)
         x, w = random_words((1, 3, 4), channels), random_words((3, 3, words), 5).reshape(3, 3, words, 1)
         out = np.full((3, 3, 4, 1), 12345, dtype=np.int32)
-        kernels._kernels.binary_conv2d(x, w, channels, 1, 1, out[1:2])
+        _kernels.binary_conv2d(x, w, channels, 1, 1, out[1:2])
         assert np.all(out[[0, 2]] == 12345)
         columns = np.full((3, 3, 4, 9 * channels), 7.0)
-        kernels._kernels.im2col(normal((1, 3, 4, channels), np.float64), 3, 3, 1, 1, 1, columns[1:2])
+        _kernels.im2col(normal((1, 3, 4, channels), np.float64), 3, 3, 1, 1, 1, columns[1:2])
         assert np.all(columns[[0, 2]] == 7)
 
 
 def test_kernels_refuse_mixed_precision():
     with pytest.raises((TypeError, ValueError)):
-        kernels.sign_backward(normal(5), normal(5, np.float64))
+        kernels.backend.sign_backward(normal(5), normal(5, np.float64))
 
 
 # ----------------------------------------------------------------------------------------------------- reals
@@ -217,18 +228,18 @@ def test_im2col(case, dtype):
     x_shape, (kernel_h, kernel_w, _, _), stride, padding = case
     x = normal(x_shape, dtype)
     geometry = (kernel_h, kernel_w), stride, (padding, padding)
-    assert identical(kernels.im2col(x, *geometry), arrays.im2col(x, *geometry))
+    assert identical(kernels.backend.im2col(x, *geometry), REFERENCE.im2col(x, *geometry))
 
 
 def test_im2col_with_unequal_padding():
     x = normal((2, 5, 4, 3))
     for padding in ((0, 2), (3, 1), (6, 0)):
-        assert identical(kernels.im2col(x, (3, 2), 2, padding), arrays.im2col(x, (3, 2), 2, padding))
+        assert identical(kernels.backend.im2col(x, (3, 2), 2, padding), REFERENCE.im2col(x, (3, 2), 2, padding))
 
 
 def test_im2col_by_hand():
     x = np.array([[1.0, 2], [3, 4]]).reshape(1, 2, 2, 1)
-    for twin in (kernels, arrays):
+    for twin in (kernels.backend, REFERENCE):
         rows = twin.im2col(x, (2, 2), 1, (1, 0))
         assert rows.reshape(-1, 4).tolist() == [[0, 0, 1, 2], [1, 2, 3, 4], [3, 4, 0, 0]]
 
@@ -236,7 +247,7 @@ def test_im2col_by_hand():
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_im2col_of_any_layout(layout):
     x = dict(layouts(normal((2, 4, 5, 3))))[layout]
-    assert identical(kernels.im2col(x, (3, 3), 1, (1, 1)), arrays.im2col(x, (3, 3), 1, (1, 1)))
+    assert identical(kernels.backend.im2col(x, (3, 3), 1, (1, 1)), REFERENCE.im2col(x, (3, 3), 1, (1, 1)))
 
 
 def close(a, b, dtype):
@@ -255,17 +266,17 @@ def test_normalisation_kernels(dtype, layout, channels):
     rows, gradients = x.reshape(-1, channels), g.reshape(-1, channels)
     x, g = dict(layouts(x))[layout], dict(layouts(g))[layout]
 
-    mean, variance, count = kernels.moments(x)
+    mean, variance, count = kernels.backend.batch_statistics(x)
     assert count == 60
     assert mean.dtype == variance.dtype == np.float64
     exact = rows.astype(np.float64)
     assert np.abs(mean - exact.mean(axis=0)).max() < SUM_TOLERANCE
     assert np.abs(variance - exact.var(axis=0)).max() < SUM_TOLERANCE
 
-    assert close(kernels.affine(x, a, b), arrays.affine(rows, a, b).reshape(x.shape), dtype)
-    expected = arrays.norm_backward(rows, gradients, a, b, c).reshape(x.shape)
-    assert close(kernels.norm_backward(x, g, a, b, c), expected, dtype)
-    for ours, theirs in zip(kernels.norm_sums(x, g, a), arrays.norm_sums(rows, gradients, a), strict=True):
+    assert close(kernels.backend.affine(x, a, b), REFERENCE.affine(rows, a, b).reshape(x.shape), dtype)
+    expected = REFERENCE.norm_backward(rows, gradients, a, b, c).reshape(x.shape)
+    assert close(kernels.backend.norm_backward(x, g, a, b, c), expected, dtype)
+    for ours, theirs in zip(kernels.backend.norm_sums(x, g, a), REFERENCE.norm_sums(rows, gradients, a), strict=True):
         assert np.abs(ours - theirs).max() < SUM_TOLERANCE
 
 
@@ -273,20 +284,20 @@ def test_real_twins_by_hand(backend):
     x = np.array([[1.0, 10], [3, 20]])
     g = np.array([[1.0, 2], [3, 4]])
     two, one = np.array([2.0, 3]), np.array([1.0, -1])
-    mean, variance, count = kernels.moments(x)
+    mean, variance, count = kernels.backend.batch_statistics(x)
     assert (mean.tolist(), variance.tolist(), count) == ([2, 15], [1, 25], 2)
-    assert kernels.affine(x, two, one).tolist() == [[3, 29], [7, 59]]
-    sums, products = kernels.norm_sums(x, g, np.array([2.0, 15]))
+    assert kernels.backend.affine(x, two, one).tolist() == [[3, 29], [7, 59]]
+    sums, products = kernels.backend.norm_sums(x, g, np.array([2.0, 15]))
     assert sums.tolist() == [4, 6]
     assert products.tolist() == [2, 10]
-    assert kernels.norm_backward(x, g, two, one, two).tolist() == [[5, -1], [11, -5]]
+    assert kernels.backend.norm_backward(x, g, two, one, two).tolist() == [[5, -1], [11, -5]]
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
 def test_moments_far_from_zero(dtype, backend):
     """A mean 1000 times the deviation costs sums around an origin nothing; around 0 it would cost six digits."""
     x = (1000 + normal((4, 8, 8, 3), np.float64)).astype(dtype)
-    mean, variance, _ = kernels.moments(x)
+    mean, variance, _ = kernels.backend.batch_statistics(x)
     exact = x.astype(np.longdouble).reshape(-1, 3)
     assert np.abs(mean - exact.mean(axis=0)).max() < 1e-10
     assert np.abs(variance - exact.var(axis=0)).max() < SUM_TOLERANCE
@@ -294,11 +305,11 @@ def test_moments_far_from_zero(dtype, backend):
 
 def test_normalisation_of_nothing(backend):
     x, a = np.zeros((0, 2, 3, 4), dtype=np.float32), np.ones(4, dtype=np.float32)
-    assert kernels.affine(x, a, a).shape == x.shape
-    assert kernels.norm_backward(x, x, a, a, a).shape == x.shape
-    assert [s.tolist() for s in kernels.norm_sums(x, x, a)] == [[0] * 4] * 2
+    assert kernels.backend.affine(x, a, a).shape == x.shape
+    assert kernels.backend.norm_backward(x, x, a, a, a).shape == x.shape
+    assert [s.tolist() for s in kernels.backend.norm_sums(x, x, a)] == [[0] * 4] * 2
     with pytest.raises(ValueError, match="no pixels"):
-        kernels.moments(x)
+        kernels.backend.batch_statistics(x)
 
 
 @pytest.mark.parametrize("dtype", REAL_TYPES)
@@ -307,46 +318,48 @@ def test_normalisation_of_nothing(backend):
 def test_max_pool(dtype, layout, size):
     x = normal((2, 2 * size, 3 * size, 5), dtype).round(1)  # rounded, so that ties occur
     laid_out = dict(layouts(x))[layout]
-    for ours, theirs in zip(kernels.max_pool(laid_out, size), arrays.max_pool(x, size), strict=True):
+    for ours, theirs in zip(kernels.backend.max_pool(laid_out, size), REFERENCE.max_pool(x, size), strict=True):
         assert identical(ours + 0, theirs + 0)  # + 0 makes -0.0 the same as 0.0: either may win
-    _, winner = arrays.max_pool(x, size)
+    _, winner = REFERENCE.max_pool(x, size)
     g = normal(winner.shape, dtype, seed=1)
     laid_out = dict(layouts(g))[layout]
-    assert np.array_equal(kernels.max_pool_backward(laid_out, winner, size), arrays.max_pool_backward(g, winner, size))
+    assert np.array_equal(
+        kernels.backend.max_pool_backward(laid_out, winner, size), REFERENCE.max_pool_backward(g, winner, size)
+    )
 
 
 def test_max_pool_by_hand(backend):
     x = np.array([[1.0, 5, 2, 2], [5, 0, 2, 2], [-3, -1, 0, -0.0], [-1, -2, 0, 1]]).reshape(1, 4, 4, 1)
-    largest, winner = kernels.max_pool(x, 2)
+    largest, winner = kernels.backend.max_pool(x, 2)
     assert largest[0, :, :, 0].tolist() == [[5, 2], [-1, 1]]
     assert winner[0, :, :, 0].tolist() == [[1, 0], [1, 3]]  # of equals the first
     g = np.array([[1.0, 2], [3, 4]]).reshape(1, 2, 2, 1)
     expected = [[0, 1, 2, 0], [0, 0, 0, 0], [0, 3, 0, 0], [0, 0, 0, 4]]
-    assert kernels.max_pool_backward(g, winner, 2)[0, :, :, 0].tolist() == expected
+    assert kernels.backend.max_pool_backward(g, winner, 2)[0, :, :, 0].tolist() == expected
 
 
 @pytest.mark.parametrize("place", range(4))
 def test_max_pool_passes_nan_on(place, backend):
     window = np.array([1.0, 3, 2, 0])
     window[place] = np.nan
-    largest, _ = kernels.max_pool(window.reshape(1, 2, 2, 1), 2)
+    largest, _ = kernels.backend.max_pool(window.reshape(1, 2, 2, 1), 2)
     assert np.isnan(largest).all()
 
 
 def test_max_pool_of_the_largest_window_and_beyond(backend):
     x = np.zeros((1, 16, 16, 1))
     x[0, 15, 15] = 1
-    assert kernels.max_pool(x, 16)[1].item() == 255
+    assert kernels.backend.max_pool(x, 16)[1].item() == 255
     with pytest.raises(ValueError, match="at most 16 x 16"):
-        kernels.max_pool(np.zeros((1, 17, 17, 1)), 17)
+        kernels.backend.max_pool(np.zeros((1, 17, 17, 1)), 17)
     with pytest.raises(ValueError, match="do not tile a picture of 4 x 5"):
-        kernels.max_pool(np.zeros((1, 4, 5, 1)), 2)
+        kernels.backend.max_pool(np.zeros((1, 4, 5, 1)), 2)
 
 
 def test_max_pool_of_nothing(backend):
-    largest, winner = kernels.max_pool(np.zeros((0, 4, 4, 3), dtype=np.float32), 2)
+    largest, winner = kernels.backend.max_pool(np.zeros((0, 4, 4, 3), dtype=np.float32), 2)
     assert largest.shape == winner.shape == (0, 2, 2, 3)
-    assert kernels.max_pool_backward(largest, winner, 2).shape == (0, 4, 4, 3)
+    assert kernels.backend.max_pool_backward(largest, winner, 2).shape == (0, 4, 4, 3)
 
 
 # ------------------------------------------------------------------------------------- threads and the fallback
@@ -357,21 +370,21 @@ def results():
     x, g = normal((7, 40, 40, 96), seed=1), normal((7, 40, 40, 96), seed=2)
     a, b, c = normal((3, 96), seed=3)
     words, w = random_words((7, 40, 40), 130, 4), random_words((16, 3, 3), 130, 5)
-    pooled, winner = kernels.max_pool(x, 2)
-    mean, variance, _ = kernels.moments(x)
+    pooled, winner = kernels.backend.max_pool(x, 2)
+    mean, variance, _ = kernels.backend.batch_statistics(x)
     return {
-        "sign": kernels.sign(x),
-        "sign_backward": kernels.sign_backward(x, g),
-        "pack_signs": kernels.pack_signs(x),
-        "binary_conv2d": kernels.binary_conv2d(words, w, 130, 1, 1),
+        "sign": kernels.backend.sign(x),
+        "sign_backward": kernels.backend.sign_backward(x, g),
+        "pack_signs": kernels.backend.pack_signs(x),
+        "binary_conv2d": kernels.backend.binary_conv2d(words, side_by_side(w), 130, 1, 1),
         "mean": mean,
         "variance": variance,
-        "affine": kernels.affine(x, a, b),
-        "norm_sums": np.stack(kernels.norm_sums(x, g, a)),
-        "norm_backward": kernels.norm_backward(x, g, a, b, c),
+        "affine": kernels.backend.affine(x, a, b),
+        "norm_sums": np.stack(kernels.backend.norm_sums(x, g, a)),
+        "norm_backward": kernels.backend.norm_backward(x, g, a, b, c),
         "max_pool": pooled,
         "winner": winner,
-        "max_pool_backward": kernels.max_pool_backward(pooled, winner, 2),
+        "max_pool_backward": kernels.backend.max_pool_backward(pooled, winner, 2),
     }
 
 
@@ -390,7 +403,7 @@ def test_report():
 
 WITHOUT_KERNELS = """
 import sys, warnings
-sys.modules["hbcore._kernels"] = None  # what a missing extension looks like
+sys.modules["hbcore._wide"] = None  # what a missing extension looks like
 sys.path.insert(0, ".")
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
@@ -412,20 +425,20 @@ def fallback_results():
 
     x, g = normal((2, 8, 8, 70), seed=1), normal((2, 8, 8, 70), seed=2)
     words, w = random_words((2, 8, 8), 70, 4), random_words((3, 3, 3), 70, 5)
-    pooled, winner = kernels.max_pool(x, 2)
+    pooled, winner = kernels.backend.max_pool(x, 2)
     model = use_packed(hbcore.StackedHourglass(features=16, joints=3, depth=1, seed=1).eval())
     with hbcore.no_grad():
         (heatmaps,) = model(hbcore.Tensor(np.random.default_rng(0).random((1, 16, 16, 3), dtype=np.float32)))
     return {
-        "sign": kernels.sign(x),
-        "sign_backward": kernels.sign_backward(x, g),
-        "pack_signs": kernels.pack_signs(x),
-        "binary_conv2d": kernels.binary_conv2d(words, w, 70, 2, 1),
-        "im2col": np.array(kernels.im2col(x, (3, 3), 2, (1, 1))),
+        "sign": kernels.backend.sign(x),
+        "sign_backward": kernels.backend.sign_backward(x, g),
+        "pack_signs": kernels.backend.pack_signs(x),
+        "binary_conv2d": kernels.backend.binary_conv2d(words, side_by_side(w), 70, 2, 1),
+        "im2col": np.array(kernels.backend.im2col(x, (3, 3), 2, (1, 1))),
         "max_pool": pooled,
         "winner": winner,
-        "max_pool_backward": kernels.max_pool_backward(pooled, winner, 2),
-        "moments": np.stack(kernels.moments(x)[:2]),
+        "max_pool_backward": kernels.backend.max_pool_backward(pooled, winner, 2),
+        "moments": np.stack(kernels.backend.batch_statistics(x)[:2]),
         "heatmaps": heatmaps.data,
     }
 
@@ -456,4 +469,4 @@ def test_required_kernels_that_are_missing_are_an_error(tmp_path):
     done = run_python(WITHOUT_KERNELS, str(tmp_path / "results.npz"), HBCORE_REQUIRE_KERNELS="1")
     assert done.returncode != 0
     assert "Error" in done.stderr.splitlines()[-1]
-    assert "hbcore._kernels" in done.stderr.splitlines()[-1]
+    assert "hbcore._wide" in done.stderr.splitlines()[-1]

@@ -22,7 +22,7 @@ from training.checks.findings import Finding, Scan, check, faults, picture_name
 from training.checks.sheet import contact_sheet, worst
 from training.checks.swaps import LEAST_PERSONS, likely_swaps
 from training.codecs.heatmaps import HeatmapCodec
-from training.datasets import Person, open_dataset
+from training.datasets import Sample, open_dataset
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.datasets.faces.pts import read_pts
 from training.datasets.own import labels as own
@@ -100,7 +100,7 @@ def test_the_nearest_is_that_of_all_comparisons(m: int, n: int, seed: int) -> No
 
 FACE = Skeleton(
     name="face",
-    joints=("eye_r", "eye_l", "brow_r", "brow_l", "mouth_r", "mouth_l", "nose", "chin"),
+    keypoints=("eye_r", "eye_l", "brow_r", "brow_l", "mouth_r", "mouth_l", "nose", "chin"),
     edges=((0, 2), (1, 3), (4, 5), (6, 7)),
     flip_pairs=((0, 1), (2, 3), (4, 5)),
 )
@@ -164,8 +164,8 @@ def test_where_people_show_their_backs_only_a_part_can_be_found() -> None:
 
 
 def test_exchanged_legs_of_drawn_figures_are_found() -> None:
-    figures = [SyntheticFigures("train", 200).person(index) for index in range(200)]
-    labels = np.stack([f.joints for f in figures]).astype(np.float64), np.stack([f.labelled for f in figures])
+    figures = [SyntheticFigures("train", 200).sample(index) for index in range(200)]
+    labels = np.stack([f.keypoints for f in figures]).astype(np.float64), np.stack([f.labelled for f in figures])
     part, wrong = exchange(labels, MPII, (0, 1, 2), 0.06)
     found = likely_swaps(*part, MPII).gain > 0
     assert found[wrong].mean() >= 0.7
@@ -179,7 +179,7 @@ def test_layouts_that_say_nothing_are_left_alone() -> None:
     for strange in (joints * 0, np.repeat(joints[:, :1], 8, axis=1), joints[:1].repeat(100, axis=0)):
         assert not likely_swaps(strange, labelled, FACE).gain.any()
     assert not likely_swaps(joints, labelled & False, FACE).gain.any()
-    unpaired = Skeleton("plain", FACE.joints, (), ())
+    unpaired = Skeleton("plain", FACE.keypoints, (), ())
     assert likely_swaps(joints, labelled, unpaired).pairs.shape == (100, 0)
 
 
@@ -222,9 +222,9 @@ NAMES = ("a", "b", "c", "d", "e")
 GOOD = [(10, 10), (50, 12), (12, 60), (55, 58), (30, 30)]
 
 
-def person(points: list[tuple[float, float]] = GOOD, labelled: str = "11111", **changes: Any) -> Person:
+def person(points: list[tuple[float, float]] = GOOD, labelled: str = "11111", **changes: Any) -> Sample:
     values = {"center": (35.0, 35.0), "side": 80.0, "shape": (80, 90)} | changes
-    return Person(
+    return Sample(
         np.zeros((*values["shape"], 3), np.uint8),
         np.array(points, np.float32),
         np.array([sign == "1" for sign in labelled]),
@@ -265,7 +265,7 @@ def person(points: list[tuple[float, float]] = GOOD, labelled: str = "11111", **
         ),
     ],
 )  # fmt: skip
-def test_faults_of_one_person(subject: Person, expected: list[tuple[str, str]]) -> None:
+def test_faults_of_one_person(subject: Sample, expected: list[tuple[str, str]]) -> None:
     assert [(kind, message) for kind, message, _ in faults(subject, NAMES)] == expected
 
 
@@ -319,7 +319,7 @@ def test_good_data(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert report["not_checked"] == []
     output = capsys.readouterr()
     assert "nothing found" in output.out
-    assert "person 40/40" in output.err
+    assert "sample 40/40" in output.err
     assert not (table.parent / "out" / "contact_sheet.png").exists()
 
 
@@ -472,10 +472,10 @@ def test_predictions_that_somebody_corrected_are_labels(tmp_path: Path, monkeypa
     (tmp_path / "found").mkdir()
     save_predictions(model, sorted(Path("photos").iterdir()), PointFiles(model, tmp_path / "found"), None, False)
     dataset = open_dataset("csv:found/predictions.csv?images=.", "train")
-    assert dataset.skeleton.joints == FACE.joints
+    assert dataset.skeleton.keypoints == FACE.keypoints
     view = look(model, Path("photos/1.png"))
-    assert dataset.person(1).name == "photos/1.png#1"
-    np.testing.assert_allclose(dataset.person(1).joints, points_in(model, view)[0], atol=0.005)
+    assert dataset.sample(1).name == "photos/1.png#1"
+    np.testing.assert_allclose(dataset.sample(1).keypoints, points_in(model, view)[0], atol=0.005)
 
 
 def test_mistakes_on_the_command_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -495,10 +495,10 @@ def test_mistakes_on_the_command_line(table: Path, capsys: pytest.CaptureFixture
 
 
 def test_the_sheet_shows_errors_first_then_each_kind_in_turn() -> None:
-    findings = [Finding("leak", 0, f"l{n}", "", person=n) for n in range(2)]
-    findings += [Finding("swap", 0, f"s{n}", "", person=n) for n in range(3)]
+    findings = [Finding("leak", 0, f"l{n}", "", sample=n) for n in range(2)]
+    findings += [Finding("swap", 0, f"s{n}", "", sample=n) for n in range(3)]
     findings += [Finding("never", 0, "data", "")]
-    findings += [Finding("outside", 0, f"o{n}", "", person=n) for n in range(2)]
+    findings += [Finding("outside", 0, f"o{n}", "", sample=n) for n in range(2)]
     assert [f.name for f in worst(findings)] == ["l0", "l1", "s0", "o0", "s1", "o1", "s2"]
     assert [f.name for f in worst(findings, 3)] == ["l0", "l1", "s0"]
 
@@ -506,11 +506,11 @@ def test_the_sheet_shows_errors_first_then_each_kind_in_turn() -> None:
 def test_the_labels_are_drawn_where_they_are(table: Path) -> None:
     dataset = open_dataset(f"csv:{table}", "train")
     scans, _ = check([("t", dataset)])
-    sheet = contact_sheet(scans, [Finding("swap", 0, "00.png\u3042", "", person=0)])
+    sheet = contact_sheet(scans, [Finding("swap", 0, "00.png\u3042", "", sample=0)])
     plain = contact_sheet([Scan("t", dataset)], [Finding("unreadable", 0, "00.png", "")])
     assert sheet.shape[0] == plain.shape[0] == 268
     assert (plain[4:200, 4:200] == 32).all()  # no picture, only the caption
-    someone = dataset.person(0)
+    someone = dataset.sample(0)
     # The right eye, an orange disc: the crop is 1.15 times as wide as the data set's and 220 pixels large.
-    x, y = (someone.joints[0] - someone.center) * 220 / (1.15 * someone.side) + 109.5 + 4
+    x, y = (someone.keypoints[0] - someone.center) * 220 / (1.15 * someone.side) + 109.5 + 4
     assert sheet[round(y), round(x)].tolist() == [255, 240, 130]  # eye_r does not begin with right: the middle's colour

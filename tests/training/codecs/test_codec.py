@@ -79,7 +79,7 @@ def test_a_labelled_joint_outside_is_seen_as_far_as_its_gaussian_reaches() -> No
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_labelled_joint_that_is_not_finite_is_named(value: float) -> None:
     joints = np.array([[1, 1], [3, value]], dtype=np.float32)
-    with pytest.raises(ValueError, match="joint 1 is labelled but not finite"):
+    with pytest.raises(ValueError, match="keypoint 1 is labelled but not finite"):
         HeatmapCodec(64).encode(joints, np.ones(2, dtype=bool))
 
 

@@ -58,7 +58,7 @@ def test_eval_scores_and_draws(run: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_predict_finds_points(run: Path, tmp_path: Path) -> None:
-    Image.fromarray(SyntheticFaces("test").person(0).picture).save(tmp_path / "a.png")
+    Image.fromarray(SyntheticFaces("test").sample(0).picture).save(tmp_path / "a.png")
     out = tmp_path / "out"
     model = str(run / "last.safetensors")
     assert face.main(["predict", model, str(tmp_path / "a.png"), "--out", str(out), "--quiet", "--threads", "1"]) == 0
@@ -102,7 +102,7 @@ def _test_set(labelled: NDArray[np.bool_]) -> TestSet:
     joints[:, 0, 1] = 3
     values = {
         "pictures": np.zeros((count, 32, 32, 3), np.uint8),
-        "joints": joints,
+        "keypoints": joints,
         "labelled": labelled,
         "scheme": generic(points),
         "masks": None,
@@ -118,10 +118,10 @@ def _test_set(labelled: NDArray[np.bool_]) -> TestSet:
 def test_a_test_set_that_cannot_be_scored(labelled: list[list[bool]]) -> None:
     test = _test_set(np.array(labelled))
     with pytest.raises(DataError, match="nothing in the test set can be scored"):
-        score(test, test.joints)
+        score(test, test.keypoints)
 
 
 def test_a_prediction_that_is_nan_is_no_user_error() -> None:
     test = _test_set(np.ones((1, 2), np.bool_))
     with pytest.raises(ValueError, match="not finite"):
-        score(test, np.full_like(test.joints, np.nan))
+        score(test, np.full_like(test.keypoints, np.nan))

@@ -22,7 +22,7 @@ from training.errors import DataError
 from training.files.logs import read_log
 from training.labels.parts import Parts
 from training.labels.skeletons import MPII
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.tasks.evaluation import baseline_scores, evaluate
@@ -109,7 +109,7 @@ def test_the_model_file_describes_itself(trained: Path) -> None:
     assert "skeleton" not in header
     model = Model.load(trained / "last.safetensors", "parts")
     assert (model.scheme, model.codec, model.output) == (SIDES, MaskCodec(32), "softmax")
-    with pytest.raises(DataError, match="sides names parts of a picture, not joints"):
+    with pytest.raises(DataError, match="sides names parts of a picture, not keypoints"):
         _ = model.skeleton
 
 
@@ -201,7 +201,7 @@ def test_the_mean_mask_is_the_line_to_beat(folder: Path, trained: Path, capsys: 
         def __len__(self) -> int:
             return len(self.values)
 
-        def person(self, index: int) -> Any:
+        def sample(self, index: int) -> Any:
             from training.datasets.parts.base import masked
 
             mask = np.full((32, 32), self.values[index], np.uint8)
@@ -209,12 +209,14 @@ def test_the_mean_mask_is_the_line_to_beat(folder: Path, trained: Path, capsys: 
             return masked(np.zeros((32, 32, 3), np.uint8), mask, SIDES, ((15.5, 15.5), 32), "x")
 
     test = TestSet.read([Three(2)], 32)
-    answer = PARTS.constant(Joined([Three(1, 2, 2)]), test)
+    answer = PARTS.constant(ConcatenatedDataset([Three(1, 2, 2)]), test)
     assert answer.shape == (1, 32, 32)
     assert (answer[:, :, :8] == 3).all()
     assert (answer[:, :, 8:] == 2).all()
-    assert baseline_scores(PARTS, Joined([Three(1, 2, 2)]), test)["mIoU"] == 100
-    assert baseline_scores(PARTS, Joined([Three(2, 1)]), test)["pixel_accuracy"] == 25  # 1 before 2; class 3 is right
+    assert baseline_scores(PARTS, ConcatenatedDataset([Three(1, 2, 2)]), test)["mIoU"] == 100
+    assert (
+        baseline_scores(PARTS, ConcatenatedDataset([Three(2, 1)]), test)["pixel_accuracy"] == 25
+    )  # 1 before 2; class 3 is right
     unknown = TestSet.read([Three(0, IGNORED)], 32)
     assert PARTS.score(unknown, PARTS.truth(unknown))["mIoU"] == 100
 
@@ -226,7 +228,7 @@ def test_a_test_set_that_nobody_labelled_cannot_be_scored() -> None:
         def __len__(self) -> int:
             return 1
 
-        def person(self, index: int) -> Any:
+        def sample(self, index: int) -> Any:
             from training.datasets.parts.base import masked
 
             blank = np.full((32, 32), IGNORED, np.uint8)
@@ -236,7 +238,7 @@ def test_a_test_set_that_nobody_labelled_cannot_be_scored() -> None:
     with pytest.raises(DataError, match="nothing in the test set can be scored: no pixel is labelled"):
         PARTS.score(test, PARTS.truth(test))
     with pytest.raises(DataError, match="there is no labelled pixel to take the mean mask of"):
-        PARTS.constant(Joined([Unknown()]), test)
+        PARTS.constant(ConcatenatedDataset([Unknown()]), test)
 
 
 def test_models_of_other_tasks_and_other_parts(trained: Path, tmp_path: Path, folder: Path) -> None:
@@ -274,11 +276,11 @@ def test_a_file_that_lies_about_its_task(tmp_path: Path, capsys: pytest.CaptureF
     network = StackedHourglass(16, 4, depth=1)
     Model(network, SIDES, MaskCodec(32), "softmax", "pose").save(path)
     assert pose.main(["predict", str(path), str(picture), "--out", str(tmp_path / "a")]) == 3
-    assert capsys.readouterr().err == "predict: sides names parts of a picture, not joints\n"
+    assert capsys.readouterr().err == "predict: sides names parts of a picture, not keypoints\n"
     Model(StackedHourglass(16, 16, depth=1), MPII, HeatmapCodec(32), "sigmoid", "parts").save(path)
     assert run(capsys, "predict", path, picture, "--out", tmp_path / "b")[0::2] == (
         3,
-        "predict: mpii names joints, not parts of a picture\n",
+        "predict: mpii names keypoints, not parts of a picture\n",
     )
 
 
@@ -357,7 +359,7 @@ def test_predictions_can_be_read_back_as_labels(tmp_path: Path, trained: Path, s
     data = PARTS.open(f"masks:{out}", "train")
     assert data.skeleton.names == SIDES.names
     assert np.array_equal(
-        data.person(0).mask,
+        data.sample(0).mask,
         np.asarray(Image.open(out / "masks/0000_0000_scene.png")),  # type: ignore[arg-type]
     )
 

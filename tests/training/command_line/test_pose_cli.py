@@ -118,7 +118,7 @@ def test_the_model_of_a_run_describes_itself_and_needs_no_configuration(
 ) -> None:
     _, header = read_arrays(trained / "last.safetensors", "hbcore-model/1")
     assert header["trained"] == {"steps": 2, "data": ["synthetic"]}
-    assert tuple(header["skeleton"]["joints"]) == MPII.joints
+    assert tuple(header["skeleton"]["joints"]) == MPII.keypoints
     assert header["input"]["size"] == 32
     assert header["crop"]
     alone = tmp_path / "alone.safetensors"
@@ -142,7 +142,7 @@ def test_train_is_the_default_verb_and_reports(tmp_path: Path, capsys: pytest.Ca
     assert default.code == named.code == 0
     assert re.search(r"^PCKh@0.5 +\d+\.\d\d$", default.out, re.MULTILINE)
     assert f"model, curves and pictures in {tmp_path / 'a'}" in default.out
-    assert f"4 people to train on, 2 to test on; run folder {tmp_path / 'a'}" in default.errors
+    assert f"4 samples to train on, 2 to test on; run folder {tmp_path / 'a'}" in default.errors
     assert "step 2: PCKh@0.5 " in default.errors
     assert load_file(tmp_path / "a/last.safetensors").keys() == load_file(tmp_path / "b/last.safetensors").keys()
     assert (tmp_path / "a/last.safetensors").read_bytes() == (tmp_path / "b/last.safetensors").read_bytes()
@@ -461,7 +461,7 @@ def test_eval_mistakes(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         ([cut], 3, "not a safetensors file"),
         ([trained / "state.safetensors"], 3, "not a file of format hbcore-model/1"),
         ([trained / "log.csv"], 3, "not a safetensors file"),
-        ([legs, *small], 3, "the model finds the joints of lsp (14), the test set has those of mpii (16)"),
+        ([legs, *small], 3, "the model finds the keypoints of lsp (14), the test set has those of mpii (16)"),
         ([model, "--data", "synthetic?length=0"], 2, "length must be at least 1"),
         ([model, "--data", "mpi:x"], 2, "unknown data set 'mpi'; did you mean 'mpii'?"),
         ([model, "--data", "lsp:nowhere"], 3, "there is no folder nowhere"),
@@ -486,14 +486,14 @@ def test_bad_test_pictures_are_reported(
     from training.datasets.drawn.synthetic import SyntheticFigures
     from training.errors import BadPicture
 
-    drawn = SyntheticFigures.person
+    drawn = SyntheticFigures.sample
 
-    def person(self: SyntheticFigures, index: int) -> Any:
+    def sample(self: SyntheticFigures, index: int) -> Any:
         if self.split == "test" and index == 1:
             raise BadPicture("people/1.jpg: broken")
         return drawn(self, index)
 
-    monkeypatch.setattr(SyntheticFigures, "person", person)
+    monkeypatch.setattr(SyntheticFigures, "sample", sample)
     out = tmp_path / "run"
     done = Outcome(capsys, "--out", out, *TINY)
     assert done.code == 0

@@ -17,7 +17,7 @@ from training.configuration.toml import describe, from_toml, load, to_toml
 from training.configuration.values import differences, from_dict, override, to_dict
 from training.errors import UserError
 from training.pictures.augmentation import Augmentation
-from training.runs.loop import augmentation
+from training.runs.run import augmentation
 
 quick = settings(deadline=None, derandomize=True, max_examples=50)
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
-from training.datasets import PersonDataset, open_dataset
+from training.datasets import Dataset, open_dataset
 from training.errors import BadPicture, DataError, UserError
 from training.labels.skeletons import LSP, MPII
 
@@ -32,23 +32,23 @@ def error_of(spec: str, split: str = "train") -> str:
     return str(caught.value)
 
 
-def check_person(data: PersonDataset, index: int) -> None:
-    person = data.person(index)
-    joints = len(data.skeleton.joints)
+def check_person(data: Dataset, index: int) -> None:
+    person = data.sample(index)
+    joints = len(data.skeleton.keypoints)
     assert person.picture.dtype == np.uint8
-    assert person.joints.dtype == np.float32
-    assert person.joints.shape == (joints, 2)
+    assert person.keypoints.dtype == np.float32
+    assert person.keypoints.shape == (joints, 2)
     assert person.labelled.dtype == np.bool_
     assert person.labelled.shape == (joints,)
-    assert not person.joints[~person.labelled].any()
+    assert not person.keypoints[~person.labelled].any()
     assert person.side > 0
-    copy = pickle.loads(pickle.dumps(data)).person(index)  # workers are spawned
-    np.testing.assert_array_equal(copy.joints, person.joints)
+    copy = pickle.loads(pickle.dumps(data)).sample(index)  # workers are spawned
+    np.testing.assert_array_equal(copy.keypoints, person.keypoints)
     with pytest.raises(IndexError):
-        data.person(len(data))
-    np.testing.assert_array_equal(data.person(index - len(data)).joints, person.joints)
-    person.joints[:] = -1  # whoever changes a person changes no label
-    np.testing.assert_array_equal(data.person(index).joints, copy.joints)
+        data.sample(len(data))
+    np.testing.assert_array_equal(data.sample(index - len(data)).keypoints, person.keypoints)
+    person.keypoints[:] = -1  # whoever changes a person changes no label
+    np.testing.assert_array_equal(data.sample(index).keypoints, copy.keypoints)
 
 
 # ---------------------------------------------------------------------------------------------------- LSP
@@ -82,12 +82,12 @@ def test_lsp_splits_at_one_thousand(lsp: Path) -> None:
 
 def test_lsp_person(lsp: Path) -> None:
     data = open_dataset(f"lsp:{lsp}", "train")
-    person = data.person(0)
+    person = data.sample(0)
     assert person.name == "im0001.jpg"
     assert person.picture.shape == (81, 60, 3)
     assert person.labelled.all()  # also the occluded ones
-    np.testing.assert_array_equal(person.joints[:, 0], 9 + np.arange(14))  # MATLAB counts from 1
-    np.testing.assert_array_equal(person.joints[:, 1], 19 + 2 * np.arange(14))
+    np.testing.assert_array_equal(person.keypoints[:, 0], 9 + np.arange(14))  # MATLAB counts from 1
+    np.testing.assert_array_equal(person.keypoints[:, 1], 19 + 2 * np.arange(14))
     assert person.center == (29.5, 40)
     assert person.side == 81
     assert np.isnan(person.head_size)
@@ -95,15 +95,15 @@ def test_lsp_person(lsp: Path) -> None:
 
 
 def test_lsp_test_pictures_have_their_own_labels(lsp: Path) -> None:
-    person = open_dataset(f"lsp:{lsp}", "test").person(1)
+    person = open_dataset(f"lsp:{lsp}", "test").sample(1)
     assert person.name == "im1002.jpg"
-    assert person.joints[0, 0] == pytest.approx(9 + 1.001)
+    assert person.keypoints[0, 0] == pytest.approx(9 + 1.001)
     assert (person.center, person.side) == ((49.5, 19.5), 100)
 
 
 def test_a_missing_picture_is_a_bad_picture_when_its_turn_comes(lsp: Path) -> None:
     with pytest.raises(BadPicture, match=r"im0002\.jpg"):
-        open_dataset(f"lsp:{lsp}", "train").person(1)
+        open_dataset(f"lsp:{lsp}", "train").sample(1)
 
 
 def test_lsp_without_test_pictures(lsp: Path) -> None:
@@ -140,11 +140,11 @@ def test_lspet_persons(lspet: Path) -> None:
     data = open_dataset(f"lspet:{lspet}", "train")
     assert (data.name, data.split, len(data), data.skeleton) == ("lspet", "train", 4, LSP)
     assert "labels of the crowd" in data.protocol
-    full, near, one, none = (data.person(index) for index in range(4))
+    full, near, one, none = (data.sample(index) for index in range(4))
 
     assert full.name == "im00001.jpg"
     assert full.labelled.all()
-    np.testing.assert_array_equal(full.joints[1], [32, 25])
+    np.testing.assert_array_equal(full.keypoints[1], [32, 25])
     assert full.center == (30 + 13, 20 + 32.5)  # the box is x 30..56, y 20..85
     assert full.side == pytest.approx(1.35 * 65)
 
@@ -168,9 +168,9 @@ def test_lspet_labels_of_the_teacher(lspet: Path) -> None:
     labels[5, :, 0] = 21, 32, 1.0
     io.savemat(lspet / "joints_teacher.mat", {"joints": labels})
     data = open_dataset(f"lspet:{lspet}?labels=teacher", "train")
-    person = data.person(0)
+    person = data.sample(0)
     np.testing.assert_array_equal(np.flatnonzero(person.labelled), [4, 5])
-    np.testing.assert_array_equal(person.joints[4], [10, 11])
+    np.testing.assert_array_equal(person.keypoints[4], [10, 11])
     assert "labels of the teacher" in data.protocol
 
     labels[0, 2, 0] = 1.5
@@ -360,12 +360,12 @@ def test_mpii_release(mpii: Path) -> None:
     save_release(mpii, usual_release())
     train = open_dataset(f"mpii:{mpii}", "train")
     assert (train.name, train.split, len(train), train.skeleton) == ("mpii", "train", 2, MPII)
-    assert [train.person(index).name for index in range(2)] == ["000000001.jpg#1", "000000003.jpg#1"]
+    assert [train.sample(index).name for index in range(2)] == ["000000001.jpg#1", "000000003.jpg#1"]
 
-    person = train.person(0)
+    person = train.sample(0)
     np.testing.assert_array_equal(np.flatnonzero(person.labelled), [0, 9])
-    np.testing.assert_array_equal(person.joints[0], [32, 43])  # MATLAB counts from 1
-    np.testing.assert_array_equal(person.joints[9], [50.5, 11.25])  # hidden is labelled too
+    np.testing.assert_array_equal(person.keypoints[0], [32, 43])  # MATLAB counts from 1
+    np.testing.assert_array_equal(person.keypoints[9], [50.5, 11.25])  # hidden is labelled too
     assert person.center == (240, 200 + 15 * 2)
     assert person.side == 200 * 2 * 1.25
     assert person.head_size == pytest.approx(0.6 * 50)  # a head box of 30 x 40
@@ -378,9 +378,9 @@ def test_mpii_release_test_split_is_every_ninth_video(mpii: Path) -> None:
     save_release(mpii, usual_release())
     test = open_dataset(f"mpii:{mpii}", "test")
     assert len(test) == 1  # of picture 2: person 1 is not single, 2 not labelled, 4 without joints
-    person = test.person(0)
+    person = test.sample(0)
     assert person.name == "000000002.jpg#3"
-    np.testing.assert_array_equal(person.joints[15], [129, 139])
+    np.testing.assert_array_equal(person.keypoints[15], [129, 139])
     assert np.isnan(person.head_size)  # half a head box is none
     assert "known for 0 of 1" in test.protocol
 
@@ -473,14 +473,14 @@ def test_mpii_hrnet(mpii: Path, below: str) -> None:
     save_hrnet(folder, [hrnet_record(1), hrnet_record(2)], [hrnet_record(3)])
     train, test = open_dataset(f"mpii:{mpii}", "train"), open_dataset(f"mpii:{mpii}", "test")
     assert (len(train), len(test)) == (2, 1)
-    person = train.person(1)
+    person = train.sample(1)
     assert person.name == "000000002.jpg#1"
     assert not person.labelled[0]
     assert person.labelled[1:].all()
-    np.testing.assert_array_equal(person.joints[:3], [[0, 0], [10, 6], [20, 11]])
+    np.testing.assert_array_equal(person.keypoints[:3], [[0, 0], [10, 6], [20, 11]])
     assert person.center == (100, 50 + 15 * 1.5)
     assert person.side == 200 * 1.5 * 1.25
-    assert np.isnan(test.person(0).head_size)
+    assert np.isnan(test.sample(0).head_size)
     assert "train.json (community split)" in train.protocol
     assert "known for 0 of 1" in test.protocol
     check_person(train, 0)
@@ -491,9 +491,9 @@ def test_mpii_hrnet_head_boxes_are_in_another_file(mpii: Path) -> None:
     save_hrnet(mpii, [hrnet_record(1)], valid)
     save_heads(mpii, valid)
     test = open_dataset(f"mpii:{mpii}", "test")
-    assert test.person(1).head_size == pytest.approx(0.6 * 10)  # 6 x 8
+    assert test.sample(1).head_size == pytest.approx(0.6 * 10)  # 6 x 8
     assert "known for 2 of 2" in test.protocol
-    assert np.isnan(open_dataset(f"mpii:{mpii}", "train").person(0).head_size)
+    assert np.isnan(open_dataset(f"mpii:{mpii}", "train").sample(0).head_size)
 
     save_heads(mpii, valid[:1])
     assert "gt_valid.mat: headboxes_src has shape" in error_of(f"mpii:{mpii}", "test")
@@ -517,11 +517,11 @@ def test_mpii_hourglass(mpii: Path) -> None:
     records = [hourglass_record(1, 0.0), hourglass_record(2, 1.0), hourglass_record(3, 0.0)]
     (mpii / "mpii_annotations.json").write_text(json.dumps(records))
     train, test = open_dataset(f"mpii:{mpii}", "train"), open_dataset(f"mpii:{mpii}", "test")
-    assert [train.person(index).name for index in range(len(train))] == ["000000001.jpg#0", "000000003.jpg#2"]
-    assert [test.person(index).name for index in range(len(test))] == ["000000002.jpg#1"]
-    person = test.person(0)
+    assert [train.sample(index).name for index in range(len(train))] == ["000000001.jpg#0", "000000003.jpg#2"]
+    assert [test.sample(index).name for index in range(len(test))] == ["000000002.jpg#1"]
+    person = test.sample(0)
     np.testing.assert_array_equal(person.labelled, [False] + [True] * 15)
-    np.testing.assert_array_equal(person.joints[:3], [[0, 0], [10, 4], [20, 4]])
+    np.testing.assert_array_equal(person.keypoints[:3], [[0, 0], [10, 4], [20, 4]])
     assert (person.center, person.side) == ((100, 50 + 22.5), 375)
     assert np.isnan(person.head_size)
 
@@ -717,14 +717,14 @@ def test_real_labels_fit_their_pictures(spec: str, split: str, count: int) -> No
     assert len(data) >= count
     inside, in_crop, right_is_left = [], [], []
     for index in range(0, len(data), len(data) // 50):
-        person = data.person(index)
+        person = data.sample(index)
         height, width = person.picture.shape[:2]
-        joints = person.joints[person.labelled]
+        joints = person.keypoints[person.labelled]
         inside.append(((joints > -1) & (joints < (width, height))).all(axis=1).mean())
         in_crop.append((np.abs(joints - person.center) <= person.side / 2 + 1).all(axis=1).mean())
-        shoulders = [LSP.joints.index(f"{side}_shoulder") for side in ("right", "left")]
+        shoulders = [LSP.keypoints.index(f"{side}_shoulder") for side in ("right", "left")]
         if person.labelled[shoulders].all():
-            right_is_left.append(person.joints[shoulders[0], 0] < person.joints[shoulders[1], 0])
+            right_is_left.append(person.keypoints[shoulders[0], 0] < person.keypoints[shoulders[1], 0])
     assert np.mean(inside) > 0.97
     assert np.mean(in_crop) > 0.97
     assert np.mean(right_is_left) > 0.55  # most people face the camera

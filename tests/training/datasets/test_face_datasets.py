@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
-from training.datasets import PersonDataset
+from training.datasets import Dataset
 from training.datasets import open_dataset as open_any
 from training.datasets.faces import FACE_KINDS
 from training.datasets.faces.pts import read_pts
@@ -25,7 +25,7 @@ from training.labels.face_skeletons import COFW29, IBUG68, WFLW98
 FACE = np.column_stack([31 + np.arange(68) % 17, 21 + np.arange(68) * 0.5])  # 1-based: x 31..47, y 21..54.5
 
 
-def open_dataset(spec: str, split: str) -> PersonDataset:
+def open_dataset(spec: str, split: str) -> Dataset:
     return open_any(spec, split, FACE_KINDS)
 
 
@@ -54,20 +54,20 @@ def error_of(spec: str, split: str = "train") -> str:
     return str(caught.value)
 
 
-def check_person(data: PersonDataset, index: int) -> None:
-    person = data.person(index)
-    joints = len(data.skeleton.joints)
+def check_person(data: Dataset, index: int) -> None:
+    person = data.sample(index)
+    joints = len(data.skeleton.keypoints)
     assert person.picture.dtype == np.uint8
-    assert (person.joints.dtype, person.joints.shape) == (np.float32, (joints, 2))
+    assert (person.keypoints.dtype, person.keypoints.shape) == (np.float32, (joints, 2))
     assert (person.labelled.dtype, person.labelled.shape) == (np.bool_, (joints,))
     assert np.isnan(person.head_size)
-    copy = pickle.loads(pickle.dumps(data)).person(index)  # workers are spawned
-    np.testing.assert_array_equal(copy.joints, person.joints)
+    copy = pickle.loads(pickle.dumps(data)).sample(index)  # workers are spawned
+    np.testing.assert_array_equal(copy.keypoints, person.keypoints)
     np.testing.assert_array_equal(copy.picture, person.picture)
-    person.joints[:] = -1  # whoever changes a person changes no label
-    np.testing.assert_array_equal(data.person(index).joints, copy.joints)
+    person.keypoints[:] = -1  # whoever changes a person changes no label
+    np.testing.assert_array_equal(data.sample(index).keypoints, copy.keypoints)
     with pytest.raises(IndexError):
-        data.person(len(data))
+        data.sample(len(data))
 
 
 # ---------------------------------------------------------------------------------------------------- 300-W
@@ -87,12 +87,12 @@ def w300(tmp_path: Path) -> Path:
 def test_300w_splits(w300: Path) -> None:
     train, test = open_dataset(f"300w:{w300}", "train"), open_dataset(f"300w:{w300}", "test")
     assert (train.name, train.split, len(train), train.skeleton) == ("300w", "train", 5, IBUG68)
-    names = [train.person(k).name for k in range(5)]
+    names = [train.sample(k).name for k in range(5)]
     assert names == [
         "trainset/image_0001.pts", "trainset/image_0002.pts", "trainset/1_1.pts",
         "afw/134212_1.pts", "afw/134212_2.pts",
     ]  # fmt: skip
-    assert (len(test), test.person(0).name) == (1, "testset/image_0001.pts")
+    assert (len(test), test.sample(0).name) == (1, "testset/image_0001.pts")
     assert "lfpw/testset" in test.protocol
     sizes = {
         tests: len(open_dataset(f"300w:{w300}?tests={tests}", "test")) for tests in ("common", "challenging", "full")
@@ -102,8 +102,8 @@ def test_300w_splits(w300: Path) -> None:
 
 def test_300w_face(w300: Path) -> None:
     data = open_dataset(f"300w:{w300}", "test")
-    person = data.person(0)
-    np.testing.assert_allclose(person.joints, FACE - 1, atol=1e-5)  # .pts files count pixels from 1
+    person = data.sample(0)
+    np.testing.assert_allclose(person.keypoints, FACE - 1, atol=1e-5)  # .pts files count pixels from 1
     assert person.labelled.all()
     assert person.center == pytest.approx((38, 36.75))  # the box is x 30..46, y 20..53.5
     assert person.side == pytest.approx(1.3 * 33.5)
@@ -138,7 +138,7 @@ def test_a_missing_picture_is_a_bad_picture_when_its_turn_comes(w300: Path) -> N
     (w300 / "afw" / "134212_1.jpg").unlink()
     data = open_dataset(f"300w:{w300}", "train")
     with pytest.raises(BadPicture, match=r"134212_1\.jpg"):
-        data.person(3)
+        data.sample(3)
 
 
 # --------------------------------------------------------------------------------------------------- .pts
@@ -149,7 +149,7 @@ def test_a_folder_of_any_number_of_points(tmp_path: Path, count: int, name: str)
     save_face(tmp_path / "b", np.arange(2.0 * count).reshape(count, 2))
     save_face(tmp_path / "sub" / "a", np.arange(2.0 * count).reshape(count, 2))
     data = open_dataset(f"pts:{tmp_path}", "train")
-    assert (len(data), data.skeleton.name, len(data.skeleton.joints)) == (2, name, count)
+    assert (len(data), data.skeleton.name, len(data.skeleton.keypoints)) == (2, name, count)
     check_person(data, 1)
 
 
@@ -168,7 +168,7 @@ def test_splits_of_a_folder(tmp_path: Path) -> None:
 
     def photos(option: str, split: str) -> list[str]:
         data = open_dataset(f"pts:{tmp_path}{option}", split)
-        return [data.person(k).name.partition("/")[2] for k in range(len(data))]
+        return [data.sample(k).name.partition("/")[2] for k in range(len(data))]
 
     held_out, rest = photos("?test=0.25", "test"), photos("?test=0.25", "train")
     assert 10 <= len(held_out) <= 30
@@ -292,10 +292,10 @@ def test_aflw2000(tmp_path: Path) -> None:
     save_fitted(tmp_path / "image00004", yaw=-math.pi / 2)
     data = open_dataset(f"aflw2000:{tmp_path}", "test")
     assert (data.name, len(data), data.skeleton) == ("aflw2000", 2, IBUG68)
-    person = data.person(0)
-    np.testing.assert_allclose(person.joints, FACE - 1, atol=1e-5)
+    person = data.sample(0)
+    np.testing.assert_allclose(person.keypoints, FACE - 1, atol=1e-5)
     assert person.yaw == pytest.approx(28.6479, abs=1e-3)
-    assert data.person(1).yaw == pytest.approx(-90)
+    assert data.sample(1).yaw == pytest.approx(-90)
     assert person.name.endswith("/image00002.mat")
     check_person(data, 0)
     assert "testing only" in error_of(f"aflw2000:{tmp_path}")
@@ -318,9 +318,9 @@ def lp(tmp_path: Path) -> Path:
 )
 def test_300wlp(lp: Path, points: str, shift: int) -> None:
     data = open_dataset(f"300wlp:{lp}{points}", "train")
-    assert [data.person(k).name for k in range(len(data))] == ["AFW/AFW_134212_1_0.mat", "LFPW/LFPW_134212_1_0.mat"]
-    np.testing.assert_allclose(data.person(0).joints, FACE - 1 + shift, atol=1e-5)
-    assert data.person(0).yaw == pytest.approx(math.degrees(0.5))
+    assert [data.sample(k).name for k in range(len(data))] == ["AFW/AFW_134212_1_0.mat", "LFPW/LFPW_134212_1_0.mat"]
+    np.testing.assert_allclose(data.sample(0).keypoints, FACE - 1 + shift, atol=1e-5)
+    assert data.sample(0).yaw == pytest.approx(math.degrees(0.5))
     check_person(data, 1)
 
 
@@ -352,7 +352,7 @@ def test_malformed_fits(tmp_path: Path, case: str) -> None:
     save_fitted(tmp_path / "image00002")
     data = open_dataset(f"aflw2000:{tmp_path}", "test")
     with pytest.raises(BadPicture) as caught:
-        data.person(1)
+        data.sample(1)
     assert str(caught.value) == message
 
 
@@ -394,12 +394,12 @@ def wflw_list(root: Path) -> Path:
 def test_wflw(wflw: Path) -> None:
     data = open_dataset(f"wflw:{wflw}", "train")
     assert (data.name, len(data), data.skeleton) == ("wflw", 2, WFLW98)
-    person = data.person(0)
-    np.testing.assert_allclose(person.joints, WFLW_POINTS)
+    person = data.sample(0)
+    np.testing.assert_allclose(person.keypoints, WFLW_POINTS)
     assert person.center == (35, 25)
     assert person.side == pytest.approx(1.3 * 54)
     assert "box that the set gives" in data.protocol
-    assert data.person(1).name == "0--Parade/0 a.jpg"
+    assert data.sample(1).name == "0--Parade/0 a.jpg"
     check_person(data, 1)
     (wflw / "WFLW_annotations" / "list_98pt_rect_attr_train_test").rename(wflw / "list_98pt_rect_attr_train_test")
     assert len(open_dataset(f"wflw:{wflw}", "test")) == 2
@@ -408,7 +408,7 @@ def test_wflw(wflw: Path) -> None:
 def test_subsets_of_wflw(wflw: Path) -> None:
     for subset in ("pose", "occlusion"):
         data = open_dataset(f"wflw:{wflw}?subset={subset}", "test")
-        assert (len(data), data.person(0).name) == (1, "37--Soccer/37_Soccer_soccer_ball_37_45.jpg")
+        assert (len(data), data.sample(0).name) == (1, "37--Soccer/37_Soccer_soccer_ball_37_45.jpg")
         assert f"attribute {subset}" in data.protocol
     assert "no face with the attribute blur" in error_of(f"wflw:{wflw}?subset=blur", "test")
 
@@ -484,17 +484,17 @@ def test_cofw(tmp_path: Path, split: str) -> None:
     save_cofw(tmp_path, split)
     data = open_dataset(f"cofw:{tmp_path}", split)
     assert (data.name, len(data), data.skeleton) == ("cofw", 2, COFW29)
-    person = data.person(0)
+    person = data.sample(0)
     assert person.picture.shape == (40, 60, 3)
     assert person.picture[7, 31].tolist() == [31, 7, 0]
-    np.testing.assert_allclose(person.joints, COFW_POINTS - 1)  # MATLAB counts from 1
+    np.testing.assert_allclose(person.keypoints, COFW_POINTS - 1)  # MATLAB counts from 1
     assert person.labelled.all()  # occluded ones too
     assert person.center == (25, 15)
     assert person.side == pytest.approx(1.3 * 30)
-    grey = data.person(1)
+    grey = data.sample(1)
     assert grey.picture.shape == (30, 50, 3)
     assert (grey.picture == 77).all()
-    np.testing.assert_allclose(grey.joints, COFW_POINTS)
+    np.testing.assert_allclose(grey.keypoints, COFW_POINTS)
     check_person(data, 1)
 
 
@@ -527,7 +527,7 @@ def test_a_broken_picture_of_cofw(tmp_path: Path, picture: NDArray[np.generic]) 
     path = save_cofw(tmp_path, pictures=(np.zeros((9, 9), np.uint8), picture))
     data = open_dataset(f"cofw:{tmp_path}", "train")
     with pytest.raises(BadPicture, match="picture 2 cannot be read") as caught:
-        data.person(1)
+        data.sample(1)
     assert str(path) in str(caught.value)
 
 
@@ -574,9 +574,9 @@ def test_real_faces_fit_their_pictures(split: str, count: int) -> None:
     assert len(data) == count
     inside, in_crop = [], []
     for index in range(0, count, count // 40):
-        person = data.person(index)
+        person = data.sample(index)
         height, width = person.picture.shape[:2]
-        inside.append(((person.joints > -1) & (person.joints < (width, height))).all(axis=1).mean())
-        in_crop.append((np.abs(person.joints - person.center) <= person.side / 2).all())
+        inside.append(((person.keypoints > -1) & (person.keypoints < (width, height))).all(axis=1).mean())
+        in_crop.append((np.abs(person.keypoints - person.center) <= person.side / 2).all())
     assert np.mean(inside) > 0.99
     assert all(in_crop)

@@ -90,7 +90,7 @@ def spec(folder: Path, options: str = "") -> str:
 def test_coco_skeleton(bees: Path) -> None:
     skeleton = open_dataset(spec(bees), "train").skeleton
     assert skeleton.name == "bee"
-    assert skeleton.joints == ("head", "left_wing", "right_wing", "sting")
+    assert skeleton.keypoints == ("head", "left_wing", "right_wing", "sting")
     assert skeleton.edges == ((0, 1), (0, 2), (0, 3))  # counted from 1 in the file
     assert (skeleton.flip_pairs, skeleton.flips) == (((1, 2),), True)
     assert (skeleton.torso, skeleton.head, skeleton.sigmas) == (None, None, None)
@@ -99,38 +99,38 @@ def test_coco_skeleton(bees: Path) -> None:
 def test_coco_persons(bees: Path) -> None:
     data = open_dataset(spec(bees), "train")
     assert (data.name, data.split, len(data)) == ("coco", "train", 2)
-    first, second = data.person(0), data.person(1)
+    first, second = data.sample(0), data.sample(1)
     assert (first.name, second.name) == ("a.png#1", "a.png#5")
     assert first.picture.shape == (40, 60, 3)
-    assert first.joints.dtype == np.float32
-    assert first.joints.tolist() == [[30, 10], [20.5, 12], [40, 12], [0, 0]]
+    assert first.keypoints.dtype == np.float32
+    assert first.keypoints.tolist() == [[30, 10], [20.5, 12], [40, 12], [0, 0]]
     assert first.labelled.tolist() == [True, True, True, False]  # hidden points count as labelled
     assert first.center == (10 + 39 / 2, 5 + 19 / 2)
     assert (first.side, first.box_size, first.area) == (1.25 * 40, 40, 321.5)
     assert math.isnan(first.head_size)
     # No box: that of the labelled points, x 10..50 and y 8..38. Where v is 0, positions mean nothing.
-    assert second.joints.tolist() == [[0, 0], [10, 8], [50, 18], [30, 38]]
+    assert second.keypoints.tolist() == [[0, 0], [10, 8], [50, 18], [30, 38]]
     assert (second.center, second.side, second.box_size) == ((30, 23), pytest.approx(1.35 * 40), 40)
     assert math.isnan(second.area)
     assert data.unlabelled == ("sub/b.png#2", "c.png")
     with pytest.raises(IndexError):
-        data.person(2)
+        data.sample(2)
 
 
 def test_labels_survive_their_users_and_a_trip_to_a_worker(bees: Path) -> None:
     data = open_dataset(spec(bees), "train")
-    person = data.person(0)
-    person.joints[:] = -1
+    person = data.sample(0)
+    person.keypoints[:] = -1
     person.labelled[:] = False
     assert b"\x5a" * 100 not in pickle.dumps(data)  # no picture goes along
     for again in (data, pickle.loads(pickle.dumps(data))):
-        assert again.person(0).joints[0].tolist() == [30, 10]
-        assert again.person(0).labelled.sum() == 3
+        assert again.sample(0).keypoints[0].tolist() == [30, 10]
+        assert again.sample(0).labelled.sum() == 3
 
 
 def test_the_picture_of_several_persons_is_read_once(bees: Path) -> None:
     data = open_dataset(spec(bees), "train")
-    assert data.person(0).picture is data.person(1).picture
+    assert data.sample(0).picture is data.sample(1).picture
 
 
 def test_persons_of_one_picture_follow_one_another(bees: Path) -> None:
@@ -138,18 +138,18 @@ def test_persons_of_one_picture_follow_one_another(bees: Path) -> None:
     value["annotations"][1]["keypoints"][2] = 2
     write(bees, value)
     data = open_dataset(spec(bees), "train")
-    assert [data.person(i).name for i in range(3)] == ["a.png#1", "a.png#5", "sub/b.png#2"]
+    assert [data.sample(i).name for i in range(3)] == ["a.png#1", "a.png#5", "sub/b.png#2"]
 
 
 def test_the_folder_of_the_file_is_that_of_its_pictures(bees: Path) -> None:
     (bees / "bees.json").rename(bees / "photos" / "bees.json")
-    assert open_dataset(f"coco:{bees}/photos/bees.json", "train").person(0).picture.shape == (40, 60, 3)
+    assert open_dataset(f"coco:{bees}/photos/bees.json", "train").sample(0).picture.shape == (40, 60, 3)
 
 
 def test_a_missing_picture_is_bad_when_its_turn_comes(bees: Path) -> None:
     (bees / "photos" / "a.png").unlink()
     with pytest.raises(BadPicture, match=r"a\.png"):
-        open_dataset(spec(bees), "train").person(0)
+        open_dataset(spec(bees), "train").sample(0)
 
 
 def test_flip_pairs_of_the_file(bees: Path) -> None:
@@ -193,10 +193,10 @@ def test_several_categories_with_points(bees: Path) -> None:
     assert "choose one by ?category= bee, wasp" in error_of(spec(bees), kind=UserError)
     assert "unknown category 'wsp'; did you mean 'wasp'?" in error_of(spec(bees, "&category=wsp"), kind=UserError)
     wasps = open_dataset(spec(bees, "&category=wasp"), "train")
-    assert (len(wasps), wasps.skeleton.joints, wasps.person(0).name) == (1, ("tip",), "c.png#77")
+    assert (len(wasps), wasps.skeleton.keypoints, wasps.sample(0).name) == (1, ("tip",), "c.png#77")
     # One point has no extent to crop by: the whole picture.
-    assert (wasps.person(0).center, wasps.person(0).side) == ((29.5, 19.5), 60)
-    assert math.isnan(wasps.person(0).box_size)
+    assert (wasps.sample(0).center, wasps.sample(0).side) == ((29.5, 19.5), 60)
+    assert math.isnan(wasps.sample(0).box_size)
 
 
 # ------------------------------------------------------------------------------------------ TOML beside it
@@ -217,14 +217,14 @@ def test_a_toml_file_beside_the_labels_has_the_last_word(bees: Path) -> None:
     )
     data = open_dataset(spec(bees), "train")
     skeleton = data.skeleton
-    assert skeleton.joints == ("sting", "right_wing", "left_wing", "head")
+    assert skeleton.keypoints == ("sting", "right_wing", "left_wing", "head")
     assert (skeleton.flip_pairs, skeleton.edges) == (((3, 0),), ((0, 3),))
     assert (skeleton.torso, skeleton.head, skeleton.outer_eyes) == ((2, 0), (3, 0), (1, 2))
     assert skeleton.pupils == ((1, 3), (2,))
     assert skeleton.sigmas == (0.1, 0.2, 0.2, 0.05)
     # The points of the persons are in the new order, too.
-    assert data.person(0).joints.tolist() == [[0, 0], [40, 12], [20.5, 12], [30, 10]]
-    assert data.person(0).labelled.tolist() == [False, True, True, True]
+    assert data.sample(0).keypoints.tolist() == [[0, 0], [40, 12], [20.5, 12], [30, 10]]
+    assert data.sample(0).labelled.tolist() == [False, True, True, True]
 
 
 def test_a_new_order_takes_edges_and_pairs_of_the_file_along(bees: Path) -> None:
@@ -492,7 +492,7 @@ def test_a_file_too_large_to_be_labels(bees: Path, monkeypatch: pytest.MonkeyPat
 
 def test_a_box_of_zeros_is_none(bees: Path) -> None:
     write(bees, change(content(), "annotations.0.bbox", [0, 0, 0, 0]))
-    assert open_dataset(spec(bees), "train").person(0).box_size == 19.5
+    assert open_dataset(spec(bees), "train").sample(0).box_size == 19.5
 
 
 def test_labels_without_points_and_folders_that_are_missing(bees: Path) -> None:
@@ -543,22 +543,22 @@ def table(tmp_path: Path) -> Path:
 
 def test_wide_tables(table: Path) -> None:
     train, test = open_dataset(f"csv:{table}", "train"), open_dataset(f"csv:{table}", "test")
-    assert (train.name, train.skeleton.name, train.skeleton.joints) == ("csv", "eyes", ("left_eye", "right_eye"))
+    assert (train.name, train.skeleton.name, train.skeleton.keypoints) == ("csv", "eyes", ("left_eye", "right_eye"))
     assert train.skeleton.flip_pairs == ((0, 1),)
     assert (len(train), len(test), test.unlabelled) == (2, 1, ("c.png#1",))
-    first, second, third = train.person(0), train.person(1), test.person(0)
+    first, second, third = train.sample(0), train.sample(1), test.sample(0)
     assert (first.name, second.name, third.name) == ("a.png#anna", "a.png#2", "sub/b.png#1")
-    assert first.joints.tolist() == [[30, 10], [20.5, 12]]
+    assert first.keypoints.tolist() == [[30, 10], [20.5, 12]]
     assert (first.center, first.side, first.area) == ((29.5, 14.5), 50, pytest.approx(0.53 * 800))
     assert second.labelled.tolist() == [False, True]
     assert (second.center, second.side) == ((29.5, 19.5), 60)
-    assert third.joints.tolist() == [[1, 2], [3, 4]]
+    assert third.keypoints.tolist() == [[1, 2], [3, 4]]
     assert (third.center, third.side) == ((2, 3), 40)  # at least 40 pixels
 
 
 def test_spreadsheets_write_marks_carriage_returns_and_spaces(table: Path) -> None:
     table.write_bytes(b"\xef\xbb\xbf" + WIDE.replace("\n", "\r\n").replace(",", " , ").encode())
-    assert open_dataset(f"csv:{table}", "train").person(0).joints.tolist() == [[30, 10], [20.5, 12]]
+    assert open_dataset(f"csv:{table}", "train").sample(0).keypoints.tolist() == [[30, 10], [20.5, 12]]
 
 
 def test_tables_divide_by_share_and_take_a_toml(table: Path) -> None:
@@ -574,10 +574,10 @@ def test_long_tables(table: Path) -> None:
         "picture,joint,x,y,score\na.png,nose,1,2,0.9\na.png,tail,3,4,\nsub/b.png,tail,5,6,0.1\nsub/b.png,nose,,,\n"
     )
     data = open_dataset(f"csv:{table}", "train")
-    assert (data.skeleton.joints, len(data)) == (("nose", "tail"), 2)
-    assert data.person(0).joints.tolist() == [[1, 2], [3, 4]]
-    assert data.person(1).joints.tolist() == [[0, 0], [5, 6]]
-    assert data.person(1).labelled.tolist() == [False, True]
+    assert (data.skeleton.keypoints, len(data)) == (("nose", "tail"), 2)
+    assert data.sample(0).keypoints.tolist() == [[1, 2], [3, 4]]
+    assert data.sample(1).keypoints.tolist() == [[0, 0], [5, 6]]
+    assert data.sample(1).labelled.tolist() == [False, True]
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from hbcore.optim.losses import IGNORED
-from training.datasets import Person, open_dataset
+from training.datasets import Sample, open_dataset
 from training.datasets.parts import PART_KINDS
 from training.datasets.parts.outlined import Outlined
 from training.datasets.parts.polygons import OUTLINES, face_mask, fill
@@ -147,11 +147,13 @@ def test_areas_are_those_of_the_polygons() -> None:
 
 
 def test_the_outlines_use_each_point_of_a_part_and_the_names_agree() -> None:
-    used = {part: {IBUG68.joints[k] for p, corners in OUTLINES if p == part for k in corners} for part, _ in OUTLINES}
+    used = {
+        part: {IBUG68.keypoints[k] for p, corners in OUTLINES if p == part for k in corners} for part, _ in OUTLINES
+    }
     assert all("eye" in name for name in used["eyes"])
     assert len(used["eyes"]) == 12
     assert all("lip" in name for part in ("upper_lip", "lower_lip", "inner_mouth") for name in used[part])
-    assert {name for name in IBUG68.joints if "brow" in name or "jaw" in name or name == "chin"} == used["skin"]
+    assert {name for name in IBUG68.keypoints if "brow" in name or "jaw" in name or name == "chin"} == used["skin"]
     assert {part for part, _ in OUTLINES} | {"background"} == set(FACE7.names)
 
 
@@ -163,21 +165,21 @@ class Faces:
     def __len__(self) -> int:
         return 2
 
-    def person(self, index: int) -> Person:
+    def sample(self, index: int) -> Sample:
         labelled = np.ones(68, bool)
         labelled[30] = index == 0
-        return Person(np.zeros((200, 220, 3), np.uint8), face(), labelled, (100, 110), 180, np.nan, "f", yaw=-20.0)
+        return Sample(np.zeros((200, 220, 3), np.uint8), face(), labelled, (100, 110), 180, np.nan, "f", yaw=-20.0)
 
 
 def test_points_become_masks() -> None:
     data = Outlined(Faces())
-    first, second = data.person(0), data.person(1)
+    first, second = data.sample(0), data.sample(1)
     assert (data.name, data.split, data.skeleton, len(data)) == ("faces", "test", FACE7, 2)
     assert data.protocol == "made by hand; masks: 7 classes, polygons between the 68 points"
     assert first.mask is not None
     assert np.array_equal(first.mask[:, :200], face_mask(face(), 200, 200))
     assert (first.center, first.side, first.yaw, first.name) == ((100, 110), 180, -20, "f")
-    assert (first.joints.shape, first.labelled.shape) == ((0, 2), (0,))
+    assert (first.keypoints.shape, first.labelled.shape) == ((0, 2), (0,))
     assert second.mask is not None
     assert (second.mask == IGNORED).all()
     assert len(pickle.loads(pickle.dumps(data))) == 2
@@ -198,10 +200,10 @@ def test_sets_of_faces_are_sets_of_parts(tmp_path: Path) -> None:
         (tmp_path / part / "a.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}}}\n")
     train, test = open_parts(f"300w:{tmp_path}"), open_parts(f"300w:{tmp_path}", "test")
     assert (len(train), len(test)) == (3, 1)
-    person = test.person(0)
+    person = test.sample(0)
     assert np.array_equal(person.mask, face_mask(face(), 200, 200))
     assert "polygons between the 68 points" in test.protocol
-    drawn = open_parts("synthetic?length=3", "test").person(1)
+    drawn = open_parts("synthetic?length=3", "test").sample(1)
     assert drawn.mask.shape == drawn.picture.shape[:2]
     assert len(np.unique(drawn.mask)) >= 6
 
@@ -241,7 +243,7 @@ def test_masks_are_read_as_they_are(folder: Path) -> None:
     train, test = open_parts(f"masks:{folder}"), open_parts(f"masks:{folder}", "test")
     assert (len(train), len(test)) == (2, 1)
     for index in range(2):  # the one has colours, the other greys
-        person = train.person(index)
+        person = train.sample(index)
         assert np.array_equal(person.mask, a_mask(seed=index))
         assert (person.name, person.center, person.side) == (f"{'ab'[index]}.png", (6.5, 4.5), 14)
         assert (person.picture == 50 * index).all()
@@ -266,7 +268,7 @@ def test_without_lists_a_fifth_is_held_out_and_nobody_is_in_both(tmp_path: Path)
         for place in ("images", "masks"):
             save(tmp_path / place / f"{index}.png", np.zeros((2, 2), np.uint8))
     splits = [open_parts(f"masks:{tmp_path}", split) for split in ("train", "test")]
-    names = [{data.person(i).name for i in range(len(data))} for data in splits]
+    names = [{data.sample(i).name for i in range(len(data))} for data in splits]
     assert not names[0] & names[1]
     assert len(names[0] | names[1]) == 60
     assert 4 <= len(names[1]) <= 22
@@ -337,15 +339,15 @@ def test_a_split_without_pictures(folder: Path) -> None:
 def test_masks_that_cannot_be(folder: Path, pixels: NDArray[np.uint8], message: str) -> None:
     Image.fromarray(pixels).save(folder / "masks/b.png")
     data = open_parts(f"masks:{folder}")
-    data.person(0)
+    data.sample(0)
     with pytest.raises(BadPicture, match=message):
-        data.person(1)
+        data.sample(1)
 
 
 def test_a_broken_mask_is_a_bad_picture(folder: Path) -> None:
     (folder / "masks/b.png").write_bytes((folder / "masks/a.png").read_bytes()[:60])
     with pytest.raises(BadPicture, match=r"masks/b\.png"):
-        open_parts(f"masks:{folder}").person(1)
+        open_parts(f"masks:{folder}").sample(1)
 
 
 # -------------------------------------------------------------------------------------------------------- Helen
@@ -374,7 +376,7 @@ def helen(tmp_path: Path) -> Path:
 def test_helen(helen: Path) -> None:
     train, test = open_parts(f"helen:{helen}"), open_parts(f"helen:{helen}", "test")
     assert (len(train), len(test), train.skeleton) == (2, 1, HELEN11)
-    person = test.person(0)
+    person = test.sample(0)
     expected = np.zeros((30, 40), np.uint8)
     expected[:5], expected[5:25, 10:30], expected[9, 12:16] = 10, 1, 2
     assert np.array_equal(person.mask, expected)
@@ -382,7 +384,7 @@ def test_helen(helen: Path) -> None:
     assert abs(int(person.picture[0, 0, 0]) - 120) <= 2
     assert "testing.txt, 1 pictures, 11 classes" in test.protocol
     tuning = open_parts(f"helen:{helen}?test=tuning", "test")
-    assert tuning.person(0).name == "12_1"
+    assert tuning.sample(0).name == "12_1"
     with pytest.raises(UserError, match="unknown value of option test of helen 'exemplars'"):
         open_parts(f"helen:{helen}?test=exemplars", "test")
 
@@ -390,7 +392,7 @@ def test_helen(helen: Path) -> None:
 def test_helen_without_a_face_shows_the_whole_picture(helen: Path) -> None:
     for k in range(11):
         save(helen / f"labels/10_1/10_1_lbl{k:02d}.png", np.full((30, 40), 255 * (k == 10), np.uint8))
-    person = open_parts(f"helen:{helen}").person(0)
+    person = open_parts(f"helen:{helen}").sample(0)
     assert (person.center, person.side) == ((19.5, 14.5), 40)
 
 
@@ -416,14 +418,14 @@ def test_helen_with_a_picture_missing_or_of_another_size(helen: Path) -> None:
     data = open_parts(f"helen:{helen}")
     (helen / "labels/10_1/10_1_lbl07.png").unlink()
     with pytest.raises(BadPicture, match=r"10_1_lbl07\.png: no such picture"):
-        data.person(0)
+        data.sample(0)
     save(helen / "labels/11_1/11_1_lbl03.png", np.zeros((29, 40), np.uint8))
     with pytest.raises(BadPicture, match="11_1: its label pictures differ in size"):
-        data.person(1)
+        data.sample(1)
     for k in range(11):
         save(helen / f"labels/11_1/11_1_lbl{k:02d}.png", np.zeros((29, 40), np.uint8))
     with pytest.raises(BadPicture, match="11_1: its mask is 40 x 29 pixels, the picture 40 x 30"):
-        data.person(1)
+        data.sample(1)
 
 
 # ------------------------------------------------------------------------------------------------- real data
@@ -438,7 +440,7 @@ def test_parts_of_real_faces_are_dark_red_or_neither() -> None:
     assert len(data) == 224
     light, red = [], []
     for index in range(0, 224, 8):
-        person = data.person(index)
+        person = data.sample(index)
         counts = np.bincount(person.mask.ravel(), minlength=7) / person.mask.size
         assert 0.1 < counts[1] < 0.7
         assert (counts[[2, 5, 6]] > 0.0005).all()

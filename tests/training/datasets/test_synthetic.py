@@ -25,37 +25,42 @@ from training.datasets.drawn.figures.poses import FAMILIES, draw_body, draw_pose
 from training.datasets.drawn.figures.shapes import Shape, capsules
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import UserError
-from training.labels.sample import Person, PersonDataset
+from training.labels.sample import Dataset, Sample
 from training.labels.skeletons import MPII
 
 ROOT = Path(__file__).resolve().parents[3]
-J = {name: k for k, name in enumerate(MPII.joints)}
+J = {name: k for k, name in enumerate(MPII.keypoints)}
 SIDES = ("right", "left")
 REST = Pose((Arm(), Arm()), (Leg(), Leg()))
 COUNT = 300
 
 
 @pytest.fixture(scope="module")
-def persons() -> list[Person]:
+def persons() -> list[Sample]:
     data = SyntheticFigures("train")
-    return [data.person(k) for k in range(COUNT)]
+    return [data.sample(k) for k in range(COUNT)]
 
 
-def fingerprint(person: Person) -> str:
-    parts = (person.picture, person.joints, person.labelled, np.array((*person.center, person.side, person.head_size)))
+def fingerprint(person: Sample) -> str:
+    parts = (
+        person.picture,
+        person.keypoints,
+        person.labelled,
+        np.array((*person.center, person.side, person.head_size)),
+    )
     return hashlib.sha256(b"".join(part.tobytes() for part in parts) + person.name.encode()).hexdigest()
 
 
 # --- what a person is ---------------------------------------------------------------------------------------------
 
 
-def test_person_has_the_promised_form(persons: list[Person]) -> None:
+def test_person_has_the_promised_form(persons: list[Sample]) -> None:
     for k, person in enumerate(persons):
         assert person.picture.shape == (160, 160, 3)
         assert person.picture.dtype == np.uint8
-        assert person.joints.shape == (16, 2)
-        assert person.joints.dtype == np.float32
-        assert np.isfinite(person.joints).all()
+        assert person.keypoints.shape == (16, 2)
+        assert person.keypoints.dtype == np.float32
+        assert np.isfinite(person.keypoints).all()
         assert person.labelled.shape == (16,)
         assert person.labelled.dtype == np.bool_
         assert person.name == f"synthetic/train/{k:06d}"
@@ -64,7 +69,7 @@ def test_person_has_the_promised_form(persons: list[Person]) -> None:
 
 
 def test_it_is_a_person_dataset() -> None:
-    data: PersonDataset = SyntheticFigures("test")
+    data: Dataset = SyntheticFigures("test")
     assert (data.name, data.split, data.skeleton) == ("synthetic", "test", MPII)
     assert len(data) == 500
     assert len(SyntheticFigures("train")) == 20_000
@@ -91,14 +96,14 @@ def test_wrong_arguments_are_named(arguments: dict[str, object], named: str) -> 
 @pytest.mark.parametrize("index", [-1, 3])
 def test_index_outside_is_refused(index: int) -> None:
     with pytest.raises(IndexError, match=str(index)):
-        SyntheticFigures("train", length=3).person(index)
+        SyntheticFigures("train", length=3).sample(index)
 
 
 def test_pickle_is_small_and_gives_the_same_persons() -> None:
     data = SyntheticFigures("test", length=5, seed=3, size=96)
     packed = pickle.dumps(data)
     assert len(packed) < 1000
-    assert fingerprint(pickle.loads(packed).person(4)) == fingerprint(data.person(4))
+    assert fingerprint(pickle.loads(packed).sample(4)) == fingerprint(data.sample(4))
 
 
 # --- determinism --------------------------------------------------------------------------------------------------
@@ -106,9 +111,9 @@ def test_pickle_is_small_and_gives_the_same_persons() -> None:
 
 def test_person_depends_on_nothing_but_seed_split_and_index() -> None:
     data = SyntheticFigures("train")
-    first = [fingerprint(data.person(k)) for k in range(8)]
+    first = [fingerprint(data.sample(k)) for k in range(8)]
     np.random.seed(1)  # noqa: NPY002 - the global generator must not matter
-    again = [fingerprint(SyntheticFigures("train", length=50).person(k)) for k in reversed(range(8))]
+    again = [fingerprint(SyntheticFigures("train", length=50).sample(k)) for k in reversed(range(8))]
     assert again[::-1] == first
 
 
@@ -117,22 +122,22 @@ def test_another_process_draws_the_same() -> None:
         "import hashlib, sys\n"
         "from training.datasets.drawn.synthetic import SyntheticFigures\n"
         "for k in (0, 7, 123):\n"
-        "    person = SyntheticFigures('test').person(k)\n"
-        "    print(hashlib.sha256(person.picture.tobytes() + person.joints.tobytes()).hexdigest())\n"
+        "    person = SyntheticFigures('test').sample(k)\n"
+        "    print(hashlib.sha256(person.picture.tobytes() + person.keypoints.tobytes()).hexdigest())\n"
     )
     # Hash randomisation is on in the child, with a seed of its own.
     run = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
     )
     data = SyntheticFigures("test")
-    here = [data.person(k) for k in (0, 7, 123)]
-    expected = [hashlib.sha256(p.picture.tobytes() + p.joints.tobytes()).hexdigest() for p in here]
+    here = [data.sample(k) for k in (0, 7, 123)]
+    expected = [hashlib.sha256(p.picture.tobytes() + p.keypoints.tobytes()).hexdigest() for p in here]
     assert run.stdout.split() == expected
 
 
 def test_splits_and_seeds_share_no_person() -> None:
     sets = [SyntheticFigures(split, seed=seed) for split in ("train", "test") for seed in (0, 1)]
-    seen = Counter(data.person(k).joints.tobytes() for data in sets for k in range(12))
+    seen = Counter(data.sample(k).keypoints.tobytes() for data in sets for k in range(12))
     assert max(seen.values()) == 1
     assert len(seen) == 48
 
@@ -149,7 +154,7 @@ LIBRARY_TOLERANCE = 0.02  # pixels; the numbers above are rounded to a hundredth
 
 @pytest.mark.parametrize("index", sorted(PUBLISHED))
 def test_published_joints_stay(index: int) -> None:
-    joints = SyntheticFigures("test").person(index).joints
+    joints = SyntheticFigures("test").sample(index).keypoints
     expected = np.array(PUBLISHED[index])
     found = joints[[J["head_top"], J["right_wrist"], J["left_ankle"]]]
     assert np.abs(found - expected).max() < LIBRARY_TOLERANCE
@@ -158,35 +163,35 @@ def test_published_joints_stay(index: int) -> None:
 # --- labels -------------------------------------------------------------------------------------------------------
 
 
-def test_joints_outside_the_picture_are_not_labelled(persons: list[Person]) -> None:
+def test_joints_outside_the_picture_are_not_labelled(persons: list[Sample]) -> None:
     cut = [person for person in persons if not person.labelled.all()]
     assert 0 < len(cut) < 0.07 * len(persons)  # 5 % of all, with room for the luck of 300
     for person in persons:
-        inside = person.joints[person.labelled]
+        inside = person.keypoints[person.labelled]
         assert (inside >= -0.5).all()
         assert (inside <= 159.5).all()
-        assert (person.joints[~person.labelled] == 0.0).all()
+        assert (person.keypoints[~person.labelled] == 0.0).all()
 
 
 def test_joints_scale_with_the_picture() -> None:
     """A point at x of a picture lies at 2 x + 0.5 of one twice as wide: pixel centres are at integers."""
     small, large = SyntheticFigures("train", size=100), SyntheticFigures("train", size=200)
     for k in range(12):
-        a, b = small.person(k), large.person(k)
+        a, b = small.sample(k), large.sample(k)
         assert b.picture.shape == (200, 200, 3)
         same = a.labelled & b.labelled
-        assert np.abs(2.0 * a.joints[same] + 0.5 - b.joints[same]).max() < 1e-3  # float32
+        assert np.abs(2.0 * a.keypoints[same] + 0.5 - b.keypoints[same]).max() < 1e-3  # float32
         assert b.side == pytest.approx(2.0 * a.side)
         assert b.head_size == pytest.approx(2.0 * a.head_size)
 
 
-def test_crop_square_holds_the_figure(persons: list[Person]) -> None:
+def test_crop_square_holds_the_figure(persons: list[Sample]) -> None:
     for person in persons:
         if person.labelled.all():
-            off = np.abs(person.joints - np.array(person.center)).max()
+            off = np.abs(person.keypoints - np.array(person.center)).max()
             assert off < 0.5 * person.side
     whole = [person for person in persons if person.labelled.all()]
-    spans = [np.ptp(person.joints, axis=0).max() / person.side for person in whole]
+    spans = [np.ptp(person.keypoints, axis=0).max() / person.side for person in whole]
     # The figure's box spans 83 to 93 % of the square; hands, feet and hair reach beyond the joints.
     assert 0.7 < float(np.median(spans)) < 0.9
     assert max(spans) < 0.93
@@ -209,8 +214,8 @@ def test_head_size_of_upright_grown_ups() -> None:
 # --- the drawing is where the joints are --------------------------------------------------------------------------
 
 
-def draw_part(monkeypatch: pytest.MonkeyPatch, part: str, index: int) -> tuple[NDArray[np.float64], Person]:
-    """Person `index` with one part white, on top of everything, and all the rest black: its coverage in 0..1."""
+def draw_part(monkeypatch: pytest.MonkeyPatch, part: str, index: int) -> tuple[NDArray[np.float64], Sample]:
+    """Sample `index` with one part white, on top of everything, and all the rest black: its coverage in 0..1."""
 
     def show(figure: object, body: object, look: Look) -> list[Shape]:
         shapes = paint(figure, body, look)  # type: ignore[arg-type]
@@ -231,7 +236,7 @@ def draw_part(monkeypatch: pytest.MonkeyPatch, part: str, index: int) -> tuple[N
             patch.setattr(synthetic, name, lambda *arguments: None)
         for name in ("seat", "carry"):
             patch.setattr(synthetic, name, lambda *arguments: [])
-        person = SyntheticFigures("train").person(index)
+        person = SyntheticFigures("train").sample(index)
     return person.picture[:, :, 0] / 255.0, person
 
 
@@ -251,7 +256,7 @@ def test_limbs_are_drawn_on_their_bones(monkeypatch: pytest.MonkeyPatch, part: s
     checked = 0
     for index in range(24):
         cover, person = draw_part(monkeypatch, part, index)
-        a, b = person.joints[J[upper]].astype(float), person.joints[J[lower]].astype(float)
+        a, b = person.keypoints[J[upper]].astype(float), person.keypoints[J[lower]].astype(float)
         length = float(np.hypot(*(b - a)))
         if not person.labelled.all() or length < 12.0:
             continue  # foreshortened: no axis to speak of
@@ -285,7 +290,7 @@ def test_parts_cover_their_joints(monkeypatch: pytest.MonkeyPatch, part: str, jo
         cover, person = draw_part(monkeypatch, part, index)
         if not person.labelled.all():
             continue
-        x, y = person.joints[J[joint]]
+        x, y = person.keypoints[J[joint]]
         rows, columns = np.nonzero(cover > 0.5)
         assert np.hypot(columns - x, rows - y).min() < reach
 
@@ -295,7 +300,7 @@ def test_head_top_is_the_end_of_the_head(monkeypatch: pytest.MonkeyPatch) -> Non
         cover, person = draw_part(monkeypatch, "head", index)
         if not person.labelled.all():
             continue
-        neck, top = person.joints[J["upper_neck"]].astype(float), person.joints[J["head_top"]].astype(float)
+        neck, top = person.keypoints[J["upper_neck"]].astype(float), person.keypoints[J["head_top"]].astype(float)
         length = float(np.hypot(*(top - neck)))
         rows, columns = np.nonzero(cover > 0.5)
         beyond = ((columns - top[0]) * (top - neck)[0] + (rows - top[1]) * (top - neck)[1]) / length
@@ -310,7 +315,7 @@ def test_a_disc_is_drawn_around_its_centre() -> None:
         image = Image.new("RGB", (128, 128))
         low, high = disc.min(axis=0), disc.max(axis=0)
         actor = synthetic._Actor("stand", shapes, disc, np.zeros((16, 2)), low, high, high - low)
-        synthetic._draw(ImageDraw.Draw(image), actor, synthetic.Place(80.0, x, y))
+        synthetic._draw(ImageDraw.Draw(image), actor, synthetic.Placement(80.0, x, y))
         cover = np.asarray(image.reduce(2))[:, :, 0] / 255.0
         rows, columns = np.mgrid[0:64, 0:64]
         found = np.array([(columns * cover).sum(), (rows * cover).sum()]) / cover.sum()
@@ -463,7 +468,7 @@ def test_bodies_and_clothes_are_varied() -> None:
     assert 0.1 < float(np.mean([0 < look.leg < 2 for look in looks])) < 0.4  # shorts
 
 
-def test_pictures_are_varied(persons: list[Person]) -> None:
+def test_pictures_are_varied(persons: list[Sample]) -> None:
     brightness = np.array([person.picture.mean() for person in persons])
     contrast = np.array([person.picture.std() for person in persons])
     assert float(brightness.std()) > 20.0
@@ -473,5 +478,5 @@ def test_pictures_are_varied(persons: list[Person]) -> None:
     assert (centres.std(axis=0) > 4.0).all()
     spans = np.array([person.side for person in persons])
     assert float(spans.std() / spans.mean()) > 0.05
-    right_first = [p.joints[J["right_shoulder"], 0] < p.joints[J["left_shoulder"], 0] for p in persons]
+    right_first = [p.keypoints[J["right_shoulder"], 0] < p.keypoints[J["left_shoulder"], 0] for p in persons]
     assert 0.5 < float(np.mean(right_first)) < 0.86  # a guess of "right is on the left" fails for one in six

@@ -6,7 +6,7 @@ import pytest
 
 from training.datasets.faces.pts import read_pts
 from training.labels.face_skeletons import COFW29, IBUG68, WFLW98, generic
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.labels.skeletons import Skeleton
 from training.pictures.augmentation import Augmentation
 
@@ -40,7 +40,7 @@ def test_flip_pairs_are_those_of_the_published_figures(skeleton: Skeleton) -> No
 @SKELETONS
 def test_a_mirror_maps_the_drawing_onto_itself(skeleton: Skeleton) -> None:
     index = skeleton.flip_index()
-    np.testing.assert_array_equal(index[index], np.arange(len(skeleton.joints)))
+    np.testing.assert_array_equal(index[index], np.arange(len(skeleton.keypoints)))
     edges = {frozenset(edge) for edge in skeleton.edges}
     assert {frozenset((int(index[a]), int(index[b]))) for a, b in skeleton.edges} == edges
 
@@ -49,14 +49,14 @@ def test_a_mirror_maps_the_drawing_onto_itself(skeleton: Skeleton) -> None:
 def test_eyes_are_the_eyes(skeleton: Skeleton) -> None:
     assert skeleton.outer_eyes is not None
     assert skeleton.pupils is not None
-    assert [skeleton.joints[k] for k in skeleton.outer_eyes] == ["right_eye_outer", "left_eye_outer"]
+    assert [skeleton.keypoints[k] for k in skeleton.outer_eyes] == ["right_eye_outer", "left_eye_outer"]
     for side, points in zip(("right", "left"), skeleton.pupils, strict=True):
-        names = {skeleton.joints[k] for k in points}
+        names = {skeleton.keypoints[k] for k in points}
         assert names == {f"{side}_pupil"} or (len(names) == 6 and all(n.startswith(f"{side}_eye_") for n in names))
 
 
 def test_numbers_of_the_mark_ups() -> None:
-    assert [len(s.joints) for s in (IBUG68, WFLW98, COFW29)] == [68, 98, 29]
+    assert [len(s.keypoints) for s in (IBUG68, WFLW98, COFW29)] == [68, 98, 29]
     named = {
         "chin": 8,
         "nose_base": 33,
@@ -65,23 +65,23 @@ def test_numbers_of_the_mark_ups() -> None:
         "right_jaw_1": 0,
         "left_brow_1": 26,
     }
-    assert {name: IBUG68.joints.index(name) for name in named} == named
+    assert {name: IBUG68.keypoints.index(name) for name in named} == named
     assert (IBUG68.outer_eyes, WFLW98.outer_eyes, COFW29.outer_eyes) == ((36, 45), (60, 72), (8, 9))
-    assert COFW29.joints.index("chin") == 28
+    assert COFW29.keypoints.index("chin") == 28
 
 
 def test_points_of_unknown_order_are_never_mirrored() -> None:
     """Half of all examples are mirrored otherwise, with the wrong labels."""
     skeleton = generic(5)
-    assert skeleton.joints == ("point_1", "point_2", "point_3", "point_4", "point_5")
+    assert skeleton.keypoints == ("point_1", "point_2", "point_3", "point_4", "point_5")
     picture = np.zeros((20, 20, 3), np.uint8)
     picture[:, :5] = 255
     joints = np.full((5, 2), 4, np.float32)
-    person = Person(picture, joints, np.ones(5, np.bool_), (9.5, 9.5), 20, np.nan, "a")
+    person = Sample(picture, joints, np.ones(5, np.bool_), (9.5, 9.5), 20, np.nan, "a")
     augmentation = Augmentation(flip=1.0, rotate=0, scale=0, shift=0, colour=0, erase=0)
-    example = augmentation.sample(person, 20, skeleton, np.random.default_rng(0))
+    example = augmentation.apply(person, 20, skeleton, np.random.default_rng(0))
     np.testing.assert_array_equal(example.picture, picture)
-    np.testing.assert_array_equal(example.joints, joints)
+    np.testing.assert_array_equal(example.keypoints, joints)
 
 
 DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "300w"
@@ -94,5 +94,5 @@ def test_the_mean_of_real_faces_is_its_own_mirror_image() -> None:
     mirrored = mean * (-1, 1)
     nearest = np.linalg.norm(mirrored[:, None] - mean, axis=-1).argmin(axis=1)
     np.testing.assert_array_equal(nearest, IBUG68.flip_index())
-    right = [k for k, name in enumerate(IBUG68.joints) if name.startswith("right_")]
+    right = [k for k, name in enumerate(IBUG68.keypoints) if name.startswith("right_")]
     assert (mean[right, 0] < 0).all()

@@ -1,7 +1,7 @@
 """Part schemes, masks in crops and augmentation, and the codec that reads masks out of maps."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from hbcore.optim.losses import IGNORED
 from training.codecs.masks import MaskCodec
 from training.errors import DataError
-from training.labels.parts import FACE7, HELEN11, Parts, joints_of, parts_of, relabel
-from training.labels.sample import Person
+from training.labels.parts import FACE7, HELEN11, Parts, parts_of, relabel, skeleton_of
+from training.labels.sample import Sample
 from training.labels.skeletons import MPII
 from training.pictures.augmentation import Augmentation, plain
 from training.pictures.geometry import Crop
@@ -58,7 +58,7 @@ def test_schemes_that_cannot_be(values: dict[str, object], message: str) -> None
 
 @pytest.mark.parametrize("parts", [FACE7, HELEN11, SIDES])
 def test_schemes_survive_json(parts: Parts) -> None:
-    assert Parts.from_dict(json.loads(json.dumps(asdict(parts)))) == parts
+    assert Parts.from_dict(json.loads(json.dumps(parts.to_dict()))) == parts
 
 
 def test_every_class_has_a_colour_of_its_own() -> None:
@@ -69,11 +69,11 @@ def test_every_class_has_a_colour_of_its_own() -> None:
 
 
 def test_joints_and_parts_are_not_taken_for_one_another() -> None:
-    assert joints_of(MPII) is MPII
+    assert skeleton_of(MPII) is MPII
     assert parts_of(FACE7) is FACE7
-    with pytest.raises(DataError, match="face7 names parts of a picture, not joints"):
-        joints_of(FACE7)
-    with pytest.raises(DataError, match="mpii names joints, not parts"):
+    with pytest.raises(DataError, match="face7 names parts of a picture, not keypoints"):
+        skeleton_of(FACE7)
+    with pytest.raises(DataError, match="mpii names keypoints, not parts"):
         parts_of(MPII)
 
 
@@ -134,16 +134,16 @@ def test_masks_and_points_go_the_same_way(x: float, y: float, side: float, angle
 # ------------------------------------------------------------------------------------------------ augmentation
 
 
-def person(mask: NDArray[np.uint8], side: float = 64.0) -> Person:
+def person(mask: NDArray[np.uint8], side: float = 64.0) -> Sample:
     """A picture whose red channel shows the mask, in levels far enough apart to survive interpolation."""
     height, width = mask.shape
     picture = np.zeros((height, width, 3), np.uint8)
     picture[..., 0] = 60 * mask
     nothing = np.zeros((0, 2), np.float32), np.zeros(0, bool)
-    return Person(picture, *nothing, ((width - 1) / 2, (height - 1) / 2), side, np.nan, "mask", mask=mask)
+    return Sample(picture, *nothing, ((width - 1) / 2, (height - 1) / 2), side, np.nan, "mask", mask=mask)
 
 
-def halves() -> Person:
+def halves() -> Sample:
     """Left half of the picture: class 1 below class 3; right half: class 2."""
     mask = np.full((64, 64), 2, np.uint8)
     mask[:32, :32], mask[32:, :32] = 3, 1
@@ -156,8 +156,8 @@ def test_without_change_the_mask_is_that_of_the_picture_at_the_size_of_the_maps(
     assert evaluated.mask is not None
     assert someone.mask is not None
     assert np.array_equal(evaluated.mask, someone.mask)
-    assert (evaluated.joints.shape, evaluated.labelled.shape) == ((0, 2), (0,))
-    trained = Augmentation.none().sample(someone, 64, SIDES, np.random.default_rng(0))
+    assert (evaluated.keypoints.shape, evaluated.labelled.shape) == ((0, 2), (0,))
+    trained = Augmentation.none().apply(someone, 64, SIDES, np.random.default_rng(0))
     assert trained.mask is not None
     assert trained.mask.shape == (16, 16)
     assert np.array_equal(trained.mask, someone.mask[2::4, 2::4])  # no border runs through a cell
@@ -165,12 +165,12 @@ def test_without_change_the_mask_is_that_of_the_picture_at_the_size_of_the_maps(
 
 
 def test_a_mirror_exchanges_the_halves_and_their_classes() -> None:
-    mirror = Augmentation(1, 0, 0, 0, 0, 0).sample(halves(), 64, SIDES, np.random.default_rng(0))
+    mirror = Augmentation(1, 0, 0, 0, 0, 0).apply(halves(), 64, SIDES, np.random.default_rng(0))
     expected = np.full((16, 16), 1)
     expected[:8, 8:], expected[8:, 8:] = 3, 2
     assert mirror.mask is not None
     assert mirror.mask.tolist() == expected.tolist()
-    asymmetric = Augmentation(1, 0, 0, 0, 0, 0).sample(
+    asymmetric = Augmentation(1, 0, 0, 0, 0, 0).apply(
         halves(), 64, replace(SIDES, flip_pairs=()), np.random.default_rng(0)
     )
     assert asymmetric.mask is not None
@@ -182,7 +182,7 @@ def test_mask_and_picture_move_together() -> None:
     blocks = np.kron(np.random.default_rng(5).integers(1, 4, (4, 4)), np.ones((24, 24))).astype(np.uint8)
     checked = 0
     for seed in range(30):
-        turned = Augmentation(0, 40, 0.3, 0.1, 0, 0).sample(person(blocks, 80), 64, SIDES, np.random.default_rng(seed))
+        turned = Augmentation(0, 40, 0.3, 0.1, 0, 0).apply(person(blocks, 80), 64, SIDES, np.random.default_rng(seed))
         shown = turned.picture[..., 0].reshape(16, 4, 16, 4).transpose(0, 2, 1, 3).reshape(16, 16, 16)
         pure = (shown.min(axis=-1) == shown.max(axis=-1)) & np.isin(shown[..., 0], (60, 120, 180))
         assert turned.mask is not None

@@ -9,10 +9,10 @@ SKELETONS = pytest.mark.parametrize("skeleton", [MPII, LSP], ids=lambda skeleton
 @SKELETONS
 def test_a_mirror_swaps_the_sides_by_name(skeleton: Skeleton) -> None:
     swap = {"left": "right", "right": "left"}
-    for joint, mirrored in zip(skeleton.joints, skeleton.flip_index(), strict=True):
+    for joint, mirrored in zip(skeleton.keypoints, skeleton.flip_index(), strict=True):
         side, _, part = joint.partition("_")
         expected = f"{swap[side]}_{part}" if side in swap else joint
-        assert skeleton.joints[mirrored] == expected
+        assert skeleton.keypoints[mirrored] == expected
 
 
 @SKELETONS
@@ -20,27 +20,27 @@ def test_a_mirror_maps_the_drawing_onto_itself_and_twice_is_nothing(skeleton: Sk
     index = skeleton.flip_index()
     edges = {frozenset(edge) for edge in skeleton.edges}
     assert {frozenset((int(index[a]), int(index[b]))) for a, b in skeleton.edges} == edges
-    np.testing.assert_array_equal(index[index], np.arange(len(skeleton.joints)))
-    assert {joint for edge in edges for joint in edge} == set(range(len(skeleton.joints)))  # all are drawn
+    np.testing.assert_array_equal(index[index], np.arange(len(skeleton.keypoints)))
+    assert {joint for edge in edges for joint in edge} == set(range(len(skeleton.keypoints)))  # all are drawn
 
 
 @SKELETONS
 def test_the_pairs_of_the_metrics_are_those_they_are_called(skeleton: Skeleton) -> None:
-    assert [skeleton.joints[joint] for joint in skeleton.torso] == ["left_shoulder", "right_hip"]
+    assert [skeleton.keypoints[joint] for joint in skeleton.torso] == ["left_shoulder", "right_hip"]
     assert skeleton.head is not None
-    assert [skeleton.joints[joint].removeprefix("upper_") for joint in skeleton.head] == ["neck", "head_top"]
+    assert [skeleton.keypoints[joint].removeprefix("upper_") for joint in skeleton.head] == ["neck", "head_top"]
 
 
 def test_the_orders_of_the_annotation_files() -> None:
-    assert len(MPII.joints) == 16
-    assert [MPII.joints.index(name) for name in ("right_ankle", "pelvis", "head_top", "left_wrist")] == [
+    assert len(MPII.keypoints) == 16
+    assert [MPII.keypoints.index(name) for name in ("right_ankle", "pelvis", "head_top", "left_wrist")] == [
         0,
         6,
         9,
         15,
     ]
-    assert len(LSP.joints) == 14
-    assert [LSP.joints.index(name) for name in ("right_ankle", "right_wrist", "neck", "head_top")] == [
+    assert len(LSP.keypoints) == 14
+    assert [LSP.keypoints.index(name) for name in ("right_ankle", "right_wrist", "neck", "head_top")] == [
         0,
         6,
         12,
@@ -50,12 +50,12 @@ def test_the_orders_of_the_annotation_files() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"edges": ((0, 3),)}, {"torso": (-1, 0)}, {"joints": ("a", "a", "b")}, {"flip_pairs": ((0, 1), (1, 2))}],
+    [{"edges": ((0, 3),)}, {"torso": (-1, 0)}, {"keypoints": ("a", "a", "b")}, {"flip_pairs": ((0, 1), (1, 2))}],
 )
 def test_a_skeleton_that_contradicts_itself_is_refused(change: dict[str, object]) -> None:
     good: dict[str, object] = {
         "name": "toy",
-        "joints": ("a", "b", "c"),
+        "keypoints": ("a", "b", "c"),
         "edges": ((0, 1),),
         "flip_pairs": ((0, 1),),
         "head": None,

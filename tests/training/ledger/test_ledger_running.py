@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.ledger_folders import failed, finished
-from training.errors import UserError
+from training.errors import Interrupted, UserError
 from training.ledger.plan import Ledger, load_ledger
 from training.ledger.running import Job, RunsFailed, plan_jobs, run_jobs
 from training.ledger.scales import Data, Scale
-from training.runs.loop import Interrupted
 
 # A trainer: notes how it was called, then does what its plan says for the row.
 TRAINER = """

@@ -9,7 +9,7 @@ import pytest
 from tests.ledger_folders import failed, finished
 from training.errors import DataError
 from training.ledger.plan import Ledger, load_ledger
-from training.ledger.results import Sample, lower_is_better, pooled_spread, read_outcomes, without_place
+from training.ledger.results import Statistics, lower_is_better, pooled_spread, read_outcomes, without_place
 from training.ledger.verdicts import Verdict, judge
 
 HPM, BOTTLENECK = "pose-hpm", "pose-bottleneck"
@@ -42,7 +42,7 @@ def test_a_finished_run_is_read_in_full(tmp_path: Path, ledger: Ledger) -> None:
     assert (list(outcome.results), list(outcome.failures)) == ([2], [10])
     result = outcome.results[2]
     assert (result.metric, result.score) == ("PCKh@0.5", 52.5)  # the metric of the paper's table
-    assert (result.steps, result.minutes, result.people, result.file_bytes) == (100, 3.5, 50, 40_000)
+    assert (result.steps, result.minutes, result.pictures, result.file_bytes) == (100, 3.5, 50, 40_000)
     assert result.settings["data"]["train"] == ["lsp:/somewhere/lsp"]
     assert outcome.failures[10].message == "step 7: the loss is nan"
 
@@ -88,8 +88,8 @@ def test_damaged_records_are_named(
 
 
 def test_mean_and_spread() -> None:
-    assert Sample.of([1.0, 3.0, 8.0]) == Sample(4.0, math.sqrt(13), 3)  # (9 + 1 + 16) / 2
-    one = Sample.of([2.5])
+    assert Statistics.of([1.0, 3.0, 8.0]) == Statistics(4.0, math.sqrt(13), 3)  # (9 + 1 + 16) / 2
+    one = Statistics.of([2.5])
     assert (one.mean, one.count, math.isnan(one.spread)) == (2.5, 1, True)
 
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.datasets import Person
+from training.datasets import Sample
 from training.errors import BadPicture, DataError, UserError
 from training.labels.skeletons import LSP, Skeleton
-from training.loading.batch import Batch, Recipe
-from training.loading.concatenated import Joined
+from training.loading.batch import Batch, BatchPlan
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.prefetch import WorkerDied, batches
 from training.pictures.augmentation import Augmentation
 
@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[3]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 STICK = Skeleton(
-    name="stick", joints=("left", "right", "top"), edges=((0, 2),), flip_pairs=((0, 1),), head=None, torso=(0, 1)
+    name="stick", keypoints=("left", "right", "top"), edges=((0, 2),), flip_pairs=((0, 1),), head=None, torso=(0, 1)
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Greys:
-    """Person i is an even picture of level i with its joints at i; those in `bad` cannot be read."""
+    """Sample i is an even picture of level i with its joints at i; those in `bad` cannot be read."""
 
     length: int
     bad: tuple[int, ...] = ()
@@ -40,29 +40,31 @@ class Greys:
     def __len__(self) -> int:
         return self.length
 
-    def person(self, index: int) -> Person:
+    def sample(self, index: int) -> Sample:
         if not 0 <= index < self.length:
             raise IndexError(index)
         if index in self.bad:
             raise BadPicture(f"grey{index}.png: unreadable")
         level = self.first + index
-        joints = np.full((len(self.skeleton.joints), 2), level, np.float32)
+        joints = np.full((len(self.skeleton.keypoints), 2), level, np.float32)
         labelled = np.ones(len(joints), bool)
-        return Person(np.full((16, 16, 3), level, np.uint8), joints, labelled, (7.5, 7.5), 16.0, 4.0, str(level))
+        return Sample(np.full((16, 16, 3), level, np.uint8), joints, labelled, (7.5, 7.5), 16.0, 4.0, str(level))
 
 
-def recipe(length: int = 7, batch_size: int = 3, seed: int = 5, bad: tuple[int, ...] = (), skip: bool = True) -> Recipe:
-    return Recipe(Joined([Greys(length, bad)]), Augmentation(), 16, batch_size, seed, skip)
+def recipe(
+    length: int = 7, batch_size: int = 3, seed: int = 5, bad: tuple[int, ...] = (), skip: bool = True
+) -> BatchPlan:
+    return BatchPlan(ConcatenatedDataset([Greys(length, bad)]), Augmentation(), 16, batch_size, seed, skip)
 
 
 def same(a: Batch, b: Batch) -> bool:
-    arrays = ("pictures", "joints", "labelled")
+    arrays = ("pictures", "keypoints", "labelled")
     return (a.names, a.bad) == (b.names, b.bad) and all(np.array_equal(getattr(a, n), getattr(b, n)) for n in arrays)
 
 
 def test_a_batch_has_the_promised_shapes() -> None:
     batch = recipe().batch(0)
-    arrays = {"pictures": ((3, 16, 16, 3), "uint8"), "joints": ((3, 3, 2), "float32"), "labelled": ((3, 3), "bool")}
+    arrays = {"pictures": ((3, 16, 16, 3), "uint8"), "keypoints": ((3, 3, 2), "float32"), "labelled": ((3, 3), "bool")}
     for name, (shape, dtype) in arrays.items():
         assert getattr(batch, name).shape == shape
         assert getattr(batch, name).dtype == dtype
@@ -86,7 +88,7 @@ def test_sample_k_of_a_run_does_not_depend_on_the_batch_size() -> None:
     thirds = [recipe(batch_size=2).batch(step) for step in (3, 4, 5)]
     assert whole.names == sum((batch.names for batch in thirds), ())
     assert np.array_equal(whole.pictures, np.concatenate([batch.pictures for batch in thirds]))
-    assert np.array_equal(whole.joints, np.concatenate([batch.joints for batch in thirds]))
+    assert np.array_equal(whole.keypoints, np.concatenate([batch.keypoints for batch in thirds]))
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 10])
@@ -100,7 +102,7 @@ def test_every_pass_meets_everybody_once_in_an_order_of_its_own(batch_size: int)
 
 def test_the_same_person_is_augmented_anew_in_every_pass() -> None:
     made = recipe(1, 1)
-    assert len({made.batch(step).joints.tobytes() for step in range(10)}) == 10
+    assert len({made.batch(step).keypoints.tobytes() for step in range(10)}) == 10
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -120,27 +122,27 @@ def test_no_batches_at_the_end_of_a_run() -> None:
 
 
 def test_joined_counts_through_its_data_sets() -> None:
-    joined = Joined([Greys(3, first=10), Greys(1, first=20), Greys(2, first=30)])
+    joined = ConcatenatedDataset([Greys(3, first=10), Greys(1, first=20), Greys(2, first=30)])
     assert len(joined) == 6
     assert joined.scheme is STICK
-    assert [joined.person(i).name for i in range(6)] == ["10", "11", "12", "20", "30", "31"]
+    assert [joined.sample(i).name for i in range(6)] == ["10", "11", "12", "20", "30", "31"]
     with pytest.raises(IndexError):
-        joined.person(6)
+        joined.sample(6)
 
 
 @pytest.mark.parametrize(("limit", "length"), [(None, 6), (1, 1), (4, 4), (6, 6), (99, 6)])
 def test_joined_keeps_the_first_persons(limit: int | None, length: int) -> None:
-    joined = Joined([Greys(3, first=10), Greys(3, first=20)], limit)
+    joined = ConcatenatedDataset([Greys(3, first=10), Greys(3, first=20)], limit)
     assert len(joined) == length
-    made = Recipe(joined, Augmentation.none(), 16, length, 0)
+    made = BatchPlan(joined, Augmentation.none(), 16, length, 0)
     assert sorted(made.batch(0).names) == ["10", "11", "12", "20", "21", "22"][:length]
 
 
 def test_joined_refuses_other_joints_and_nobody() -> None:
-    with pytest.raises(UserError, match=r"greys and legs label different joints \(3 and 14\)"):
-        Joined([Greys(3), Greys(3, skeleton=LSP, name="legs")])
-    with pytest.raises(DataError, match="nobody in greys"):
-        Joined([Greys(0)])
+    with pytest.raises(UserError, match=r"greys and legs label different keypoints \(3 and 14\)"):
+        ConcatenatedDataset([Greys(3), Greys(3, skeleton=LSP, name="legs")])
+    with pytest.raises(DataError, match="greys holds no samples"):
+        ConcatenatedDataset([Greys(0)])
 
 
 def test_bad_pictures_are_skipped_named_and_replaced_by_the_next_in_order() -> None:
@@ -247,12 +249,13 @@ CONSUMER = """
 import sys, time
 from training.pictures.augmentation import Augmentation
 from training.datasets import open_dataset
-from training.loading.batch import Recipe
-from training.loading.concatenated import Joined
+from training.loading.batch import BatchPlan
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.prefetch import batches
 if __name__ == "__main__":
-    recipe = Recipe(Joined([open_dataset("synthetic?length=9&size=32", "train")]), Augmentation(), 16, 2, 0)
-    for batch in batches(recipe, 0, 1_000_000, 2):
+    data = ConcatenatedDataset([open_dataset("synthetic?length=9&size=32", "train")])
+    plan = BatchPlan(data, Augmentation(), 16, 2, 0)
+    for batch in batches(plan, 0, 1_000_000, 2):
         print("batch", flush=True)
         time.sleep(0.01)
 """

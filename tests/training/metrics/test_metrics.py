@@ -69,7 +69,7 @@ def test_auc_equals_the_mean_of_totals() -> None:
     totals = [
         metrics.total(metrics.pck(pred, truth, labelled, norm, t), labelled, chosen) for t in np.arange(1, 51) / 100
     ]
-    assert metrics.auc(pred, truth, labelled, norm, joints=chosen) == pytest.approx(sum(totals) / 51, abs=EXACT)
+    assert metrics.auc(pred, truth, labelled, norm, keypoints=chosen) == pytest.approx(sum(totals) / 51, abs=EXACT)
 
 
 def test_auc_of_no_labels_is_nan_and_bad_ends_are_refused() -> None:
@@ -83,7 +83,7 @@ def test_auc_of_no_labels_is_nan_and_bad_ends_are_refused() -> None:
 def test_pckh_follows_the_protocol_of_mpii() -> None:
     pred, truth, labelled, norm = people(4, 16)
     off = [6.0, 0.0]  # 0.6 of the head: wrong at 0.5
-    joint = {name: index for index, name in enumerate(MPII.joints)}
+    joint = {name: index for index, name in enumerate(MPII.keypoints)}
     pred[:, joint["pelvis"]] += off  # never scored
     pred[:, joint["thorax"]] += off
     pred[:2, joint["upper_neck"]] += off  # in the total, in no row
@@ -114,7 +114,7 @@ def test_pckh_follows_the_protocol_of_mpii() -> None:
 
 def test_a_skeleton_without_pelvis_and_thorax_works_too() -> None:
     pred, truth, labelled, norm = people(2, 14)
-    pred[0, LSP.joints.index("neck")] += [20, 0]
+    pred[0, LSP.keypoints.index("neck")] += [20, 0]
     result = metrics.summarise("PCKh", pred, truth, labelled, norm, LSP)
     assert result["PCKh@0.5"] == pytest.approx(100 * 27 / 28, abs=EXACT)
     assert result["PCKh@0.5/Head"] == 100
@@ -122,15 +122,15 @@ def test_a_skeleton_without_pelvis_and_thorax_works_too() -> None:
 
 def test_pck_is_listed_per_joint() -> None:
     truth = np.zeros((2, 14, 2))
-    truth[:, LSP.joints.index("left_shoulder")] = [[3, 4], [0, 10]]
+    truth[:, LSP.keypoints.index("left_shoulder")] = [[3, 4], [0, 10]]
     norm = metrics.torso_size(truth, LSP)
     assert norm.tolist() == [5, 10]  # right hip at (0, 0)
     pred = truth.copy()
-    pred[:, LSP.joints.index("right_ankle")] += [1.5, 0]  # allowed: 1 and 2
+    pred[:, LSP.keypoints.index("right_ankle")] += [1.5, 0]  # allowed: 1 and 2
     labelled = np.ones((2, 14), bool)
-    labelled[:, LSP.joints.index("head_top")] = False
+    labelled[:, LSP.keypoints.index("head_top")] = False
     result = metrics.summarise("PCK", pred, truth, labelled, norm, LSP)
-    assert list(result) == ["PCK@0.2", *(f"PCK@0.2/{name}" for name in LSP.joints if name != "head_top")]
+    assert list(result) == ["PCK@0.2", *(f"PCK@0.2/{name}" for name in LSP.keypoints if name != "head_top")]
     assert result["PCK@0.2/right_ankle"] == 50
     assert result["PCK@0.2/left_ankle"] == 100
     assert result["PCK@0.2"] == pytest.approx(100 * 25 / 26, abs=EXACT)
@@ -138,7 +138,7 @@ def test_pck_is_listed_per_joint() -> None:
 
 def test_the_torso_runs_from_left_shoulder_to_right_hip() -> None:
     truth = np.random.default_rng(2).uniform(0, 100, (3, 16, 2))
-    shoulder, hip = MPII.joints.index("left_shoulder"), MPII.joints.index("right_hip")
+    shoulder, hip = MPII.keypoints.index("left_shoulder"), MPII.keypoints.index("right_hip")
     truth[:, shoulder] = [10, 20]
     truth[:, hip] = [13, 24]
     assert metrics.torso_size(truth, MPII).tolist() == [5, 5, 5]
@@ -151,9 +151,9 @@ def test_the_torso_runs_from_left_shoulder_to_right_hip() -> None:
 
 def test_groups_take_the_one_side_that_is_known_and_leave_out_the_rest() -> None:
     percent = np.full(16, np.nan)
-    percent[MPII.joints.index("left_hip")] = 40
-    percent[MPII.joints.index("right_knee")] = 60
-    percent[MPII.joints.index("left_knee")] = 80
+    percent[MPII.keypoints.index("left_hip")] = 40
+    percent[MPII.keypoints.index("right_knee")] = 60
+    percent[MPII.keypoints.index("left_knee")] = 80
     assert metrics.grouped(percent, MPII) == {"Hip": 40, "Knee": 70}
 
 
@@ -163,7 +163,7 @@ def test_the_mean_pose_averages_what_is_labelled() -> None:
     mean = metrics.mean_pose(joints, labelled)
     assert mean[:2].tolist() == [[1, 2], [10, 20]]
     assert mean[2] == pytest.approx([4, 8], abs=EXACT)  # of (0, 0), (2, 4) and (10, 20)
-    with pytest.raises(ValueError, match="no joint is labelled"):
+    with pytest.raises(ValueError, match="no keypoint is labelled"):
         metrics.mean_pose(joints, np.zeros_like(labelled))
 
 
@@ -197,16 +197,16 @@ def test_a_prediction_that_is_not_finite_always_fails(value: float, seen: bool) 
     pred[1, 5, 1] = value
     labelled[1, 5] = seen
     for call in (metrics.pck, metrics.auc):
-        with pytest.raises(ValueError, match="prediction of joint 5 of person 1 is not finite"):
+        with pytest.raises(ValueError, match="prediction of keypoint 5 of sample 1 is not finite"):
             call(pred, truth, labelled, norm)
-    with pytest.raises(ValueError, match="prediction of joint 5 of person 1"):
+    with pytest.raises(ValueError, match="prediction of keypoint 5 of sample 1"):
         metrics.summarise("PCKh", pred, truth, labelled, norm, MPII)
 
 
 def test_a_labelled_truth_that_is_not_finite_fails() -> None:
     pred, truth, labelled, norm = people(3, 16)
     truth[2, 0, 0] = np.nan
-    with pytest.raises(ValueError, match="truth of joint 0 of person 2"):
+    with pytest.raises(ValueError, match="truth of keypoint 0 of sample 2"):
         metrics.pck(pred, truth, labelled, norm)
 
 
@@ -215,7 +215,7 @@ def test_a_norm_that_is_not_positive_and_finite_is_named(value: float) -> None:
     pred, truth, labelled, norm = people(3, 16)
     norm[1] = value
     for call in (metrics.pck, metrics.auc):
-        with pytest.raises(ValueError, match="norm of person 1 is"):
+        with pytest.raises(ValueError, match="norm of sample 1 is"):
             call(pred, truth, labelled, norm)
 
 

@@ -24,7 +24,7 @@ from training.metrics.faces import (
     norms,
     summarise_faces,
 )
-from training.runs.curves import ced
+from training.pictures.charts import ced
 
 FOUR = Skeleton(
     "four", ("right_eye", "left_eye", "right_lid", "left_lid"), (), ((0, 1), (2, 3)),
@@ -100,7 +100,7 @@ def test_a_prediction_that_is_not_finite_always_fails(bad: float) -> None:
     pred = TRUTH.copy()
     pred[0, 2, 1] = bad
     for labelled in (ALL, np.array([[True, True, False, True]])):  # also where nobody would have looked
-        with pytest.raises(ValueError, match="joint 2 of person 0 is not finite"):
+        with pytest.raises(ValueError, match="keypoint 2 of sample 0 is not finite"):
             summarise_faces(pred, TRUTH, labelled, FOUR)
     for function in (area_under_curve, failure_rate):
         with pytest.raises(ValueError, match="finite"):

@@ -161,7 +161,7 @@ def test_a_test_set_without_a_body_is_scored_by_box_and_area(tmp_path: Path) -> 
     zooms = 20 / (1.25 * np.array([32, 16]))
     np.testing.assert_allclose(test.box_size, [16, 16])  # both crops are a quarter larger than the box
     np.testing.assert_allclose(test.area, [400, 100] * zooms**2)
-    off = test.joints.copy()
+    off = test.keypoints.copy()
     off[0, 0] += [0, 0.79]  # 0.05 of 16 pixels is 0.8
     off[1, 0] += [0, 0.81]
     scores = POSE.score(test, off) | POSE.ranking(test, off, np.ones((2, 2)))

@@ -6,7 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.labels.skeletons import LSP, MPII
 from training.pictures.augmentation import Augmentation, Draws, plain
 from training.pictures.geometry import Crop
@@ -14,29 +14,29 @@ from training.pictures.geometry import Crop
 SIZE = 128
 FOUND = 0.5  # input pixels: the centre of gravity of a small blob, after interpolation and rounding to uint8
 FLOAT32 = 1e-3  # input pixels
-LEFT_WRIST, RIGHT_WRIST = MPII.joints.index("left_wrist"), MPII.joints.index("right_wrist")
+LEFT_WRIST, RIGHT_WRIST = MPII.keypoints.index("left_wrist"), MPII.keypoints.index("right_wrist")
 
 
-def person(seed: int = 0, height: int = 190, width: int = 230) -> Person:
+def person(seed: int = 0, height: int = 190, width: int = 230) -> Sample:
     rng = np.random.default_rng(seed)
     labelled = np.ones(16, dtype=bool)
     labelled[[0, 4]] = False
     joints = rng.uniform(20, 170, (16, 2)).astype(np.float32)
     joints[~labelled] = 0
     picture = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
-    return Person(picture, joints, labelled, (110.0, 90.0), 180.0, 25.0, "test")
+    return Sample(picture, joints, labelled, (110.0, 90.0), 180.0, 25.0, "test")
 
 
-def with_dot(seed: int) -> Person:
+def with_dot(seed: int) -> Sample:
     """A dark picture with a bright blob at the left wrist."""
     base = person(seed)
     x, y = np.random.default_rng(seed).uniform(50, 140, 2)
     rows, columns = np.mgrid[: base.picture.shape[0], : base.picture.shape[1]]
     blob = 255 * np.exp(-0.5 * ((columns - x) ** 2 + (rows - y) ** 2) / 3.0**2)
-    joints = base.joints.copy()
+    joints = base.keypoints.copy()
     joints[LEFT_WRIST] = x, y
     picture = np.repeat(blob.round().astype(np.uint8)[:, :, None], 3, axis=2)
-    return Person(picture, joints, base.labelled, base.center, base.side, base.head_size, base.name)
+    return Sample(picture, joints, base.labelled, base.center, base.side, base.head_size, base.name)
 
 
 @pytest.mark.parametrize(("flip", "index"), [(0.0, LEFT_WRIST), (1.0, RIGHT_WRIST)])
@@ -44,7 +44,7 @@ def test_labels_follow_the_picture(flip: float, index: int) -> None:
     augmentation = Augmentation(flip=flip, rotate=30, scale=0.25, shift=0.1, colour=0, erase=0)
     checked = 0
     for seed in range(60):
-        picture, joints, labelled, _ = augmentation.sample(with_dot(seed), SIZE, MPII, np.random.default_rng(seed))
+        picture, joints, labelled, _ = augmentation.apply(with_dot(seed), SIZE, MPII, np.random.default_rng(seed))
         x, y = joints[index]
         assert labelled[index]
         if not (12 < x < SIZE - 13 and 12 < y < SIZE - 13):  # the blob is cut by the border
@@ -59,12 +59,12 @@ def test_labels_follow_the_picture(flip: float, index: int) -> None:
 
 def test_a_mirror_swaps_left_and_right() -> None:
     someone = person()
-    straight = Augmentation.none().sample(someone, SIZE, MPII, np.random.default_rng(0))
-    mirror = Augmentation(1, 0, 0, 0, 0, 0).sample(someone, SIZE, MPII, np.random.default_rng(0))
+    straight = Augmentation.none().apply(someone, SIZE, MPII, np.random.default_rng(0))
+    mirror = Augmentation(1, 0, 0, 0, 0, 0).apply(someone, SIZE, MPII, np.random.default_rng(0))
     assert np.array_equal(mirror[0], straight[0][:, ::-1])
-    for name in MPII.joints:
+    for name in MPII.keypoints:
         other = name.replace("left", "R").replace("right", "left").replace("R", "right")
-        k, m = MPII.joints.index(name), MPII.joints.index(other)
+        k, m = MPII.keypoints.index(name), MPII.keypoints.index(other)
         assert mirror[2][m] == straight[2][k] == someone.labelled[k]
         if someone.labelled[k]:
             assert mirror[1][m] == pytest.approx([SIZE - 1 - straight[1][k][0], straight[1][k][1]], abs=FLOAT32)
@@ -75,17 +75,17 @@ def test_none_is_the_plain_crop_of_the_data_set() -> None:
     picture, joints, labelled, _ = plain(someone, SIZE)
     assert np.array_equal(picture, Crop(someone.center, someone.side, SIZE).extract(someone.picture))
     # The square of side 180 around (110, 90) begins at (20, 0); its edge maps to -0.5.
-    expected = (someone.joints - [20, 0]) * SIZE / 180 - 0.5
+    expected = (someone.keypoints - [20, 0]) * SIZE / 180 - 0.5
     assert np.abs(joints - expected)[someone.labelled].max() < FLOAT32
     for seed in range(5):
-        sampled = Augmentation.none().sample(someone, SIZE, MPII, np.random.default_rng(seed))
+        sampled = Augmentation.none().apply(someone, SIZE, MPII, np.random.default_rng(seed))
         assert all(np.array_equal(a, b) for a, b in zip(sampled, (picture, joints, labelled, None), strict=True))
 
 
 def test_types_and_unlabelled_joints() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
-        picture, joints, labelled, _ = Augmentation().sample(person(), SIZE, MPII, rng)
+        picture, joints, labelled, _ = Augmentation().apply(person(), SIZE, MPII, rng)
         assert (picture.dtype, picture.shape) == (np.uint8, (SIZE, SIZE, 3))
         assert (joints.dtype, joints.shape) == (np.float32, (16, 2))
         assert (labelled.dtype, labelled.shape) == (np.bool_, (16,))
@@ -95,25 +95,25 @@ def test_types_and_unlabelled_joints() -> None:
 
 def test_a_joint_that_leaves_the_crop_stays_labelled_at_its_place() -> None:
     someone = person()
-    away = someone.joints.copy()
+    away = someone.keypoints.copy()
     away[LEFT_WRIST] = 500, -40
-    someone = Person(someone.picture, away, someone.labelled, (110.0, 90.0), 180.0, 25.0, "test")
-    _, joints, labelled, _ = Augmentation(0, 0, 0, 0, 0, 0).sample(someone, SIZE, MPII, np.random.default_rng(0))
+    someone = Sample(someone.picture, away, someone.labelled, (110.0, 90.0), 180.0, 25.0, "test")
+    _, joints, labelled, _ = Augmentation(0, 0, 0, 0, 0, 0).apply(someone, SIZE, MPII, np.random.default_rng(0))
     assert labelled[LEFT_WRIST]
     assert joints[LEFT_WRIST] == pytest.approx([480 * SIZE / 180 - 0.5, -40 * SIZE / 180 - 0.5], abs=FLOAT32)
 
 
 def test_the_same_seed_gives_the_same_bytes_and_leaves_the_person_alone() -> None:
     someone = person()
-    before = someone.picture.copy(), someone.joints.copy(), someone.labelled.copy()
-    for array in (someone.picture, someone.joints, someone.labelled):
+    before = someone.picture.copy(), someone.keypoints.copy(), someone.labelled.copy()
+    for array in (someone.picture, someone.keypoints, someone.labelled):
         array.flags.writeable = False
     for seed in range(10):
-        a = Augmentation().sample(someone, SIZE, MPII, np.random.default_rng(seed))
-        b = Augmentation().sample(someone, SIZE, MPII, np.random.default_rng(seed))
+        a = Augmentation().apply(someone, SIZE, MPII, np.random.default_rng(seed))
+        b = Augmentation().apply(someone, SIZE, MPII, np.random.default_rng(seed))
         assert all(np.array_equal(x, y) for x, y in zip(a, b, strict=True))
         a[0][:], a[1][:], a[2][:] = 0, 0, False  # the results are the caller's own
-    after = someone.picture, someone.joints, someone.labelled
+    after = someone.picture, someone.keypoints, someone.labelled
     assert all(np.array_equal(x, y) for x, y in zip(before, after, strict=True))
 
 
@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_bytes_and_leaves_the_person_alone() -> Non
 def test_a_sample_takes_a_fixed_number_of_random_values(augmentation: Augmentation) -> None:
     for seed in range(20):
         used, counted = np.random.default_rng(seed), np.random.default_rng(seed)
-        augmentation.sample(person(), SIZE, MPII, used)
+        augmentation.apply(person(), SIZE, MPII, used)
         for _ in Draws._fields:
             counted.random()
         assert used.bit_generator.state == counted.bit_generator.state
@@ -134,9 +134,9 @@ def poses(augmentation: Augmentation, count: int = 400) -> np.ndarray:
     """Sampled places (count, 2, 2) of two joints: the middle of the crop, and 45 pixels to its right."""
     joints = np.zeros((16, 2), np.float32)
     joints[8], joints[9] = (110, 90), (155, 90)
-    someone = Person(np.zeros((8, 8, 3), np.uint8), joints, np.ones(16, bool), (110.0, 90.0), 180.0, 25.0, "test")
+    someone = Sample(np.zeros((8, 8, 3), np.uint8), joints, np.ones(16, bool), (110.0, 90.0), 180.0, 25.0, "test")
     rng = np.random.default_rng(0)
-    return np.stack([augmentation.sample(someone, 16, MPII, rng)[1][8:10] for _ in range(count)])
+    return np.stack([augmentation.apply(someone, 16, MPII, rng)[1][8:10] for _ in range(count)])
 
 
 def test_rotation_is_rare_enough_centred_and_cut() -> None:
@@ -175,10 +175,10 @@ def test_a_mirror_is_as_frequent_as_asked() -> None:
 
 def test_colour_changes_levels_only_and_stays_in_range() -> None:
     ramp = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3, axis=2).repeat(256, axis=0)
-    someone = Person(ramp, np.zeros((16, 2), np.float32), np.ones(16, bool), (127.5, 127.5), 256.0, 25.0, "test")
+    someone = Sample(ramp, np.zeros((16, 2), np.float32), np.ones(16, bool), (127.5, 127.5), 256.0, 25.0, "test")
     changed = 0
     for seed in range(30):
-        picture, joints, _, _ = Augmentation(0, 0, 0, 0, 0.4, 0).sample(someone, 256, MPII, np.random.default_rng(seed))
+        picture, joints, _, _ = Augmentation(0, 0, 0, 0, 0.4, 0).apply(someone, 256, MPII, np.random.default_rng(seed))
         assert picture.dtype == np.uint8
         assert (picture == picture[:1]).all()  # equal levels stay equal
         levels = picture[0].astype(int)
@@ -193,8 +193,8 @@ def test_erasing_fills_one_rectangle_and_never_touches_labels() -> None:
     someone = person()
     shares = []
     for seed in range(60):
-        kept = Augmentation(erase=0).sample(someone, SIZE, MPII, np.random.default_rng(seed))
-        erased = Augmentation(erase=1).sample(someone, SIZE, MPII, np.random.default_rng(seed))
+        kept = Augmentation(erase=0).apply(someone, SIZE, MPII, np.random.default_rng(seed))
+        erased = Augmentation(erase=1).apply(someone, SIZE, MPII, np.random.default_rng(seed))
         assert np.array_equal(kept[1], erased[1])
         assert np.array_equal(kept[2], erased[2])
         differs = (kept[0] != erased[0]).any(axis=2)
@@ -210,25 +210,24 @@ def test_erasing_fills_one_rectangle_and_never_touches_labels() -> None:
 
 def test_erasing_is_as_frequent_as_asked() -> None:
     someone = person(width=40, height=40)
-    someone = Person(someone.picture, someone.joints, someone.labelled, (20.0, 20.0), 40.0, 25.0, "test")
+    someone = Sample(someone.picture, someone.keypoints, someone.labelled, (20.0, 20.0), 40.0, 25.0, "test")
     rng = np.random.default_rng(0)
     original = plain(someone, 32)[0]
     changed = [
-        bool((Augmentation(0, 0, 0, 0, 0, 0.25).sample(someone, 32, MPII, rng)[0] != original).any())
-        for _ in range(400)
+        bool((Augmentation(0, 0, 0, 0, 0, 0.25).apply(someone, 32, MPII, rng)[0] != original).any()) for _ in range(400)
     ]
     assert 0.16 < np.mean(changed) < 0.34  # 0.25, four standard errors of 0.022
 
 
 def test_examples_differ() -> None:
     rng = np.random.default_rng(0)
-    pictures = [Augmentation().sample(person(), SIZE, MPII, rng)[0] for _ in range(5)]
+    pictures = [Augmentation().apply(person(), SIZE, MPII, rng)[0] for _ in range(5)]
     assert all((a != b).any() for a, b in pairwise(pictures))
 
 
 def test_a_skeleton_of_other_joints_is_refused() -> None:
-    with pytest.raises(ValueError, match="test has 16 joints, lsp 14"):
-        Augmentation().sample(person(), SIZE, LSP, np.random.default_rng(0))
+    with pytest.raises(ValueError, match="test has 16 keypoints, lsp 14"):
+        Augmentation().apply(person(), SIZE, LSP, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("field", ["flip", "rotate", "scale", "shift", "colour", "erase"])

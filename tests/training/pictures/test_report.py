@@ -18,7 +18,7 @@ from training.runs import curves
 
 STICK = Skeleton(
     name="stick",
-    joints=("right_hand", "left_hand", "neck", "right_elbow", "left_elbow", "head"),
+    keypoints=("right_hand", "left_hand", "neck", "right_elbow", "left_elbow", "head"),
     edges=((0, 3), (1, 4), (2, 5), (0, 1), (2, 3)),
     flip_pairs=((0, 1), (3, 4)),
     head=None,
@@ -29,9 +29,9 @@ GREY = np.full((40, 60, 3), 90, np.uint8)
 
 def points(**places: tuple[float, float]) -> NDArray[np.float32]:
     """Joints of STICK by name; the others are not known."""
-    joints = np.full((len(STICK.joints), 2), np.nan, np.float32)
+    joints = np.full((len(STICK.keypoints), 2), np.nan, np.float32)
     for name, place in places.items():
-        joints[STICK.joints.index(name)] = place
+        joints[STICK.keypoints.index(name)] = place
     return joints
 
 
@@ -109,9 +109,9 @@ def test_the_input_is_left_alone_and_shapes_are_checked() -> None:
     drawing.overlay(image, joints, STICK, truth=joints)
     np.testing.assert_array_equal(image, GREY)
     np.testing.assert_array_equal(joints, points(neck=(30, 20)))
-    with pytest.raises(ValueError, match=r"needs \(16, 2\) joints"):
+    with pytest.raises(ValueError, match=r"needs \(16, 2\) keypoints"):
         drawing.overlay(GREY, np.zeros((14, 2), np.float32), MPII)
-    with pytest.raises(ValueError, match=r"needs \(14, 2\) joints"):
+    with pytest.raises(ValueError, match=r"needs \(14, 2\) keypoints"):
         drawing.overlay(GREY, np.zeros((14, 2), np.float32), LSP, truth=np.zeros((14, 3), np.float32))
 
 

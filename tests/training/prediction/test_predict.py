@@ -23,7 +23,7 @@ from training.prediction.predict import crop_for, find_pictures, look, save_pred
 # Three joints; the network of these tests finds the first where the picture is red, the others at green and blue.
 FLAG = Skeleton(
     name="flag",
-    joints=("left_red", "right_green", "blue"),
+    keypoints=("left_red", "right_green", "blue"),
     edges=((0, 2), (1, 2)),
     flip_pairs=((0, 1),),
     head=None,
@@ -104,13 +104,13 @@ def test_joints_come_back_in_pixels_of_the_picture(
     assert {path.name for path in out.iterdir()} == {"predictions.json", "predictions.csv", "0000_flag.png"}
     content = json.loads((out / "predictions.json").read_text())
     assert list(content) == ["joints", "edges", "people"]
-    assert content["joints"] == list(FLAG.joints)
+    assert content["joints"] == list(FLAG.keypoints)
     assert content["edges"] == [[0, 2], [1, 2]]
     (person,) = content["people"]
     assert list(person) == ["picture", "center", "side", "joints"]
     assert (person["picture"], person["center"], person["side"]) == (str(picture), [99.5, 59.5], 200)
     found = places(person)
-    assert list(found) == list(FLAG.joints)
+    assert list(found) == list(FLAG.keypoints)
     for name, place in SPOTS.items():
         assert found[name] == pytest.approx(place, abs=ONE_PIXEL)
     assert all(0.7 < joint["score"] <= 1 for joint in person["joints"])
@@ -123,7 +123,7 @@ def test_the_table_holds_the_same_as_the_json(tmp_path: Path, model: Path, seein
     with open(tmp_path / "out/predictions.csv", newline="") as file:
         header, *rows = list(csv.reader(file))
     assert header == ["picture", "joint", "x", "y", "score"]
-    assert [row[:2] for row in rows] == [[str(p), name] for p in pictures for name in FLAG.joints]
+    assert [row[:2] for row in rows] == [[str(p), name] for p in pictures for name in FLAG.keypoints]
     joints = [joint for person in people(tmp_path / "out") for joint in person["joints"]]  # type: ignore[attr-defined]
     assert [list(map(float, row[2:])) for row in rows] == [[j["x"], j["y"], j["score"]] for j in joints]
 
@@ -213,7 +213,7 @@ def test_weak_joints_are_not_drawn_but_reported(tmp_path: Path, model: Path, see
     assert run(model, picture, "--out", tmp_path / "out", "--kpt-thr", "1.1", "--quiet") == 0
     drawn = np.asarray(Image.open(tmp_path / "out/0000_flag.png"))
     assert np.array_equal(drawn, np.asarray(Image.fromarray(flag()).resize((400, 240), Image.Resampling.BICUBIC)))
-    assert list(places(people(tmp_path / "out")[0])) == list(FLAG.joints)
+    assert list(places(people(tmp_path / "out")[0])) == list(FLAG.keypoints)
 
 
 def test_unreadable_pictures_are_named_and_skipped(

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from hbcore import StackedHourglass
-from hbcore.optim.optimizers import OPTIMIZERS, Adam, ExponentialMovingAverage, Optimizer
 from hbcore.deploy.model_file import read_arrays
-from training.runs.checkpoint import FORMAT, Progress, read_checkpoint, restore, save_checkpoint
+from hbcore.optim.optimizers import OPTIMIZERS, Adam, ExponentialMovingAverage, Optimizer
 from training.codecs.heatmaps import HeatmapCodec
 from training.errors import DataError, DiskError
 from training.files.environment import sha256
-from training.prediction.model import Model
 from training.labels.skeletons import LSP
+from training.prediction.model import Model
+from training.runs.checkpoint import FORMAT, Progress, read_checkpoint, restore, save_checkpoint
 
 CONFIG = '[run]\nout = "a \\" quote, ü and \\u0000"\n'
 PROGRESS = Progress(

@@ -16,20 +16,22 @@ import pytest
 
 import hbcore
 from hbcore.nn.layers import BinaryConv2d
-from training.configuration.values import override
-from training.runs import loop
 from training.configuration.settings import Config
-from training.datasets import Person, PersonDataset
+from training.configuration.values import override
+from training.datasets import Dataset, Sample
 from training.datasets.drawn.synthetic import SyntheticFigures
-from training.errors import BadPicture, DataError, DiskError, Diverged
-from training.files.logs import read_log
+from training.errors import BadPicture, DataError, DiskError, Diverged, Interrupted
 from training.files.environment import sha256
-from training.loading.concatenated import Joined
-from training.runs.loop import Run, build_network, learning_rate
-from training.prediction.model import Model
-from training.tasks.pose import POSE
+from training.files.logs import read_log
 from training.labels.skeletons import LSP, MPII, Skeleton
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.prediction.model import Model
+from training.runs import run as run_module
+from training.runs.network import build_network
+from training.runs.run import Run
+from training.runs.trainer import LOSSES, learning_rate
+from training.tasks.pose import POSE
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = (
@@ -54,7 +56,7 @@ def one_thread() -> None:
 class Four:
     """Four synthetic people, drawn once; those in `bad` cannot be read."""
 
-    people: tuple[Person, ...]
+    people: tuple[Sample, ...]
     bad: tuple[int, ...] = ()
     skeleton: Skeleton = MPII
     name: str = "four"
@@ -64,27 +66,27 @@ class Four:
     def __len__(self) -> int:
         return len(self.people)
 
-    def person(self, index: int) -> Person:
+    def sample(self, index: int) -> Sample:
         if index in self.bad:
             raise BadPicture(f'folder/{index} "x".png: unreadable, really')
         return self.people[index]
 
 
-FOUR = Four(tuple(SyntheticFigures("train", 4).person(i) for i in range(4)))
+FOUR = Four(tuple(SyntheticFigures("train", 4).sample(i) for i in range(4)))
 
 
 def tiny(*more: str) -> Config:
     return override(Config(), [*TINY, *more])
 
 
-def make(folder: Path, *more: str, data: PersonDataset = FOUR, test: PersonDataset = FOUR, **options: Any) -> Run:
+def make(folder: Path, *more: str, data: Dataset = FOUR, test: Dataset = FOUR, **options: Any) -> Run:
     config = tiny(*more)
     options = {"say": lambda text: None} | options
-    return Run(POSE, config, folder, Joined([data]), TestSet.read([test], config.data.size), **options)
+    return Run(POSE, config, folder, ConcatenatedDataset([data]), TestSet.read([test], config.data.size), **options)
 
 
 def bytes_of(run: Run) -> list[bytes]:
-    return [array.tobytes() for array in run.network.state_dict().values()]
+    return [array.tobytes() for array in run.trainer.network.state_dict().values()]
 
 
 def test_a_run_of_another_task_is_not_resumed(tmp_path: Path) -> None:
@@ -131,13 +133,13 @@ def test_every_optimizer_lowers_every_loss(tmp_path: Path, name: str, loss: str)
 
 def test_every_stack_is_supervised(tmp_path: Path) -> None:
     run = make(tmp_path, "model.stacks=2", *PLAIN)
-    batch = run.recipe.batch(0)
+    batch = run.plan.batch(0)
     loss, _ = run.step(batch)
     twice = make(tmp_path, "model.stacks=2", *PLAIN)
-    twice.network.train()
-    outputs = twice.network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
+    twice.trainer.network.train()
+    outputs = twice.trainer.network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
     assert len(outputs) == 2
-    terms = [loop.LOSSES["bce"](output, *twice.encode(batch)).item() for output in outputs]
+    terms = [LOSSES["bce"](output, *twice.trainer.encode(batch)).item() for output in outputs]
     assert loss == pytest.approx(sum(terms), rel=1e-6)  # float32 sums of thousands of terms
 
 
@@ -178,7 +180,7 @@ def test_learning_rates() -> None:
 def test_the_schedule_reaches_optimizer_and_log(tmp_path: Path) -> None:
     run = make(tmp_path, "optim.lr=2e-3", "optim.schedule=constant", "optim.warmup=2")
     run.advance()
-    assert run.optimizer.lr == 2e-3
+    assert run.trainer.optimizer.lr == 2e-3
     assert read_log(tmp_path / "log.csv")["lr"].tolist() == [1e-3, 2e-3, 2e-3, 2e-3]
 
 
@@ -187,14 +189,14 @@ def test_the_schedule_reaches_optimizer_and_log(tmp_path: Path) -> None:
 
 def test_binary_weights_are_kept_where_they_belong(tmp_path: Path) -> None:
     run = make(tmp_path, "optim.lr=0.5", "model.center_weights=true")
-    run.step(run.recipe.batch(0))
-    layers = [module for _, module in run.network.named_modules() if isinstance(module, BinaryConv2d)]
+    run.step(run.plan.batch(0))
+    layers = [module for _, module in run.trainer.network.named_modules() if isinstance(module, BinaryConv2d)]
     assert len(layers) == 27
     assert all(np.abs(layer.weight.data).max() <= 1 for layer in layers)
     assert any(np.abs(layer.weight.data).max() == 1 for layer in layers)
     free = make(tmp_path, "optim.lr=0.5", "model.clamp_weights=false")
-    free.step(free.recipe.batch(0))
-    assert max(np.abs(p.data).max() for _, p in free.network.named_parameters()) > 1
+    free.step(free.plan.batch(0))
+    assert max(np.abs(p.data).max() for _, p in free.trainer.network.named_parameters()) > 1
 
 
 def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
@@ -203,9 +205,9 @@ def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
     def step(*more: str) -> tuple[float, float]:
         free = "model.clamp_weights=false"
         run = make(tmp_path, free, "optim.name=sgd", "optim.lr=1", "optim.schedule=constant", *more)
-        before = {name: p.data.copy() for name, p in run.network.named_parameters()}
-        _, norm = run.step(run.recipe.batch(0))
-        moved = [p.data.astype(np.float64) - before[name] for name, p in run.network.named_parameters()]
+        before = {name: p.data.copy() for name, p in run.trainer.network.named_parameters()}
+        _, norm = run.step(run.plan.batch(0))
+        moved = [p.data.astype(np.float64) - before[name] for name, p in run.trainer.network.named_parameters()]
         return norm, math.sqrt(sum(float((m * m).sum()) for m in moved))
 
     norm, length = step()
@@ -219,10 +221,10 @@ def test_gradients_are_clipped_to_the_norm(tmp_path: Path) -> None:
 
 def test_the_average_is_what_is_evaluated_and_saved(tmp_path: Path) -> None:
     run = make(tmp_path, "optim.ema=0.5", "optim.steps=2")
-    weights = [run.network.heads[0].heatmaps.weight.data.copy()]
+    weights = [run.trainer.network.heads[0].heatmaps.weight.data.copy()]
     for step in range(2):
-        run.step(run.recipe.batch(step))
-        weights.append(run.network.heads[0].heatmaps.weight.data.copy())
+        run.step(run.plan.batch(step))
+        weights.append(run.trainer.network.heads[0].heatmaps.weight.data.copy())
     # The momentum of the first steps is (1 + t) / (10 + t), 2/11 and 1/4, both below 0.5.
     first = 2 / 11 * weights[0] + 9 / 11 * weights[1]
     second = 1 / 4 * first + 3 / 4 * weights[2]
@@ -232,17 +234,17 @@ def test_the_average_is_what_is_evaluated_and_saved(tmp_path: Path) -> None:
     assert not np.array_equal(saved, weights[2])
 
     plain = make(tmp_path, "optim.ema=0")
-    plain.step(plain.recipe.batch(0))
+    plain.step(plain.plan.batch(0))
     plain.save_model("plain")
     state = Model.load(tmp_path / "plain.safetensors").network.state_dict()
-    assert all(np.array_equal(array, state[name]) for name, array in plain.network.state_dict().items())
+    assert all(np.array_equal(array, state[name]) for name, array in plain.trainer.network.state_dict().items())
 
 
 def test_steps_use_packed_bits_and_change_nothing_by_it(tmp_path: Path) -> None:
     packed, simulated = make(tmp_path), make(tmp_path)
-    hbcore.nn.layers.use_packed(simulated.network, False)
+    hbcore.nn.layers.use_packed(simulated.trainer.network, False)
     for step in range(2):
-        batch = packed.recipe.batch(step)
+        batch = packed.plan.batch(step)
         assert packed.step(batch) == simulated.step(batch)
     assert bytes_of(packed) == bytes_of(simulated)
 
@@ -280,7 +282,7 @@ def test_the_logged_loss_is_the_mean_since_the_last_row(tmp_path: Path) -> None:
 
 def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([5.0, 9.0, 7.0, 9.0])
-    monkeypatch.setattr(loop, "evaluate", lambda task, model, test: ({"PCKh@0.5": next(scores)}, None))
+    monkeypatch.setattr(run_module, "evaluate", lambda task, model, test: ({"PCKh@0.5": next(scores)}, None))
     run = make(tmp_path, "run.eval_every=1")
     run.train()
     assert (run.progress.best, run.progress.best_step, run.progress.stale) == (9.0, 2, 2)
@@ -296,7 +298,7 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 def test_patience_ends_a_run_and_a_resumed_one_stays_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([5.0, 6.0, 6.0, 1.0])
-    monkeypatch.setattr(loop, "evaluate", lambda task, model, test: ({"PCKh@0.5": next(scores)}, None))
+    monkeypatch.setattr(run_module, "evaluate", lambda task, model, test: ({"PCKh@0.5": next(scores)}, None))
     more = ("optim.steps=100", "run.eval_every=2", "run.patience=2")
     said: list[str] = []
     make(tmp_path, *more, say=said.append).train()
@@ -338,7 +340,7 @@ def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:
 def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
     make(tmp_path).train()
     run = make(tmp_path, data=replace(FOUR, people=FOUR.people[:3]))
-    with pytest.raises(DataError, match="began with 4 people to train on, now there are 3"):
+    with pytest.raises(DataError, match="began with 4 samples to train on, now there are 3"):
         run.resume()
 
 
@@ -348,9 +350,9 @@ def test_joints_must_agree(tmp_path: Path) -> None:
     legs = replace(
         FOUR,
         skeleton=LSP,
-        people=tuple(replace(p, joints=p.joints[:14], labelled=p.labelled[:14]) for p in FOUR.people),
+        people=tuple(replace(p, keypoints=p.keypoints[:14], labelled=p.labelled[:14]) for p in FOUR.people),
     )
-    with pytest.raises(DataError, match=r"joints to train on .*mpii \(16\), the joints to test on .*lsp \(14\)"):
+    with pytest.raises(DataError, match=r"keypoints to train on .*mpii \(16\), the keypoints to test on .*lsp \(14\)"):
         make(tmp_path, test=legs)
     assert list(tmp_path.iterdir()) == []
 
@@ -359,7 +361,7 @@ def test_joints_must_agree(tmp_path: Path) -> None:
 
 
 def poison(run: Run, name: str, value: float) -> None:
-    run.network.state_dict()[name].reshape(-1)[0] = value
+    run.trainer.network.state_dict()[name].reshape(-1)[0] = value
 
 
 @pytest.mark.parametrize(
@@ -373,14 +375,15 @@ def poison(run: Run, name: str, value: float) -> None:
 )
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, name: str, value: float) -> None:
     run = make(tmp_path, "optim.steps=9")
-    if name not in run.network.state_dict():
-        name = next(key for key in run.network.state_dict() if key.startswith("hourglasses.0.low1") and "weight" in key)
+    names = run.trainer.network.state_dict()
+    if name not in names:
+        name = next(key for key in names if key.startswith("hourglasses.0.low1") and "weight" in key)
     run.save()
-    run.step(run.recipe.batch(0))
+    run.step(run.plan.batch(0))
     poison(run, name, value)
     before = {path.name: sha256(path) for path in tmp_path.iterdir()}
     weights = bytes_of(run)
-    batch = run.recipe.batch(1)
+    batch = run.plan.batch(1)
     with pytest.raises(Diverged) as caught:
         run.step(batch)
     message = str(caught.value)
@@ -391,8 +394,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, name: str, valu
     assert str(tmp_path / "state.safetensors") in message
     assert "\n" not in message
     assert {path.name: sha256(path) for path in tmp_path.iterdir()} == before
-    parameters = dict(run.network.named_parameters())
-    after = {key: array.tobytes() for key, array in run.network.state_dict().items()}
+    parameters = dict(run.trainer.network.named_parameters())
+    after = {key: array.tobytes() for key, array in run.trainer.network.state_dict().items()}
     assert [after[key] for key in parameters] == [
         old for key, old in zip(after, weights, strict=True) if key in parameters
     ]
@@ -404,15 +407,15 @@ def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch
 
     def broken(self: hbcore.Tensor) -> None:
         backward(self)
-        gradient = dict(run.network.named_parameters())["heads.0.heatmaps.bias"].grad
+        gradient = dict(run.trainer.network.named_parameters())["heads.0.heatmaps.bias"].grad
         assert gradient is not None
         gradient[0] = np.inf
 
     monkeypatch.setattr(hbcore.Tensor, "backward", broken)
-    weights = {name: p.data.copy() for name, p in run.network.named_parameters()}
+    weights = {name: p.data.copy() for name, p in run.trainer.network.named_parameters()}
     with pytest.raises(Diverged, match=r"step 1: the gradient's norm is inf, first in heads.0.heatmaps.bias, with"):
-        run.step(run.recipe.batch(0))
-    assert all(np.array_equal(p.data, weights[name]) for name, p in run.network.named_parameters())
+        run.step(run.plan.batch(0))
+    assert all(np.array_equal(p.data, weights[name]) for name, p in run.trainer.network.named_parameters())
 
 
 @pytest.mark.parametrize("more", [("optim.name=adam",), ("optim.name=sgd", "optim.loss=mse"), ("run.eval_every=1",)])
@@ -424,7 +427,7 @@ def test_an_enormous_rate_diverges_and_spares_the_checkpoint(tmp_path: Path, mor
     assert all(np.isfinite(array).all() for array in model.network.state_dict().values())
     again = make(tmp_path, "optim.lr=1e38", "optim.steps=50", *more)
     again.resume()
-    assert all(np.isfinite(array).all() for array in again.network.state_dict().values())
+    assert all(np.isfinite(array).all() for array in again.trainer.network.state_dict().values())
 
 
 def test_a_network_that_is_not_finite_is_never_saved(tmp_path: Path) -> None:
@@ -440,7 +443,7 @@ def test_a_network_that_is_not_finite_is_never_saved(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_the_old_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make(tmp_path)
     run.save()
-    run.step(run.recipe.batch(0))
+    run.step(run.plan.batch(0))
     before = {path.name: sha256(path) for path in tmp_path.iterdir()}
 
     def full(*_: object) -> None:
@@ -524,7 +527,7 @@ def test_a_signal_ends_the_run_after_the_step_with_everything_saved(tmp_path: Pa
 
     handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     run = make(tmp_path, "optim.steps=9", report=interrupt)
-    with pytest.raises(loop.Interrupted, match=f"stopped at step 3; go on with --resume --out {tmp_path}") as caught:
+    with pytest.raises(Interrupted, match=f"stopped at step 3; go on with --resume --out {tmp_path}") as caught:
         run.train()
     assert caught.value.exit_code == 130
     assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers

@@ -20,8 +20,8 @@ import pytest
 from hbcore.deploy.model_file import read_arrays
 from training import pose
 from training.command_line import train
-from training.runs.checkpoint import FORMAT, Progress
 from training.files.environment import sha256
+from training.runs.checkpoint import FORMAT, Progress
 
 ROOT = Path(__file__).resolve().parents[3]
 STEPS = 20
@@ -35,9 +35,9 @@ OFTEN = ("--set", "run.checkpoint_minutes=1e-9")  # after every step
 SLOWLY = """
 import sys, time
 from training import pose
-from training.runs import loop
-step = loop.Run.step
-loop.Run.step = lambda self, batch: (time.sleep(0.03), step(self, batch))[1]
+from training.runs.run import Run
+step = Run.step
+Run.step = lambda self, batch: (time.sleep(0.03), step(self, batch))[1]
 sys.exit(pose.main(sys.argv[1:]))
 """
 SELDOM = ("--set", "run.checkpoint_minutes=0.002")  # 0.12 s, so that steps are lost

@@ -12,21 +12,22 @@ from hypothesis import strategies as st
 import hbcore
 from hbcore import load_model
 from hbcore.nn.layers import BinaryConv2d
-from training.configuration.schema import literal
-from training.configuration.values import override
-from training.runs import techniques
 from training.codecs.heatmaps import HeatmapCodec
+from training.configuration.schema import literal
 from training.configuration.settings import Config
+from training.configuration.values import override
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import DataError, UserError
 from training.files.environment import sha256
-from training.loading.concatenated import Joined
-from training.runs.loop import Run, build_network
-from training.prediction.model import Model
-from training.tasks.pose import POSE
 from training.labels.skeletons import LSP
-from training.runs.techniques import Phase, Teacher, phase, settled
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.prediction.model import Model
+from training.runs import techniques
+from training.runs.network import build_network
+from training.runs.run import Run
+from training.runs.techniques import Phase, Teacher, phase, settled
+from training.tasks.pose import POSE
 
 TINY = (
     "model.features=16",
@@ -50,7 +51,9 @@ def make(folder: Path, *more: str, **options: Any) -> Run:
     config = tiny(*more)
     folder.mkdir(exist_ok=True)
     options = {"say": lambda text: None} | options
-    return Run(POSE, config, folder, Joined([FIGURES]), TestSet.read([FIGURES], config.data.size), **options)
+    return Run(
+        POSE, config, folder, ConcatenatedDataset([FIGURES]), TestSet.read([FIGURES], config.data.size), **options
+    )
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +120,7 @@ def test_a_run_goes_through_its_phases(tmp_path: Path) -> None:
         network, _ = load_model(tmp_path / "last.safetensors")
         convs = [m for _, m in network.named_modules() if isinstance(m, BinaryConv2d)]
         held.append({(conv.binarize, conv.sharpness) for conv in convs})
-        assert network.architecture == run.network.architecture
+        assert network.architecture == run.trainer.network.architecture
         return result
 
     run.step = note  # type: ignore[method-assign]
@@ -144,19 +147,19 @@ def test_real_weights_are_trained_as_such(tmp_path: Path) -> None:
     first = make(tmp_path / "a", "technique.real_weights=0.5")
     other = make(tmp_path / "b", "model.binarize=activations")
     plain = make(tmp_path / "c")
-    losses = [run.step(run.recipe.batch(0))[0] for run in (first, other, plain)]
+    losses = [run.step(run.plan.batch(0))[0] for run in (first, other, plain)]
     assert losses[0] == losses[1] != losses[2]
-    states = [run.network.state_dict() for run in (first, other)]
+    states = [run.trainer.network.state_dict() for run in (first, other)]
     assert all(np.array_equal(states[0][name], states[1][name]) for name in states[0])
 
 
 def test_the_smooth_sign_is_trained_with_its_own_gradient(tmp_path: Path) -> None:
     """Loss and gradient norm are those of a network that was built with the sharpness of the step."""
     run = make(tmp_path, "technique.sharpness=[2, 8]", "optim.loss=mse")
-    batch = run.recipe.batch(0)
+    batch = run.plan.batch(0)
     network = build_network(run.config, 16)
     network.quantize("both", 2.0)
-    target, weight = run.encode(batch)
+    target, weight = run.trainer.encode(batch)
     (prediction,) = network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
     loss = hbcore.optim.losses.heatmap_mse(prediction, target, weight)
     loss.backward()
@@ -177,14 +180,14 @@ def cross_entropy(z: np.ndarray, p: np.ndarray, weight: np.ndarray) -> float:
 @pytest.mark.parametrize("stacks", [1, 2])
 def test_the_teacher_adds_its_cross_entropy(tmp_path: Path, teacher: Path, stacks: int) -> None:
     run = make(tmp_path, *taught(teacher, 0.5), f"model.stacks={stacks}")
-    batch = run.recipe.batch(0)
+    batch = run.plan.batch(0)
     batch.labelled[:, :5] = False  # the labels say nothing of these, the teacher does
-    run.network.train()
-    predictions = run.network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
+    run.trainer.network.train()
+    predictions = run.trainer.network(hbcore.Tensor(batch.pictures.astype(np.float32) / np.float32(255)))
     probabilities = Model.load(teacher).heatmaps(batch.pictures)
     assert probabilities.min() >= 0
     assert np.ptp(probabilities) > 0.001
-    target, weight = run.encode(batch)
+    target, weight = run.trainer.encode(batch)
     expected = sum(
         cross_entropy(z.data, target, weight) + 0.5 * cross_entropy(z.data, probabilities, np.ones_like(weight))
         for z in predictions
@@ -213,7 +216,8 @@ def test_a_student_that_agrees_learns_nothing_from_its_teacher(teacher: Path) ->
 
 
 def test_maps_of_a_teacher_of_squared_error_are_cut_to_probabilities(tmp_path: Path) -> None:
-    model = Model(build_network(tiny("model.binary=false"), 16), FIGURES.skeleton, make(tmp_path).codec, "identity")
+    codec = make(tmp_path).trainer.codec
+    model = Model(build_network(tiny("model.binary=false"), 16), FIGURES.skeleton, codec, "identity")
     pictures = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     raw = model.heatmaps(pictures)
     assert raw.min() < 0
@@ -254,8 +258,8 @@ ALL = (
 
 
 def result(run: Run) -> tuple[Any, ...]:
-    state = {name: array.tobytes() for name, array in run.network.state_dict().items()}
-    state |= {name: array.tobytes() for name, array in run.optimizer.state.items()}
+    state = {name: array.tobytes() for name, array in run.trainer.network.state_dict().items()}
+    state |= {name: array.tobytes() for name, array in run.trainer.optimizer.state.items()}
     files = [sha256(run.folder / f"{name}.safetensors") for name in ("last", "best")]
     return state, files, run.progress.best, run.progress.best_step, (run.folder / "log.csv").read_text()
 

@@ -16,11 +16,11 @@ from hbcore.inspect.observe import observe
 from hbcore.nn.layers import BinaryConv2d, use_packed
 from hbcore.nn.module import Module
 from training.codecs.heatmaps import HeatmapCodec
-from training.datasets import Person
+from training.datasets import Sample
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, UserError
 from training.labels.skeletons import LSP, MPII, Skeleton
-from training.loading.concatenated import Joined
+from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import Model, NotFinite, to_input
 from training.tasks.evaluation import baseline_scores, evaluate
@@ -28,7 +28,7 @@ from training.tasks.pose import POSE
 
 STICK = Skeleton(
     name="stick",
-    joints=("left_shoulder", "right_hip", "head_top"),
+    keypoints=("left_shoulder", "right_hip", "head_top"),
     edges=((0, 1), (0, 2)),
     flip_pairs=((0, 1),),
     head=None,
@@ -45,7 +45,7 @@ def one_thread() -> None:
 class Sticks:
     """People of three joints, in grey pictures of 40 x 40 pixels that are their own crops."""
 
-    joints: tuple[tuple[tuple[float, float], ...], ...]
+    keypoints: tuple[tuple[tuple[float, float], ...], ...]
     labelled: tuple[tuple[bool, ...], ...]
     heads: tuple[float, ...]
     bad: tuple[int, ...] = ()
@@ -55,14 +55,14 @@ class Sticks:
     protocol: str = "made by hand"
 
     def __len__(self) -> int:
-        return len(self.joints)
+        return len(self.keypoints)
 
-    def person(self, index: int) -> Person:
+    def sample(self, index: int) -> Sample:
         if index in self.bad:
             raise BadPicture(f"stick{index}.png: unreadable")
-        return Person(
+        return Sample(
             np.full((40, 40, 3), 90, np.uint8),
-            np.array(self.joints[index], np.float32),
+            np.array(self.keypoints[index], np.float32),
             np.array(self.labelled[index]),
             (19.5, 19.5),
             40.0,
@@ -74,7 +74,7 @@ class Sticks:
 
 ALL = (True, True, True)
 TWO = Sticks(
-    joints=(((10, 10), (10, 20), (10, 0)), ((20, 10), (20, 30), (24, 4))), labelled=(ALL, ALL), heads=(6.0, math.nan)
+    keypoints=(((10, 10), (10, 20), (10, 0)), ((20, 10), (20, 30), (24, 4))), labelled=(ALL, ALL), heads=(6.0, math.nan)
 )
 
 
@@ -89,7 +89,7 @@ def network(joints: int = 16, seed: int = 0, **options: Any) -> StackedHourglass
 
 
 def model(skeleton: Skeleton = MPII, size: int = 64, output: str = "sigmoid", **options: Any) -> Model:
-    return Model(network(len(skeleton.joints), **options), skeleton, HeatmapCodec(size), output)
+    return Model(network(len(skeleton.keypoints), **options), skeleton, HeatmapCodec(size), output)
 
 
 @pytest.fixture(scope="module")
@@ -106,7 +106,7 @@ def test_a_test_set_holds_everybody_in_the_pixels_of_the_crops() -> None:
     assert test.pictures.dtype == np.uint8
     assert (test.pictures == 90).all()
     # Pixel areas: x -> (x + 0.5) / 2 - 0.5.
-    assert test.joints[0].tolist() == [[4.75, 4.75], [4.75, 9.75], [4.75, -0.25]]
+    assert test.keypoints[0].tolist() == [[4.75, 4.75], [4.75, 9.75], [4.75, -0.25]]
     assert test.head_size[0] == 3
     assert math.isnan(test.head_size[1])
     assert (test.skeleton, test.protocol, test.bad) == (STICK, "sticks: made by hand", ())
@@ -116,9 +116,9 @@ def test_a_test_set_holds_everybody_in_the_pixels_of_the_crops() -> None:
 def test_unreadable_pictures_of_a_test_set_are_named_and_left_out() -> None:
     broken = replace(TWO, bad=(0,))
     test = TestSet.read([broken, TWO], 40)
-    assert len(test.pictures) == len(test.joints) == len(test.labelled) == len(test.head_size) == 3
+    assert len(test.pictures) == len(test.keypoints) == len(test.labelled) == len(test.head_size) == 3
     assert test.bad == (("sticks/test/0", "stick0.png: unreadable"),)
-    assert np.array_equal(test.joints[0], TWO.joints[1])
+    assert np.array_equal(test.keypoints[0], TWO.keypoints[1])
     with pytest.raises(BadPicture, match=r"stick0\.png"):
         TestSet.read([broken], 40, skip_bad=False)
     with pytest.raises(DataError, match="the test set sticks has no readable picture"):
@@ -126,14 +126,14 @@ def test_unreadable_pictures_of_a_test_set_are_named_and_left_out() -> None:
 
 
 def test_data_sets_with_other_joints_do_not_mix() -> None:
-    with pytest.raises(UserError, match="sticks and synthetic label different joints"):
+    with pytest.raises(UserError, match="sticks and synthetic label different keypoints"):
         TestSet.read([TWO, SyntheticFigures("test", 1)], 32)
 
 
 def test_scores_are_those_computed_by_hand() -> None:
-    """Person 0: torso 10, head 6. Person 1: torso 20, no head, so it does not count for PCKh."""
+    """Sample 0: torso 10, head 6. Sample 1: torso 20, no head, so it does not count for PCKh."""
     test = TestSet.read([TWO], 40)
-    predicted = test.joints.copy()
+    predicted = test.keypoints.copy()
     predicted[0, 0] += (0, 2.0)  # 0.2 of the torso: still right; 0.33 of the head
     predicted[0, 2] += (2.4, 3.2)  # 4 pixels: wrong by the torso, and by the head (3 allowed)
     predicted[1, 1] += (4.01, 0)  # just wrong
@@ -158,37 +158,37 @@ def test_scores_are_those_computed_by_hand() -> None:
 
 def test_without_a_head_there_is_no_pckh_and_without_both_no_score() -> None:
     test = TestSet.read([replace(TWO, heads=(math.nan, math.nan))], 40)
-    scores = POSE.score(test, test.joints)
+    scores = POSE.score(test, test.keypoints)
     assert next(iter(scores)) == "PCK@0.2"
     assert not any(key.startswith("PCKh") or key == "AUC" for key in scores)
     assert list(POSE.used_protocols(test, scores)) == ["data", "PCK"]
     shoulderless = ((False, True, True), (False, True, True))
     test = TestSet.read([replace(TWO, labelled=shoulderless, heads=(0, math.nan))], 40)
     with pytest.raises(DataError, match="nothing in the test set can be scored"):
-        POSE.score(test, test.joints)
+        POSE.score(test, test.keypoints)
     nobody = replace(TWO, labelled=((False,) * 3,) * 2)
     with pytest.raises(DataError, match="nothing in the test set can be scored"):
-        POSE.score(TestSet.read([nobody], 40), test.joints)
+        POSE.score(TestSet.read([nobody], 40), test.keypoints)
 
 
 def test_the_mean_pose_is_the_line_to_beat() -> None:
     """Means: left shoulder (15, 10), right hip (15, 25), head (17, 2), all 5 or more from the truth of both."""
     test = TestSet.read([TWO], 40)
-    scores = baseline_scores(POSE, Joined([TWO]), test)
+    scores = baseline_scores(POSE, ConcatenatedDataset([TWO]), test)
     # Errors of person 0 (torso 10): 5, 7.07, 7.28; of person 1 (torso 20, so 4 allowed): 5, 7.07, 7.28.
     assert scores["PCK@0.2"] == 0
-    near = replace(TWO, joints=(TWO.joints[0], TWO.joints[0]), bad=(1,))
+    near = replace(TWO, keypoints=(TWO.keypoints[0], TWO.keypoints[0]), bad=(1,))
     assert (
-        baseline_scores(POSE, Joined([near]), test)["PCK@0.2/left_shoulder"] == 50
+        baseline_scores(POSE, ConcatenatedDataset([near]), test)["PCK@0.2/left_shoulder"] == 50
     )  # exact for person 0, 10 away for person 1
     # The mean is over labelled joints, in the pixels of the test set's crops.
     half = TestSet.read([TWO], 20)
     only_first = replace(TWO, labelled=(ALL, (False,) * 3))
-    assert baseline_scores(POSE, Joined([only_first]), half)["PCKh@0.1"] == 100
-    with pytest.raises(DataError, match="other joints than stick"):
-        baseline_scores(POSE, Joined([SyntheticFigures("train", 1)]), test)
-    with pytest.raises(DataError, match="no labelled joint"):
-        baseline_scores(POSE, Joined([replace(TWO, bad=(0, 1))]), test)
+    assert baseline_scores(POSE, ConcatenatedDataset([only_first]), half)["PCKh@0.1"] == 100
+    with pytest.raises(DataError, match="other keypoints than stick"):
+        baseline_scores(POSE, ConcatenatedDataset([SyntheticFigures("train", 1)]), test)
+    with pytest.raises(DataError, match="no labelled keypoint"):
+        baseline_scores(POSE, ConcatenatedDataset([replace(TWO, bad=(0, 1))]), test)
 
 
 # ---------------------------------------------------------------------------------------------- packed = float
@@ -414,7 +414,7 @@ def test_a_model_that_is_not_finite_is_refused(tmp_path: Path) -> None:
 
 
 def test_joints_of_model_and_test_set_must_agree(figures: TestSet) -> None:
-    with pytest.raises(DataError, match=r"joints of lsp \(14\), the test set has those of mpii \(16\)") as caught:
+    with pytest.raises(DataError, match=r"keypoints of lsp \(14\), the test set has those of mpii \(16\)") as caught:
         evaluate(POSE, model(LSP), figures)
     assert caught.value.exit_code == 3
 

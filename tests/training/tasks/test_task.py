@@ -19,20 +19,24 @@ from training.errors import DataError, UserError
 from training.labels.skeletons import MPII
 from training.loading.test_set import TestSet
 from training.prediction.model import Model
+from training.tasks.face import FACE
+from training.tasks.parts import PARTS
 from training.tasks.points import PointTask
+from training.tasks.pose import POSE
 
 SMALL = ("model.features=16", "model.depth=1", "data.size=32", "data.workers=0", "optim.batch_size=2", "run.threads=1")
 DATA = ("--data", "synthetic?length=4&size=48", "--test", "synthetic?length=2&size=48")
 
 
 def error(test: TestSet, predicted: NDArray[np.float32]) -> dict[str, float]:
-    return {"error@px": float(np.abs(predicted - test.joints).mean()), "error@px/all": 1.0}
+    return {"error@px": float(np.abs(predicted - test.keypoints).mean()), "error@px/all": 1.0}
 
 
 ERROR = PointTask(
     name="distance",
     about="For tests.",
     kinds=POSE_KINDS,
+    headlines=("error@other", "error@px"),
     scorer=error,
     protocols={"error": "in pixels", "other": "not used"},
     settings=(*SMALL, "optim.steps=7"),
@@ -70,6 +74,20 @@ def test_a_lower_score_can_be_the_better_one(tmp_path: Path, capsys: pytest.Capt
     assert scores[best["step"] - 1] == min(scores)
 
 
+def test_the_headline_is_the_preferred_score_that_is_there() -> None:
+    pck = {"PCKbox@0.05": 1.0, "AUC": 2.0, "PCK@0.2": 3.0}
+    assert POSE.headline(pck) == "PCK@0.2"
+    assert POSE.headline(pck | {"PCKh@0.5": 4.0}) == "PCKh@0.5"
+    assert POSE.headline({"PCKbox@0.2": 5.0, "PCKbox@0.05": 1.0}) == "PCKbox@0.05"
+    nme = {f"NME_{norm}": 1.0 for norm in ("diag", "box", "pupil", "ioc")}
+    for norm in ("ioc", "pupil", "box", "diag"):
+        assert FACE.headline(nme) == f"NME_{norm}"
+        del nme[f"NME_{norm}"]
+    assert PARTS.headline({"mean_accuracy": 1.0, "mIoU": 2.0}) == "mIoU"
+    with pytest.raises(ValueError, match="face: no headline among the scores AUC"):
+        FACE.headline({"AUC": 1.0})
+
+
 def test_models_carry_the_name_of_their_task(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     mine, other = tmp_path / "mine", tmp_path / "pose"
     for path, task in ((mine, "distance"), (other, "pose")):
@@ -100,7 +118,7 @@ def test_the_constant_answer_has_the_task_s_name(tmp_path: Path, capsys: pytest.
 
 
 def test_a_loss_of_another_task_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    only = PointTask(name="x", about="", kinds=POSE_KINDS, scorer=error, protocols={}, losses=("mse",))
+    only = PointTask(name="x", about="", kinds=POSE_KINDS, scorer=error, protocols={}, headlines=(), losses=("mse",))
     with pytest.raises(UserError, match=r'optim.loss = "bce" is not for training.x: choose from mse'):
         only.check(Config())
     assert main.main(only, ["--dry-run", "--set", "optim.loss=bce"]) == 2

@@ -10,7 +10,6 @@ from training.errors import UserError
 
 _STREAMS = {"train": 0, "test": 1}  # part of the random seed: the two splits share no person
 MOST = 100_000_000  # the order of a pass through them is kept in memory
-
 _LENGTHS = {"train": 20_000, "test": 500}
 
 

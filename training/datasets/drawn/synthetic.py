@@ -16,14 +16,14 @@ from PIL import Image, ImageDraw
 
 from training.datasets.drawn.drawn import Drawn
 from training.datasets.drawn.figures.body import ANKLE, Array, assemble
-from training.datasets.drawn.figures.camera import Place, develop, draw_shapes
+from training.datasets.drawn.figures.camera import Placement, develop, draw_shapes
 from training.datasets.drawn.figures.clothes import Rng, draw_look, tone
 from training.datasets.drawn.figures.drawing import paint
 from training.datasets.drawn.figures.poses import draw_body, draw_pose
 from training.datasets.drawn.figures.props import carry, seat
 from training.datasets.drawn.figures.scenery import SUPERSAMPLING, backdrop, foreground
 from training.datasets.drawn.figures.shapes import DISTANCE, Shape, corners
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.labels.skeletons import MPII, Skeleton
 
 _CUT = 0.045  # share of figures that the border of the picture may cut
@@ -68,11 +68,11 @@ def _box(points: Array) -> tuple[Array, Array]:
     return rows.min(axis=1), rows.max(axis=1)
 
 
-def _draw(draw: ImageDraw.ImageDraw, actor: _Actor, place: Place) -> None:
+def _draw(draw: ImageDraw.ImageDraw, actor: _Actor, place: Placement) -> None:
     draw_shapes(draw, actor.shapes, place, actor.points)
 
 
-def _stage(rng: Rng, actor: _Actor, size: int) -> Place:
+def _stage(rng: Rng, actor: _Actor, size: int) -> Placement:
     """A scale and a place at which the figure fits the picture, but for a few that the border cuts."""
     extent = actor.high - actor.low
     zoom = size * (0.55 + 0.22 * float(rng.random())) / float(extent.max())
@@ -85,10 +85,10 @@ def _stage(rng: Rng, actor: _Actor, size: int) -> Place:
         axis, length = side % 2, zoom * float(extent[side % 2])
         corner[axis] = -part * length if side < 2 else size - (1.0 - part) * length
     x, y = (corner - zoom * actor.low - 0.5).tolist()  # from the picture's edge to the centre of its first pixel
-    return Place(zoom, x, y)
+    return Placement(zoom, x, y)
 
 
-def _bystander(rng: Rng, draw: ImageDraw.ImageDraw, actor: _Actor, place: Place) -> None:
+def _bystander(rng: Rng, draw: ImageDraw.ImageDraw, actor: _Actor, place: Placement) -> None:
     """Another figure beside the first and behind it, often cut by the border."""
     other = _cast(rng)
     zoom = place.zoom * (0.6 + 0.5 * float(rng.random()))
@@ -97,10 +97,10 @@ def _bystander(rng: Rng, draw: ImageDraw.ImageDraw, actor: _Actor, place: Place)
     x0, x1 = place.x + place.zoom * float(actor.low[0]), place.x + place.zoom * float(actor.high[0])
     x = x0 - gap - zoom * float(other.high[0]) if left else x1 + gap - zoom * float(other.low[0])
     feet = place.y + place.zoom * (float(actor.high[1]) - 0.12 * float(rng.random()))
-    _draw(draw, other, Place(zoom, x, feet - zoom * float(other.high[1])))
+    _draw(draw, other, Placement(zoom, x, feet - zoom * float(other.high[1])))
 
 
-def _shadow(image: Image.Image, draw: ImageDraw.ImageDraw, actor: _Actor, place: Place) -> None:
+def _shadow(image: Image.Image, draw: ImageDraw.ImageDraw, actor: _Actor, place: Placement) -> None:
     """A dark patch of ground under the feet."""
     feet = SUPERSAMPLING * place.to_picture(actor.joints[list(ANKLE)])
     reach, zoom = 0.5 * abs(float(feet[0, 0] - feet[1, 0])), SUPERSAMPLING * place.zoom
@@ -132,8 +132,8 @@ class SyntheticFigures(Drawn):
             "picture counts; crop 1.08-1.20 x the figure's box; head size 0.6 x the diagonal of the drawn head's box"
         )
 
-    def person(self, index: int) -> Person:
-        """Draw person `index`. Raises IndexError outside 0..len - 1."""
+    def sample(self, index: int) -> Sample:
+        """Person `index`, drawn. Raises IndexError outside 0..len - 1."""
         rng = self.rng(index)
         actor = _cast(rng)
         place = _stage(rng, actor, self.size)
@@ -160,9 +160,9 @@ class SyntheticFigures(Drawn):
             box = (SUPERSAMPLING * left, SUPERSAMPLING * top, SUPERSAMPLING * right, SUPERSAMPLING * bottom)
             foreground(rng, draw, n, box)
 
-        return Person(
+        return Sample(
             picture=develop(rng, image),
-            joints=np.where(inside[:, None], joints, 0.0).astype(np.float32),
+            keypoints=np.where(inside[:, None], joints, 0.0).astype(np.float32),
             labelled=inside,
             center=(0.5 * (left + right) + float(shift[0]), 0.5 * (top + bottom) + float(shift[1])),
             side=side,

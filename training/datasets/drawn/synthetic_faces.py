@@ -12,14 +12,14 @@ from typing import ClassVar
 from PIL import ImageDraw
 
 from training.datasets.drawn.drawn import Drawn
-from training.datasets.drawn.figures.camera import Place, develop, draw_shapes
+from training.datasets.drawn.figures.camera import Placement, develop, draw_shapes
 from training.datasets.drawn.figures.scenery import SUPERSAMPLING, backdrop, foreground
 from training.datasets.drawn.heads.anatomy import draw_expression, draw_identity, draw_turn, express, project, view
 from training.datasets.drawn.heads.looks import draw_look
 from training.datasets.drawn.heads.painting import paint
-from training.datasets.faces.base import OF_POINTS, FaceLabel, as_person
+from training.datasets.faces.base import OF_POINTS, FaceLabel, as_sample
 from training.labels.face_skeletons import IBUG68
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.labels.skeletons import Skeleton
 
 
@@ -40,18 +40,18 @@ class SyntheticFaces(Drawn):
             f"hidden ones too; {OF_POINTS}"
         )
 
-    def person(self, index: int) -> Person:
-        """Draw face `index`. Raises IndexError outside 0..len - 1."""
+    def sample(self, index: int) -> Sample:
+        """Face `index`, drawn. Raises IndexError outside 0..len - 1."""
         rng = self.rng(index)
         look, expression, turn = draw_look(rng), draw_expression(rng), draw_turn(rng)
         face, turned = express(draw_identity(rng), expression), turn.matrix()
         shapes = paint(face, turned, look, expression.gaze)
-        points = project(view(face[: len(IBUG68.joints)], turned))
+        points = project(view(face[: len(IBUG68.keypoints)], turned))
 
         low, high = points.min(axis=0), points.max(axis=0)
         zoom = self.size * (0.42 + 0.2 * float(rng.random())) / float((high - low).max())
         x, y = (0.5 * (self.size - 1) - 0.5 * zoom * (low + high) + 0.05 * self.size * rng.uniform(-1, 1, 2)).tolist()
-        place = Place(zoom, x, y)
+        place = Placement(zoom, x, y)
         joints = place.to_picture(points)
 
         n = SUPERSAMPLING * self.size
@@ -62,4 +62,4 @@ class SyntheticFaces(Drawn):
             (left, top), (right, bottom) = joints.min(axis=0).tolist(), joints.max(axis=0).tolist()
             box = (SUPERSAMPLING * left, SUPERSAMPLING * top, SUPERSAMPLING * right, SUPERSAMPLING * bottom)
             foreground(rng, draw, n, box)
-        return as_person(develop(rng, image), FaceLabel.whole(joints, turn.yaw), self.name_of(index))
+        return as_sample(develop(rng, image), FaceLabel.whole(joints, turn.yaw), self.name_of(index))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets import OWN_KINDS, Kind, Options, PersonDataset
+from training.datasets import OWN_KINDS, Dataset, Kind, Options
 from training.datasets.faces.cofw import Cofw
 from training.datasets.faces.fitted import POINTS, open_300wlp, open_aflw2000
 from training.datasets.faces.pts import TESTS, open_300w, open_pts
@@ -13,33 +13,33 @@ from training.datasets.faces.wflw import ATTRIBUTES, Wflw
 from training.labels.face_skeletons import SCHEMES
 
 
-def _open_synthetic(_: Path, split: str, options: Options) -> PersonDataset:
-    from training.datasets.drawn.synthetic_faces import SyntheticFaces  # draws pictures: not everybody needs that
+def _open_synthetic(_: Path, split: str, options: Options) -> Dataset:
+    from training.datasets.drawn.synthetic_faces import SyntheticFaces  # draws pictures: not every command needs that
 
     return SyntheticFaces(split, **{name: int(value) for name, value in options.items()})
 
 
-def _open_300w(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_300w(root: Path, split: str, options: Options) -> Dataset:
     return open_300w(root, split, **options)
 
 
-def _open_pts(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_pts(root: Path, split: str, options: Options) -> Dataset:
     return open_pts(root, split, options.get("scheme"), float(options["test"]) if "test" in options else None)
 
 
-def _open_300wlp(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_300wlp(root: Path, split: str, options: Options) -> Dataset:
     return open_300wlp(root, split, **options)
 
 
-def _open_aflw2000(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_aflw2000(root: Path, split: str, options: Options) -> Dataset:
     return open_aflw2000(root, split)
 
 
-def _open_cofw(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_cofw(root: Path, split: str, options: Options) -> Dataset:
     return Cofw(root, split)
 
 
-def _open_wflw(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_wflw(root: Path, split: str, options: Options) -> Dataset:
     return Wflw(root, split, **options)
 
 

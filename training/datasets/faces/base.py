@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.crops import around_points
-from training.labels.sample import Person
+from training.labels.sample import Sample
 
 MARGIN = 1.3
 """Side of the crop over the longer side of the box: room for the forehead, which no scheme marks, and for rotation."""
@@ -39,9 +39,9 @@ class FaceLabel:
         return cls(points.astype(np.float32), np.ones(len(points), np.bool_), yaw=yaw)
 
 
-def as_person(picture: NDArray[np.uint8], label: FaceLabel, name: str) -> Person:
+def as_sample(picture: NDArray[np.uint8], label: FaceLabel, name: str) -> Sample:
     """The face in its picture, with arrays of its own; cropped around the given box, else that of its points."""
     box = label.points[label.labelled] if label.box is None else np.array(label.box, np.float32).reshape(2, 2)
     center, side = around_points(box, MARGIN, LEAST_SIDE)
-    joints, labelled = label.points.copy(), label.labelled.copy()
-    return Person(picture, joints, labelled, center, side, math.nan, name, yaw=label.yaw)
+    keypoints, labelled = label.points.copy(), label.labelled.copy()
+    return Sample(picture, keypoints, labelled, center, side, math.nan, name, yaw=label.yaw)

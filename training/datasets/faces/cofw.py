@@ -15,17 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import check_file, pixels
-from training.datasets.faces.base import OF_BOX, FaceLabel, as_person
+from training.datasets.faces.base import OF_BOX, FaceLabel, as_sample
 from training.errors import BadPicture, DataError, UserError
 from training.labels.face_skeletons import COFW29
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.pictures.reading import MAX_PIXELS
 
 FILES = {"train": ("COFW_train_color.mat", "Tr"), "test": ("COFW_test_color.mat", "T")}
 MAX_BYTES = 2**31
 MAX_FACES = 100_000
-
-_POINTS = len(COFW29.joints)
+_POINTS = len(COFW29.keypoints)
 
 
 class Cofw:
@@ -69,8 +68,8 @@ class Cofw:
     def __len__(self) -> int:
         return len(self._points)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
         index = range(len(self))[index]
         name = f"{self._path.name}#{index + 1}"
         # Opened anew: a worker process cannot share an open file.
@@ -82,7 +81,7 @@ class Cofw:
                 raise BadPicture(f"{self._path}: picture {index + 1} cannot be read ({error})") from error
         left, top, right, bottom = self._boxes[index].tolist()
         label = FaceLabel(self._points[index], np.ones(_POINTS, np.bool_), (left, top, right, bottom))
-        return as_person(picture, label, name)
+        return as_sample(picture, label, name)
 
 
 def _picture(dataset: Any) -> NDArray[np.uint8]:

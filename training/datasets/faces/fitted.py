@@ -13,17 +13,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.datasets.annotations import load_mat, numbers, pixels
-from training.datasets.faces.base import OF_POINTS, FaceLabel, as_person
+from training.datasets.faces.base import OF_POINTS, FaceLabel, as_sample
 from training.datasets.faces.pts import picture_of
 from training.errors import BadPicture, DataError
 from training.labels.face_skeletons import IBUG68
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.pictures.reading import read_picture
 
 POINTS = ("pt2d", "pts_2d", "pts_3d")
 SUBSETS = ("AFW", "HELEN", "IBUG", "LFPW")
-
-_POINTS = len(IBUG68.joints)
+_POINTS = len(IBUG68.keypoints)
 _YAW = 1  # its place in Pose_Para
 
 
@@ -46,8 +45,8 @@ class FittedFaces:
     def __len__(self) -> int:
         return len(self._files)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset. Raises BadPicture also for a label that cannot be used."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset. Raises BadPicture also for a label that cannot be used."""
         path = self._files[index]
         picture = read_picture(picture_of(path))
         try:
@@ -56,7 +55,7 @@ class FittedFaces:
             raise
         except DataError as error:
             raise BadPicture(str(error)) from error
-        return as_person(picture, label, "/".join(path.parts[-2:]))
+        return as_sample(picture, label, "/".join(path.parts[-2:]))
 
     def _label(self, path: Path) -> FaceLabel:
         """Raises DataError, naming the file, for a missing variable, another shape and numbers that are not finite."""

@@ -22,22 +22,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import load_text, pixels
-from training.datasets.faces.base import OF_POINTS, FaceLabel, as_person
+from training.datasets.faces.base import OF_POINTS, FaceLabel, as_sample
 from training.datasets.splits import Division
 from training.errors import DataError, UserError
 from training.labels.face_skeletons import IBUG68, SCHEMES, generic
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.labels.skeletons import Skeleton
 from training.pictures.reading import read_picture
 
 ENDINGS = (".jpg", ".png", ".jpeg", ".bmp", ".JPG", ".PNG", ".JPEG", ".BMP")
 MAX_POINTS = 1000
 MAX_BYTES = 2**20
-
 _HEADER = re.compile(r"\s*version\s*:\s*\d+\s+n_points\s*:\s*(\d+)\s*\{")
-
 _FACE_NUMBER = re.compile(r"_\d$")
-
 TRAIN = ("lfpw/trainset", "helen/trainset", "afw")
 TESTS = {
     "lfpw": ("lfpw/testset",),
@@ -81,16 +78,16 @@ def read_pts(path: Path, count: int | None = None) -> NDArray[np.float64]:
 class PtsFaces:
     """The faces of some .pts files, all with the same number of points.
 
-    68 points are taken for ibug's, any other number for points of which nobody knows the order, unless `scheme`
+    68 points are taken for ibug's, any other number for points of an unknown order, unless `scheme`
     names it. The crop is a square around the box of the points. Raises DataError as `read_pts` does.
     """
 
     def __init__(self, name: str, split: str, files: Sequence[Path], source: str, scheme: str | None = None) -> None:
         first = read_pts(files[0])
-        if scheme is None and len(first) == len(IBUG68.joints):
+        if scheme is None and len(first) == len(IBUG68.keypoints):
             scheme = IBUG68.name
         self.skeleton: Skeleton = SCHEMES[scheme] if scheme in SCHEMES else generic(len(first))
-        count = len(self.skeleton.joints)
+        count = len(self.skeleton.keypoints)
         self.name, self.split = name, split
         self.protocol = f"{name} {split}: {source}, {len(files)} faces, {count} points; {OF_POINTS}"
         self._files = list(files)
@@ -99,12 +96,12 @@ class PtsFaces:
     def __len__(self) -> int:
         return len(self._files)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
         path = self._files[index]
         picture = read_picture(picture_of(path))
         points = self._points[index]
-        return as_person(picture, FaceLabel(points, np.ones(len(points), np.bool_)), "/".join(path.parts[-2:]))
+        return as_sample(picture, FaceLabel(points, np.ones(len(points), np.bool_)), "/".join(path.parts[-2:]))
 
 
 def picture_of(label: Path) -> Path:

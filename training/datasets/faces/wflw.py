@@ -7,16 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets.annotations import file_name, load_text, pixels
-from training.datasets.faces.base import OF_BOX, FaceLabel, as_person
+from training.datasets.faces.base import OF_BOX, FaceLabel, as_sample
 from training.errors import DataError
 from training.labels.face_skeletons import WFLW98
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.pictures.reading import read_picture
 
 LIST = "list_98pt_rect_attr_train_test/list_98pt_rect_attr_{split}.txt"
 ATTRIBUTES = ("pose", "expression", "illumination", "makeup", "occlusion", "blur")
-
-_POINTS = len(WFLW98.joints)
+_POINTS = len(WFLW98.keypoints)
 _NUMBERS = 2 * _POINTS + 4 + len(ATTRIBUTES)
 
 
@@ -74,9 +73,9 @@ class Wflw:
     def __len__(self) -> int:
         return len(self._files)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
         picture = read_picture(self._folder / self._files[index])
         left, top, right, bottom = self._boxes[index].tolist()
         label = FaceLabel(self._points[index], np.ones(_POINTS, np.bool_), (left, top, right, bottom))
-        return as_person(picture, label, self._files[index])
+        return as_sample(picture, label, self._files[index])

@@ -14,27 +14,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import box, field, file_name, load_json, numbers, objects, pixels
-from training.datasets.own.labels import Labels, OwnPersons, Place, own_persons
-from training.datasets.own.scheme import Scheme, check_names, make_scheme
+from training.datasets.own.labels import LabelFile, Labels, OwnSamples, own_samples
+from training.datasets.own.scheme import OwnScheme, check_names, make_scheme
 from training.errors import DataError, UserError, unknown
 
 
-def open_coco(place: Place, split: str, category: str | None = None) -> OwnPersons:
-    """The persons of one split of `place.path`.
+def open_coco(label_file: LabelFile, split: str, category: str | None = None) -> OwnSamples:
+    """The samples of one split of `label_file.path`.
 
-    `category` names the category to take where several have keypoints. A person is named after its picture and,
+    `category` names the category to take where several have keypoints. An instance is named after its picture and,
     behind #, the id of its annotation. Raises DataError, naming file and record, for a file that is not of this
     format, and UserError for a category that is not there or not named.
     """
-    content = load_json(place.path)
+    content = load_json(label_file.path)
     if not isinstance(content, dict):
-        raise DataError(f"{place.path}: should hold an object with images, annotations and categories")
-    lists = {key: _records(content, key, place.path) for key in ("images", "annotations", "categories")}
-    chosen = _category(lists["categories"], category, place.path)
-    scheme = _scheme(chosen, place)
-    files = _files(lists["images"], place.path)
-    labels = _labels(lists["annotations"], files, chosen, place.path)
-    return own_persons("coco", place, split, scheme, labels, files.values())
+        raise DataError(f"{label_file.path}: should hold an object with images, annotations and categories")
+    lists = {key: _records(content, key, label_file.path) for key in ("images", "annotations", "categories")}
+    chosen = _category(lists["categories"], category, label_file.path)
+    scheme = _scheme(chosen, label_file)
+    files = _files(lists["images"], label_file.path)
+    labels = _labels(lists["annotations"], files, chosen, label_file.path)
+    return own_samples("coco", label_file, split, scheme, labels, files.values())
 
 
 def _records(content: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
@@ -59,8 +59,8 @@ def _category(categories: list[dict[str, Any]], name: str | None, path: Path) ->
     return found
 
 
-def _scheme(category: dict[str, Any], place: Place) -> Scheme:
-    where = f"{place.path}: category {category.get('name')!r}: "
+def _scheme(category: dict[str, Any], label_file: LabelFile) -> OwnScheme:
+    where = f"{label_file.path}: category {category.get('name')!r}: "
     names = category["keypoints"]
     check_names(names, f"{where}keypoints")
     edges = _pairs(category.get("skeleton") or [], len(names), f"{where}skeleton")
@@ -71,7 +71,7 @@ def _scheme(category: dict[str, Any], place: Place) -> Scheme:
     if sigmas is not None:
         sigmas = numbers(sigmas, (len(names),), f"{where}sigmas").tolist()
     return make_scheme(
-        str(category.get("name", "coco")), names, f"{where}keypoints", place.toml(), edges, pairs, sigmas
+        str(category.get("name", "coco")), names, f"{where}keypoints", label_file.toml(), edges, pairs, sigmas
     )
 
 
@@ -119,7 +119,7 @@ def _labels(
     annotations: list[dict[str, Any]], files: dict[int | str, str], category: dict[str, Any], path: Path
 ) -> Labels:
     count = len(category["keypoints"])
-    people = []
+    instances = []
     seen: set[int | str] = set()
     for index, annotation in enumerate(annotations):
         where = f"{path}: annotations: record {index}"
@@ -133,30 +133,30 @@ def _labels(
         image = _id(annotation, "image_id", where)
         if image not in files:
             raise DataError(f"{where}: image_id {image!r} is not among the images")
-        people.append(_person(annotation, files[image], f"{files[image]}#{number}", count, where))
-    if not people:
+        instances.append(_instance(annotation, files[image], f"{files[image]}#{number}", count, where))
+    if not instances:
         raise DataError(f"{path}: has no annotation of the category {category.get('name')!r}")
     return Labels(
-        tuple(person.file for person in people),
-        tuple(person.name for person in people),
-        np.array([person.joints for person in people]),
-        np.array([person.labelled for person in people]),
-        np.array([person.box for person in people]),
-        np.array([person.area for person in people]),
+        tuple(instance.file for instance in instances),
+        tuple(instance.name for instance in instances),
+        np.array([instance.keypoints for instance in instances]),
+        np.array([instance.labelled for instance in instances]),
+        np.array([instance.box for instance in instances]),
+        np.array([instance.area for instance in instances]),
     )
 
 
 @dataclass(frozen=True, eq=False)
-class _Person:
+class _Instance:
     file: str
     name: str
-    joints: NDArray[np.float64]
+    keypoints: NDArray[np.float64]
     labelled: NDArray[np.bool_]
     box: NDArray[np.float64]
     area: float
 
 
-def _person(annotation: dict[str, Any], file: str, name: str, count: int, where: str) -> _Person:
+def _instance(annotation: dict[str, Any], file: str, name: str, count: int, where: str) -> _Instance:
     values = field(annotation, "keypoints", where)
     if not isinstance(values, list) or len(values) != 3 * count:
         size = f"{len(values)}" if isinstance(values, list) else "no list of"
@@ -175,5 +175,5 @@ def _person(annotation: dict[str, Any], file: str, name: str, count: int, where:
         area = float(numbers(area, (), f"{where}: area"))
         if area < 0:
             raise DataError(f"{where}: area is negative: {area:g}")
-    joints = np.where(labelled[:, None], points[:, :2], 0.0)
-    return _Person(file, name, joints, labelled, bounds, area or np.nan)
+    keypoints = np.where(labelled[:, None], points[:, :2], 0.0)
+    return _Instance(file, name, keypoints, labelled, bounds, area or np.nan)

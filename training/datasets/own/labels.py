@@ -1,4 +1,4 @@
-"""Persons of a user's own label files, whatever format these have: pictures, points, boxes, and the crop rule."""
+"""Samples of a user's own label files, whatever format these have: pictures, points, boxes, and the crop rule."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.crops import BOX_MARGIN, LEAST_SIDE, POINTS_MARGIN, around_box, around_picture, around_points
-from training.datasets.own.scheme import Scheme
+from training.datasets.own.scheme import OwnScheme
 from training.datasets.splits import Division
 from training.errors import DataError, UserError
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.labels.skeletons import Skeleton
 from training.pictures.reading import read_picture
 
 BOX_TO_AREA = 0.53
-"""The area of a person over that of the box around it, where only the box is known: the usual stand-in for OKS."""
+"""The area of an instance over that of the box around it, where only the box is known: the usual stand-in for OKS."""
 
 _CROP = (
     f"crop: box, side = {BOX_MARGIN} x its longer side; without a box, that of the labelled points x {POINTS_MARGIN}, "
@@ -30,34 +30,34 @@ _CROP = (
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """N labelled persons, 0-based, in picture pixels; nan where a box or an area is not given."""
+    """N labelled instances, 0-based, in picture pixels; nan where a box or an area is not given."""
 
     files: tuple[str, ...]
     names: tuple[str, ...]
-    joints: NDArray[np.float64]  # (N, K, 2)
+    keypoints: NDArray[np.float64]  # (N, K, 2)
     labelled: NDArray[np.bool_]  # (N, K)
     boxes: NDArray[np.float64]  # (N, 4): left, top, width, height
     areas: NDArray[np.float64]  # (N,)
 
-    def pick(self, persons: Sequence[int], points: Sequence[int]) -> Labels:
-        """These persons and points, in this order."""
-        chosen = list(persons)
+    def pick(self, samples: Sequence[int], points: Sequence[int]) -> Labels:
+        """These samples and points, in this order."""
+        chosen = list(samples)
         return Labels(
             tuple(self.files[index] for index in chosen),
             tuple(self.names[index] for index in chosen),
-            self.joints[chosen][:, list(points)],
+            self.keypoints[chosen][:, list(points)],
             self.labelled[chosen][:, list(points)],
             self.boxes[chosen],
             self.areas[chosen],
         )
 
 
-class OwnPersons:
-    """Persons of one split of a label file.
+class OwnSamples:
+    """Samples of one split of a label file.
 
-    `unlabelled` names what the split holds besides: persons without a labelled point, and pictures without a person.
+    `unlabelled` names what the split holds besides: samples without a labelled point, and pictures without one.
 
-    The crop is the given box and a quarter, see `protocol` for persons without one. The norm of PCKbox is the longer
+    The crop is the given box and a quarter, see `protocol` for samples without one. The norm of PCKbox is the longer
     side of the box, given or around the labelled points; that of OKS is the area, given or 0.53 of a given box. There
     is no head size.
     """
@@ -72,7 +72,7 @@ class OwnPersons:
         source: str,
         unlabelled: tuple[str, ...] = (),
     ) -> None:
-        """`labels` holds persons with a labelled point, those of one picture one after the other: it is read once.
+        """`labels` holds samples with a labelled point, those of one picture one after the other: it is read once.
 
         `source` says in a few words where they come from.
         """
@@ -89,13 +89,13 @@ class OwnPersons:
     def __len__(self) -> int:
         return len(self._labels.files)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset. The picture is not to be written to: persons may share it."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset. The picture is not to be written to: samples may share it."""
         labels = self._labels
         index = range(len(self))[index]
         picture = self._picture(labels.files[index])
-        joints, labelled = labels.joints[index].astype(np.float32), labels.labelled[index].copy()
-        points = joints[labelled]
+        keypoints, labelled = labels.keypoints[index].astype(np.float32), labels.labelled[index].copy()
+        points = keypoints[labelled]
         box, area = labels.boxes[index], float(labels.areas[index])
         if np.isfinite(box).all():
             x, y, width, height = box.tolist()
@@ -105,8 +105,8 @@ class OwnPersons:
         else:
             center, side = around_points(points) if len(points) >= 2 else around_picture(picture)
             box_size = float(np.ptp(points, axis=0).max()) or np.nan
-        return Person(
-            picture, joints, labelled, center, side, np.nan, labels.names[index], box_size=box_size, area=area
+        return Sample(
+            picture, keypoints, labelled, center, side, np.nan, labels.names[index], box_size=box_size, area=area
         )
 
     def _picture(self, file: str) -> NDArray[np.uint8]:
@@ -118,7 +118,7 @@ class OwnPersons:
 
 
 @dataclass(frozen=True)
-class Place:
+class LabelFile:
     """Where the labels are and what the user said about them.
 
     `images` is the folder of the pictures, by default that of the label file; `test` the share of the pictures held
@@ -144,7 +144,7 @@ class Place:
         beside = self.path.with_suffix(".toml")
         return beside if beside.is_file() else None
 
-    def division(self, scheme: Scheme, listed: Mapping[str, str]) -> Division:
+    def division(self, scheme: OwnScheme, listed: Mapping[str, str]) -> Division:
         """How the pictures are divided; `listed` is what the label file says. Raises UserError if it is said twice."""
         said = {"in the label file": listed, "in the TOML file": scheme.lists, "by ?test=": self.test is not None}
         ways = [way for way, given in said.items() if given]
@@ -155,28 +155,28 @@ class Place:
         return Division(self.test or 0.0, scheme.lists, scheme.rest)
 
 
-def own_persons(
+def own_samples(
     kind: str,
-    place: Place,
+    label_file: LabelFile,
     split: str,
-    scheme: Scheme,
+    scheme: OwnScheme,
     labels: Labels,
     pictures: Iterable[str] = (),
     listed: Mapping[str, str] = MappingProxyType({}),
-) -> OwnPersons:
-    """The persons of `split` among `labels`, which has all persons of the file and points in the order of the file.
+) -> OwnSamples:
+    """The samples of `split` among `labels`, which has all samples of the file and points in the order of the file.
 
-    `pictures` are those that the file knows of, with or without a person; `listed` the splits it tells itself.
-    Raises DataError for a split that is empty and a folder that is missing, UserError as `Place.division`.
+    `pictures` are those that the file knows of, with or without a sample; `listed` the splits it tells itself.
+    Raises DataError for a split that is empty and a folder that is missing, UserError as `LabelFile.division`.
     """
-    division = place.division(scheme, listed)
-    folder = place.folder()
+    division = label_file.division(scheme, listed)
+    folder = label_file.folder()
     mine = np.array([division.split(file) == split for file in labels.files], dtype=np.bool_)
     known = labels.labelled.any(axis=1)
     if not (mine & known).any():
         raise DataError(
-            f"{place.path}: has no labelled point for the split {split!r} ({division.rule}): ?test=0.2 holds out a "
-            "fifth of the pictures, ?test=1 says that the whole file is for testing"
+            f"{label_file.path}: has no labelled point for the split {split!r} ({division.rule}): ?test=0.2 holds out "
+            "a fifth of the pictures, ?test=1 says that the whole file is for testing"
         )
     first: dict[str, int] = {}
     for index, file in enumerate(labels.files):
@@ -185,7 +185,7 @@ def own_persons(
     unlabelled = [labels.names[index] for index in np.flatnonzero(mine & ~known)]
     unlabelled += [file for file in pictures if file not in first and division.split(file) == split]
     pairs = len(scheme.skeleton.flip_pairs)
-    source = f"{place.path.name}, {division.rule}; {len(scheme.source)} points, {pairs} flip pairs"
-    return OwnPersons(
+    source = f"{label_file.path.name}, {division.rule}; {len(scheme.source)} points, {pairs} flip pairs"
+    return OwnSamples(
         kind, split, scheme.skeleton, folder, labels.pick(order, scheme.source), source, tuple(unlabelled)
     )

@@ -14,7 +14,7 @@ points by their names:
     train = ["a.jpg"]                            # picture lists; one of the two says enough
     test = ["b.jpg"]
 
-With no pair in names and none given, nobody knows what a mirror does to the points, and training does not mirror
+With no pair in names and none given, it is unknown what a mirror does to the points, and training does not mirror
 pictures; `flip_pairs = []` says that every point stays what it is.
 """
 
@@ -55,10 +55,10 @@ _SIDES = {"left": "right", "right": "left", "l": "r", "r": "l"}
 
 
 @dataclass(frozen=True)
-class Scheme:
+class OwnScheme:
     """What was said about labels.
 
-    `source` holds, for each joint of the skeleton, its place in the label file. `lists` gives the split of each
+    `source` holds, for each keypoint of the skeleton, its place in the label file. `lists` gives the split of each
     picture in the lists, `rest` that of all others, None if they belong to none.
     """
 
@@ -70,24 +70,24 @@ class Scheme:
 
 def make_scheme(
     name: str,
-    joints: Sequence[str],
+    keypoints: Sequence[str],
     where: str,
     toml: Path | None,
     edges: Sequence[tuple[int, int]] = (),
     flip_pairs: Sequence[tuple[int, int]] | None = None,
     sigmas: Sequence[float] | None = None,
-) -> Scheme:
+) -> OwnScheme:
     """The scheme of points with these names, as the label file has them and the TOML file, if any, has the last word.
 
-    `where` begins the messages about the label file; pairs are indices into `joints`. Raises DataError for names that
-    are no names or occur twice, and for a TOML file that is none or contradicts the names.
+    `where` begins the messages about the label file; pairs are indices into `keypoints`. Raises DataError for names
+    that are no names or occur twice, and for a TOML file that is none or contradicts the names.
     """
-    check_names(joints, where)
+    check_names(keypoints, where)
     said = _Said(toml, load_toml(toml)) if toml else _Said(Path(), {})
-    order = said.names("joints", joints) or list(joints)
-    if len(order) != len(joints):
-        raise DataError(f"{toml}: joints names {len(order)} of {len(joints)} points: name them all, in their order")
-    moved = [order.index(joint) for joint in joints]  # place in the label file -> place in the skeleton
+    order = said.names("joints", keypoints) or list(keypoints)
+    if len(order) != len(keypoints):
+        raise DataError(f"{toml}: joints names {len(order)} of {len(keypoints)} points: name them all, in their order")
+    moved = [order.index(keypoint) for keypoint in keypoints]  # place in the label file -> place in the skeleton
     pairs = said.pairs("flip_pairs", order)
     if pairs is None and flip_pairs is not None:
         pairs = [(moved[a], moved[b]) for a, b in flip_pairs]
@@ -95,9 +95,11 @@ def make_scheme(
     if pairs is None:
         pairs = mirror_pairs(order)
     drawn = said.pairs("edges", order)
-    measured = said.sigmas(len(order)) or (sigmas and [float(sigmas[list(joints).index(joint)]) for joint in order])
+    measured = said.sigmas(len(order)) or (
+        sigmas and [float(sigmas[list(keypoints).index(keypoint)]) for keypoint in order]
+    )
     if not measured and set(order) == COCO_SIGMAS.keys():
-        measured = [COCO_SIGMAS[joint] for joint in order]
+        measured = [COCO_SIGMAS[keypoint] for keypoint in order]
     torso = said.pair("torso", order)
     if torso is None and set(_TORSO) <= set(order):
         torso = (order.index(_TORSO[0]), order.index(_TORSO[1]))
@@ -105,7 +107,7 @@ def make_scheme(
     try:
         skeleton = Skeleton(
             name=name,
-            joints=tuple(order),
+            keypoints=tuple(order),
             edges=tuple([(moved[a], moved[b]) for a, b in edges] if drawn is None else drawn),
             flip_pairs=tuple(pairs),
             head=said.pair("head", order),
@@ -117,7 +119,7 @@ def make_scheme(
         )
     except ValueError as error:
         raise DataError(f"{toml or where}: {error}") from None
-    return Scheme(skeleton, tuple(joints.index(joint) for joint in order), lists, rest)
+    return OwnScheme(skeleton, tuple(keypoints.index(keypoint) for keypoint in order), lists, rest)
 
 
 def check_names(names: Any, where: str) -> None:

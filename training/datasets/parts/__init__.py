@@ -7,22 +7,22 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from training.datasets import Kind, Options, PersonDataset
+from training.datasets import Dataset, Kind, Options
 from training.datasets.faces import FACE_KINDS
 from training.datasets.parts.helen import Helen
 from training.datasets.parts.masks import MaskFolder
 from training.datasets.parts.outlined import Outlined
 
 
-def _open_outlined(kind: Kind, root: Path, split: str, options: Options) -> PersonDataset:
+def _open_outlined(kind: Kind, root: Path, split: str, options: Options) -> Dataset:
     return Outlined(kind.open(root, split, options))
 
 
-def _open_helen(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_helen(root: Path, split: str, options: Options) -> Dataset:
     return Helen(root, split, **options)
 
 
-def _open_masks(root: Path, split: str, options: Options) -> PersonDataset:
+def _open_masks(root: Path, split: str, options: Options) -> Dataset:
     return MaskFolder(root, split)
 
 

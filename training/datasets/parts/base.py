@@ -11,13 +11,13 @@ from hbcore.optim.losses import IGNORED
 from training.datasets.crops import Square
 from training.errors import BadPicture
 from training.labels.parts import Mask, Parts
-from training.labels.sample import Person
+from training.labels.sample import Sample
 
 
 def masked(
     picture: NDArray[np.uint8], mask: Mask, parts: Parts, square: Square, name: str, yaw: float = math.nan
-) -> Person:
-    """A picture with its mask and no joints.
+) -> Sample:
+    """A picture with its mask and no keypoints.
 
     Raises BadPicture, naming it, if the mask has another size or holds a value that is no class.
     """
@@ -31,4 +31,4 @@ def masked(
         raise BadPicture(f"{name}: its mask holds {strange.min()}, but there are {len(parts.names)} classes, from 0")
     center, side = square
     nothing = np.zeros((0, 2), np.float32), np.zeros(0, np.bool_)
-    return Person(picture, *nothing, center, side, math.nan, name, yaw=yaw, mask=mask)
+    return Sample(picture, *nothing, center, side, math.nan, name, yaw=yaw, mask=mask)

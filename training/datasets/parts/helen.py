@@ -18,11 +18,10 @@ from training.datasets.crops import Square, around_box, around_picture
 from training.datasets.parts.base import masked
 from training.errors import BadPicture, DataError
 from training.labels.parts import HELEN11, Mask
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.pictures.reading import read_levels, read_picture
 
 FACE = range(1, 10)  # all classes but background and hair
-
 _LINE = re.compile(r"\s*\d+\s*,\s*(\S+)\s*")
 
 
@@ -52,8 +51,8 @@ class Helen:
     def __len__(self) -> int:
         return len(self._names)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
         name = self._names[index]
         picture, mask = read_picture(self._pictures / f"{name}.jpg"), self._mask(name)
         return masked(picture, mask, HELEN11, _square(picture, mask), name)

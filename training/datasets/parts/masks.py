@@ -23,7 +23,7 @@ from training.datasets.parts.base import masked
 from training.datasets.splits import Division
 from training.errors import DataError
 from training.labels.parts import Parts
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.pictures.reading import ENDINGS, read_levels, read_picture
 
 HELD_OUT = 0.2  # share of the pictures for testing where no list says
@@ -64,8 +64,8 @@ class MaskFolder:
     def __len__(self) -> int:
         return len(self._pictures)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
         path = self._pictures[index]
         picture, mask = read_picture(path), read_levels(self._mask(path))
         return masked(picture, mask, self.skeleton, around_picture(picture), path.name)

@@ -10,19 +10,19 @@ from training.datasets.parts.polygons import face_mask
 from training.errors import DataError
 from training.labels.face_skeletons import IBUG68
 from training.labels.parts import FACE7
-from training.labels.sample import Person, PersonDataset
+from training.labels.sample import Dataset, Sample
 
 
 class Outlined:
     """The faces of `points`, with masks of FACE7 in place of points; crop and splits are those of `points`.
 
-    Where one of the points is not labelled, nobody knows the mask: all of it is IGNORED. Raises DataError if the
+    Where one of the points is not labelled, the mask is unknown: all of it is IGNORED. Raises DataError if the
     points are not ibug's 68.
     """
 
     skeleton = FACE7
 
-    def __init__(self, points: PersonDataset) -> None:
+    def __init__(self, points: Dataset) -> None:
         if points.skeleton.names != IBUG68.names:
             raise DataError(
                 f"{points.name} has the {len(points.skeleton.names)} points of {points.skeleton.name}: "
@@ -35,12 +35,12 @@ class Outlined:
     def __len__(self) -> int:
         return len(self._points)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
-        face = self._points.person(index)
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
+        face = self._points.sample(index)
         height, width = face.picture.shape[:2]
         if face.labelled.all():
-            mask = face_mask(face.joints, height, width)
+            mask = face_mask(face.keypoints, height, width)
         else:
             mask = np.full((height, width), IGNORED, np.uint8)
         return masked(face.picture, mask, FACE7, (face.center, face.side), face.name, face.yaw)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from training.datasets.annotations import load_mat, picture_folder
 from training.datasets.crops import POINTS_MARGIN, around_picture, around_points
 from training.errors import DataError
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.labels.skeletons import LSP
 from training.pictures.reading import read_picture
 
@@ -61,14 +61,14 @@ class Lsp:
     def __len__(self) -> int:
         return len(self._joints)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
         index = range(len(self))[index]
         name = self._picture_name(self._first + index)
         picture = read_picture(self._folder / name)
         center, side = around_picture(picture)
-        labelled = np.ones(len(LSP.joints), np.bool_)
-        return Person(picture, self._joints[index].copy(), labelled, center, side, np.nan, name)
+        labelled = np.ones(len(LSP.keypoints), np.bool_)
+        return Sample(picture, self._joints[index].copy(), labelled, center, side, np.nan, name)
 
 
 class Lspet:
@@ -121,14 +121,14 @@ class Lspet:
     def __len__(self) -> int:
         return len(self._joints)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
         index = range(len(self))[index]
         name = self._picture_name(index)
         picture = read_picture(self._folder / name)
         joints, labelled = self._joints[index].copy(), self._labelled[index].copy()
         center, side = around_points(joints[labelled]) if labelled.sum() >= 2 else around_picture(picture)
-        return Person(picture, joints, labelled, center, side, np.nan, name)
+        return Sample(picture, joints, labelled, center, side, np.nan, name)
 
 
 def _load_labels(path: Path, rows: tuple[int, int], other: str) -> NDArray[np.float64]:
@@ -153,4 +153,4 @@ def _check_finite(
     bad = ~np.isfinite(joints).all(axis=-1) & labelled
     if bad.any():
         index, joint = np.argwhere(bad)[0]
-        raise DataError(f"{path}: {picture_name(index)}: {LSP.joints[joint]} is not finite")
+        raise DataError(f"{path}: {picture_name(index)}: {LSP.keypoints[joint]} is not finite")

@@ -12,19 +12,18 @@ from training.datasets.poses.mpii_labels import (
     HOURGLASS_FILE,
     HRNET_FILES,
     RELEASE_FILE,
-    Labels,
+    MpiiLabels,
     read_hourglass,
     read_hrnet,
     read_release,
 )
 from training.errors import DataError
-from training.labels.sample import Person
+from training.labels.sample import Sample
 from training.labels.skeletons import MPII
 from training.pictures.reading import read_picture
 
 _FILES = {"release": (RELEASE_FILE,), "hrnet": tuple(HRNET_FILES.values()), "hourglass": (HOURGLASS_FILE,)}
-
-_READERS: dict[str, Callable[[Path, str], Labels]] = {
+_READERS: dict[str, Callable[[Path, str], MpiiLabels]] = {
     "release": lambda folder, split: read_release(folder / RELEASE_FILE, split),
     "hrnet": read_hrnet,
     "hourglass": lambda folder, split: read_hourglass(folder / HOURGLASS_FILE, split),
@@ -38,7 +37,7 @@ class Mpii:
     MATLAB file; "hrnet", train.json and valid.json; "hourglass", mpii_annotations.json. Which persons the
     splits hold depends on that, see `mpii_labels`; `protocol` says it.
 
-    The crop is the one everybody uses, from `center` and `scale` of the label: 15 * scale further down, to
+    The crop is the usual one, from `center` and `scale` of the label: 15 * scale further down, to
     have the feet in, and a side of 1.25 * 200 * scale pixels, black where it leaves the picture.
 
     A person is named after its picture and, behind #, its number: in the picture, from 1, for the official
@@ -64,14 +63,14 @@ class Mpii:
     def __len__(self) -> int:
         return len(self._labels.files)
 
-    def person(self, index: int) -> Person:
-        """See PersonDataset."""
+    def sample(self, index: int) -> Sample:
+        """See Dataset."""
         labels = self._labels
         x, y = labels.position[index].tolist()
         scale = float(labels.scale[index])
-        return Person(
+        return Sample(
             picture=read_picture(self._folder / labels.files[index]),
-            joints=labels.joints[index].copy(),
+            keypoints=labels.keypoints[index].copy(),
             labelled=labels.labelled[index].copy(),
             center=(x, y + 15 * scale),
             side=1.25 * 200 * scale,

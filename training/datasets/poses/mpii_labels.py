@@ -22,18 +22,17 @@ RELEASE_FILE = "mpii_human_pose_v1_u12_1.mat"
 HRNET_FILES = {"train": "train.json", "test": "valid.json"}
 HRNET_HEADS_FILE = "gt_valid.mat"
 HOURGLASS_FILE = "mpii_annotations.json"
-
-_JOINTS = len(MPII.joints)
+_JOINTS = len(MPII.keypoints)
 
 
 @dataclass(frozen=True, eq=False)
-class Labels:
+class MpiiLabels:
     """N labelled persons, 0-based. `source` says which files and which rules they come from."""
 
     source: str
     files: tuple[str, ...]  # below images/
     names: tuple[str, ...]
-    joints: NDArray[np.float32]  # (N, 16, 2), (0, 0) where not labelled
+    keypoints: NDArray[np.float32]  # (N, 16, 2), (0, 0) where not labelled
     labelled: NDArray[np.bool_]  # (N, 16)
     position: NDArray[np.float64]  # (N, 2), roughly the middle of the body
     scale: NDArray[np.float64]  # (N,), body height / 200 pixels
@@ -41,19 +40,19 @@ class Labels:
 
 
 @dataclass
-class _Person:
+class _Instance:
     """One person as the files have it: 1-based."""
 
     file: str
     name: str
-    joints: NDArray[np.float64]
+    keypoints: NDArray[np.float64]
     labelled: NDArray[np.bool_]
     position: NDArray[np.float64]
     scale: float
     head_size: float = np.nan
 
 
-def read_release(path: Path, split: str) -> Labels:
+def read_release(path: Path, split: str) -> MpiiLabels:
     """The official MATLAB file, struct RELEASE (Andriluka et al., 2014).
 
     Of the pictures with `img_train` set, as no others have public labels, it takes the persons that
@@ -73,18 +72,18 @@ def read_release(path: Path, split: str) -> Labels:
             f"{path}: RELEASE.annolist, img_train and single_person differ in length: "
             f"{len(pictures)}, {len(training)} and {len(single)}"
         )
-    people: list[_Person] = []
+    instances: list[_Instance] = []
     for index in np.flatnonzero(numbers(training, (len(pictures),), f"{path}: img_train") == 1):
         where = f"{path}: annolist({index + 1})"
         video = _number(f"{where}.vididx", pictures[index], "vididx")
         in_test = video is not None and video % 9 == 0
         if in_test == (split == "test"):
-            people += _release_people(where, pictures[index], single[index])
+            instances += _release_instances(where, pictures[index], single[index])
     part = "vididx % 9 = 0" if split == "test" else "all but vididx % 9 = 0"
-    return _labels(path, f"{path.name}, training pictures, videos {part}, single persons", people)
+    return _labels(path, f"{path.name}, training pictures, videos {part}, single persons", instances)
 
 
-def _release_people(where: str, picture: Any, ids: Any) -> Iterable[_Person]:
+def _release_instances(where: str, picture: Any, ids: Any) -> Iterable[_Instance]:
     file = file_name(_first(picture, "image", "name"), f"{where}.image.name")
     rects = _items(picture, "annorect")
     for number in numbers(ids, np.shape(ids), f"{where}: single_person").ravel().tolist():
@@ -107,13 +106,13 @@ def _release_people(where: str, picture: Any, ids: Any) -> Iterable[_Person]:
             joints[int(joint)] = point
             labelled[int(joint)] = True
         head = [_number(f"{rect_where}.{key}", rect, key) for key in ("x1", "y1", "x2", "y2")]
-        yield _Person(
+        yield _Instance(
             *(file, f"{file}#{int(number)}", joints, labelled, np.array([x, y]), scale),
             head_size=np.nan if None in head else _head_size(np.reshape(np.array(head, np.float64), (2, 2))),
         )
 
 
-def read_hrnet(folder: Path, split: str) -> Labels:
+def read_hrnet(folder: Path, split: str) -> MpiiLabels:
     """train.json or valid.json, the community's split of the training pictures, in the layout of HRNet.
 
     A list of persons with `image`, `center`, `scale`, `joints` (16, 2) and `joints_vis` (16), 1 = labelled.
@@ -122,7 +121,7 @@ def read_hrnet(folder: Path, split: str) -> Labels:
     persons.
     """
     path = folder / HRNET_FILES[split]
-    people = []
+    instances = []
     for index, record in enumerate(load_json_records(path)):
         where = f"{path}: record {index}"
         file = file_name(field(record, "image", where), f"{where}: image")
@@ -130,36 +129,36 @@ def read_hrnet(folder: Path, split: str) -> Labels:
         visible = numbers(field(record, "joints_vis", where), (_JOINTS,), f"{where}: joints_vis")
         position = numbers(field(record, "center", where), (2,), f"{where}: center")
         scale = numbers(field(record, "scale", where), (), f"{where}: scale")
-        people.append(_Person(file, f"{file}#{index}", joints, visible > 0, position, float(scale)))
+        instances.append(_Instance(file, f"{file}#{index}", joints, visible > 0, position, float(scale)))
     heads = folder / HRNET_HEADS_FILE
     if split == "test" and heads.is_file():
-        _add_heads(heads, people)
-    return _labels(path, f"{path.name} (community split)", people)
+        _add_heads(heads, instances)
+    return _labels(path, f"{path.name} (community split)", instances)
 
 
-def _add_heads(path: Path, people: list[_Person]) -> None:
+def _add_heads(path: Path, instances: list[_Instance]) -> None:
     content = load_mat(path, "headboxes_src", "pos_gt_src")
-    boxes = numbers(content["headboxes_src"], (2, 2, len(people)), f"{path}: headboxes_src")
+    boxes = numbers(content["headboxes_src"], (2, 2, len(instances)), f"{path}: headboxes_src")
     theirs = np.asarray(content["pos_gt_src"])
-    shape = (_JOINTS, 2, len(people))
+    shape = (_JOINTS, 2, len(instances))
     if theirs.shape != shape or theirs.dtype.kind not in "fiu":
         raise DataError(f"{path}: pos_gt_src should be numbers of shape {shape}, not {theirs.shape}")
-    for index, person in enumerate(people):
+    for index, instance in enumerate(instances):
         # A median, as the files may differ in a joint; a person out of order is off by hundreds of pixels.
-        offsets = np.linalg.norm(theirs[..., index] - person.joints, axis=-1)[person.labelled]
+        offsets = np.linalg.norm(theirs[..., index] - instance.keypoints, axis=-1)[instance.labelled]
         if offsets.size and not np.median(offsets) < 2:
             raise DataError(f"{path}: person {index} is another than in {HRNET_FILES['test']}; get both anew")
-        person.head_size = _head_size(boxes[..., index])
+        instance.head_size = _head_size(boxes[..., index])
 
 
-def read_hourglass(path: Path, split: str) -> Labels:
+def read_hourglass(path: Path, split: str) -> MpiiLabels:
     """mpii_annotations.json, the community's split in the layout of the PyTorch ports of the hourglass.
 
     A list of persons with `img_paths`, `objpos`, `scale_provided`, `joint_self` (16, 3) and `isValidation`. A
     joint that is not labelled has no positive coordinate, usually (0, 0); the third number tells visible from
     hidden and is not used. The file has no head boxes, so there is no head size.
     """
-    people = []
+    instances = []
     for index, record in enumerate(load_json_records(path)):
         where = f"{path}: record {index}"
         validation = numbers(field(record, "isValidation", where), (), f"{where}: isValidation")
@@ -170,27 +169,27 @@ def read_hourglass(path: Path, split: str) -> Labels:
         position = numbers(field(record, "objpos", where), (2,), f"{where}: objpos")
         scale = numbers(field(record, "scale_provided", where), (), f"{where}: scale_provided")
         labelled = np.asarray((joints > 0).any(axis=1))
-        people.append(_Person(file, f"{file}#{index}", joints, labelled, position, float(scale)))
-    return _labels(path, f"{path.name} (community split)", people)
+        instances.append(_Instance(file, f"{file}#{index}", joints, labelled, position, float(scale)))
+    return _labels(path, f"{path.name} (community split)", instances)
 
 
-def _labels(path: Path, source: str, people: list[_Person]) -> Labels:
-    if not people:
+def _labels(path: Path, source: str, instances: list[_Instance]) -> MpiiLabels:
+    if not instances:
         raise DataError(f"{path}: holds no labelled person of this split")
-    for person in people:
-        if not person.scale > 0:
-            raise DataError(f"{path}: person {person.name}: scale {person.scale} is not positive")
-    labelled = np.array([person.labelled for person in people])
-    joints = np.array([person.joints for person in people])
-    return Labels(
+    for instance in instances:
+        if not instance.scale > 0:
+            raise DataError(f"{path}: person {instance.name}: scale {instance.scale} is not positive")
+    labelled = np.array([instance.labelled for instance in instances])
+    joints = np.array([instance.keypoints for instance in instances])
+    return MpiiLabels(
         source,
-        tuple(person.file for person in people),
-        tuple(person.name for person in people),
+        tuple(instance.file for instance in instances),
+        tuple(instance.name for instance in instances),
         np.where(labelled[..., None], joints - 1, 0).astype(np.float32),
         labelled,
-        np.array([person.position for person in people]) - 1,
-        np.array([person.scale for person in people]),
-        np.array([person.head_size for person in people]),
+        np.array([instance.position for instance in instances]) - 1,
+        np.array([instance.scale for instance in instances]),
+        np.array([instance.head_size for instance in instances]),
     )
 
 

@@ -20,13 +20,13 @@ Array = NDArray[np.float64]
 
 
 def _both(joint: str) -> tuple[int, int]:
-    return MPII.joints.index(f"right_{joint}"), MPII.joints.index(f"left_{joint}")
+    return MPII.keypoints.index(f"right_{joint}"), MPII.keypoints.index(f"left_{joint}")
 
 
 ANKLE, KNEE, HIP = _both("ankle"), _both("knee"), _both("hip")
 WRIST, ELBOW, SHOULDER = _both("wrist"), _both("elbow"), _both("shoulder")
-PELVIS, THORAX = MPII.joints.index("pelvis"), MPII.joints.index("thorax")
-UPPER_NECK, HEAD_TOP = MPII.joints.index("upper_neck"), MPII.joints.index("head_top")
+PELVIS, THORAX = MPII.keypoints.index("pelvis"), MPII.keypoints.index("thorax")
+UPPER_NECK, HEAD_TOP = MPII.keypoints.index("upper_neck"), MPII.keypoints.index("head_top")
 
 
 @dataclass(frozen=True)
@@ -138,7 +138,7 @@ def turn(angle: float) -> Array:
 
 def assemble(body: Body, pose: Pose) -> Figure:
     """Forward kinematics: the figure in the axes of the view, with the pelvis at the origin."""
-    joints = np.zeros((len(MPII.joints), 3))
+    joints = np.zeros((len(MPII.keypoints), 3))
     ends = np.zeros((3, 2, 3))  # hands, heels, toes
     pelvis = tip(pose.elevation) @ roll(pose.tilt) @ turn(pose.facing) @ tip(pose.pitch)
 

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from training.datasets.drawn.figures.scenery import _BLOCK, SUPERSAMPLING, Draw, Rng, _between
+from training.datasets.drawn.figures.scenery import BLOCK, SUPERSAMPLING, Draw, Rng, uniform
 from training.datasets.drawn.figures.shapes import Shape, corners
 
 
 @dataclass(frozen=True)
-class Place:
+class Placement:
     """Where a figure stands: pixel = offset + zoom * point, in pixels of the picture."""
 
     zoom: float
@@ -25,7 +25,9 @@ class Place:
         return points * self.zoom + (self.x, self.y)
 
 
-def draw_shapes(draw: Draw, shapes: Sequence[Shape], place: Place, points: NDArray[np.float64] | None = None) -> None:
+def draw_shapes(
+    draw: Draw, shapes: Sequence[Shape], place: Placement, points: NDArray[np.float64] | None = None
+) -> None:
     """Shapes onto the canvas, in their order; `points` are their corners, if the caller has them already."""
     # The centre of pixel i of the picture is the point between canvas pixels 2i and 2i + 1. Pillow cuts coordinates
     # off at the decimal point, so they are rounded here.
@@ -44,8 +46,8 @@ def develop(rng: Rng, image: Image.Image) -> NDArray[np.uint8]:
     size = image.width // SUPERSAMPLING
     image = image.reduce(SUPERSAMPLING)
     if rng.random() < 0.25:
-        image = image.filter(ImageFilter.BoxBlur(_between(rng, 0.2, 0.9)))
-    exposure, contrast = _between(rng, 0.78, 1.18), _between(rng, 0.72, 1.15)
+        image = image.filter(ImageFilter.BoxBlur(uniform(rng, 0.2, 0.9)))
+    exposure, contrast = uniform(rng, 0.78, 1.18), uniform(rng, 0.72, 1.15)
     slope_x, slope_y = rng.uniform(-0.3, 0.3, 2).tolist() if rng.random() < 0.6 else (0.0, 0.0)
     tint = rng.uniform(0.94, 1.06, 3)
     strength = 8.0 * float(rng.random()) ** 2
@@ -57,8 +59,8 @@ def develop(rng: Rng, image: Image.Image) -> NDArray[np.uint8]:
     pixels = np.asarray(image).reshape(size, -1)
     picture = np.empty((size, 3 * size), np.uint8)
     # A few rows at a time: a large array would be handed back to the system and faulted in again for every picture.
-    for top in range(0, size, _BLOCK):
-        part = slice(top, top + _BLOCK)
+    for top in range(0, size, BLOCK):
+        part = slice(top, top + BLOCK)
         block = pixels[part] * columns
         block *= rows[part]
         block += offset

@@ -12,7 +12,6 @@ import numpy as np
 Name = TypeVar("Name")
 Rng = np.random.Generator
 Colour = tuple[int, int, int]
-
 _SKIN: tuple[Colour, ...] = (
     (250, 218, 196), (240, 200, 170), (228, 184, 148), (212, 162, 122),
     (186, 130, 92), (150, 100, 68), (112, 72, 48), (78, 50, 36),

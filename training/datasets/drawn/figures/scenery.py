@@ -1,4 +1,7 @@
-"""What stands around a figure: backdrop, clutter behind it and things in front of it."""
+"""What stands around a figure: backdrop, clutter behind it and things in front of it.
+
+Everything is drawn on a canvas of twice the picture's size, in canvas pixels; `camera.develop` makes the picture of it.
+"""
 
 from __future__ import annotations
 
@@ -13,19 +16,12 @@ from training.datasets.drawn.figures.clothes import Colour, fabric, nudge, skin,
 from training.datasets.drawn.figures.shapes import Point, capsules
 
 Rng = np.random.Generator
-
 Box = tuple[float, float, float, float]  # left, top, right, bottom
-
 Draw = ImageDraw.ImageDraw
-
 SUPERSAMPLING = 2
-
-_BLOCK = 40  # rows
-
+BLOCK = 40  # rows
 _TEXELS = 80  # resolution of a backdrop's texture
-
 _ALONG = np.linspace(-0.5, 0.5, _TEXELS, dtype=np.float32)
-
 _WALLS: tuple[Colour, ...] = (
     (226, 220, 208), (206, 200, 190), (180, 186, 190), (190, 172, 150), (150, 160, 150), (120, 124, 132), (90, 84, 80),
 )  # fmt: skip
@@ -45,7 +41,7 @@ def _one_of(rng: Rng, colours: tuple[Colour, ...]) -> Colour:
     return nudge(rng, colours[int(rng.integers(len(colours)))], 16)
 
 
-def _between(rng: Rng, low: float, high: float) -> float:
+def uniform(rng: Rng, low: float, high: float) -> float:
     return low + (high - low) * float(rng.random())
 
 
@@ -115,7 +111,7 @@ def _panes(rng: Rng, draw: Draw, box: Box, colour: Colour, columns: int, rows: i
     """A grid of rectangles: windows, tiles, a shelf of books."""
     left, top, right, bottom = box
     wide, high = (right - left) / columns, (bottom - top) / rows
-    fill, gap = _between(rng, 0.5, 0.92), tone(colour, 0.8)
+    fill, gap = uniform(rng, 0.5, 0.92), tone(colour, 0.8)
     other = nudge(rng, colour, 50)
     odd = rng.random((columns, rows)) < 0.3
     for column in range(columns):
@@ -129,7 +125,7 @@ def _bars(rng: Rng, draw: Draw, box: Box, colour: Colour, count: int) -> None:
     """Parallel upright bars or folds: a fence, a curtain, planks."""
     left, top, right, bottom = box
     step = (right - left) / count
-    width, shade = step * _between(rng, 0.25, 0.7), _between(rng, 0.7, 1.2)
+    width, shade = step * uniform(rng, 0.25, 0.7), uniform(rng, 0.7, 1.2)
     for k in range(count):
         x = left + step * k
         draw.rectangle((x, top, x + width, bottom), fill=tone(colour, shade if k % 2 else 1.0))
@@ -151,8 +147,8 @@ def _bar(draw: Draw, a: Point, b: Point, ra: float, rb: float, colour: Colour) -
 
 def _stick(rng: Rng, draw: Draw, n: int, colour: Colour, thick: float) -> None:
     """A rounded bar somewhere, as long and thick as a limb: a distractor."""
-    x, y, angle = _between(rng, 0, n), _between(rng, 0, n), _between(rng, 0, math.pi)
-    length = _between(rng, 0.08, 0.3) * n
+    x, y, angle = uniform(rng, 0, n), uniform(rng, 0, n), uniform(rng, 0, math.pi)
+    length = uniform(rng, 0.08, 0.3) * n
     end = (x + length * math.cos(angle), y + length * math.sin(angle))
     _bar(draw, (x, y), end, thick, 0.8 * thick, tone(colour, 0.74))
     shift = 0.15 * thick
@@ -163,7 +159,7 @@ def _room(rng: Rng, n: int, floor: float) -> Image.Image:
     wall = _one_of(rng, _WALLS) if rng.random() < 0.7 else vivid(rng)
     image = _split(rng, wall, _one_of(rng, _GROUNDS), floor, (0.6, 0.9), n)
     draw = ImageDraw.Draw(image)
-    draw.rectangle((0, floor - 0.015 * n, n, floor), fill=tone(wall, _between(rng, 0.6, 1.2)))
+    draw.rectangle((0, floor - 0.015 * n, n, floor), fill=tone(wall, uniform(rng, 0.6, 1.2)))
     if rng.random() < 0.3:  # floor boards that run away from the viewer
         for x in np.linspace(-1.0, 2.0, 13).tolist():
             draw.line((n * (0.5 + 0.4 * (x - 0.5)), floor, n * x, n), fill=(60, 50, 44), width=1)
@@ -179,8 +175,8 @@ def _room(rng: Rng, n: int, floor: float) -> Image.Image:
         else:
             _bars(rng, draw, (x, 0, x + w, floor), fabric(rng), int(rng.integers(3, 8)))
     for _ in range(int(rng.integers(0, 4))):  # on the floor
-        x, w, h = _between(rng, -0.1 * n, n), _between(rng, 0.1, 0.4) * n, _between(rng, 0.1, 0.5) * n
-        foot = min(n, floor + _between(rng, 0.0, 0.08) * n)
+        x, w, h = uniform(rng, -0.1 * n, n), uniform(rng, 0.1, 0.4) * n, uniform(rng, 0.1, 0.5) * n
+        foot = min(n, floor + uniform(rng, 0.0, 0.08) * n)
         _block(rng, draw, (x, foot - h, x + w, foot), nudge(rng, _one_of(rng, _GROUNDS), 40))
     return image
 
@@ -188,21 +184,21 @@ def _room(rng: Rng, n: int, floor: float) -> Image.Image:
 def _street(rng: Rng, n: int, floor: float) -> Image.Image:
     image = _split(rng, _one_of(rng, _SKIES), _one_of(rng, _GROUNDS[2:5]), floor, (0.5, 0.8), n)
     draw = ImageDraw.Draw(image)
-    x = -_between(rng, 0.0, 0.2) * n
+    x = -uniform(rng, 0.0, 0.2) * n
     while x < n:  # a row of houses
-        w = _between(rng, 0.2, 0.6) * n
-        top, colour = floor - _between(rng, 0.25, 1.1) * n, nudge(rng, _one_of(rng, _WALLS + _GROUNDS), 24)
+        w = uniform(rng, 0.2, 0.6) * n
+        top, colour = floor - uniform(rng, 0.25, 1.1) * n, nudge(rng, _one_of(rng, _WALLS + _GROUNDS), 24)
         draw.rectangle((x, top, x + w, floor), fill=colour)
         columns, rows = rng.integers(2, 7, 2).tolist()
         _panes(rng, draw, (x + 0.06 * w, top + 8, x + w, floor), colour, columns, rows)
         x += w
     if rng.random() < 0.5:
-        _bars(rng, draw, (0, floor - _between(rng, 0.06, 0.2) * n, n, floor), fabric(rng), int(rng.integers(8, 24)))
+        _bars(rng, draw, (0, floor - uniform(rng, 0.06, 0.2) * n, n, floor), fabric(rng), int(rng.integers(8, 24)))
     for _ in range(int(rng.integers(0, 3))):  # posts
-        x, w = _between(rng, 0, n), _between(rng, 0.008, 0.03) * n
+        x, w = uniform(rng, 0, n), uniform(rng, 0.008, 0.03) * n
         draw.rectangle((x, -1, x + w, floor + 0.05 * n), fill=fabric(rng))
     for _ in range(int(rng.integers(0, 3))):
-        x, w = _between(rng, -0.2, 1.0) * n, _between(rng, 0.2, 0.5) * n
+        x, w = uniform(rng, -0.2, 1.0) * n, uniform(rng, 0.2, 0.5) * n
         _block(rng, draw, (x, floor - 0.3 * w, x + w, floor + 0.06 * n), vivid(rng))
     return image
 
@@ -212,12 +208,12 @@ def _country(rng: Rng, n: int, floor: float) -> Image.Image:
     image = _split(rng, _one_of(rng, _SKIES), ground, floor, (0.7, 1.3), n)
     draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(0, 3))):  # hills
-        heights = floor - rng.random(6) * _between(rng, 0.05, 0.35) * n
+        heights = floor - rng.random(6) * uniform(rng, 0.05, 0.35) * n
         line = [(n * k / 5, y) for k, y in enumerate(heights.tolist())]
-        draw.polygon([*line, (n, floor + 1), (0, floor + 1)], fill=tone(_one_of(rng, _GREENS), _between(rng, 0.6, 1.2)))
+        draw.polygon([*line, (n, floor + 1), (0, floor + 1)], fill=tone(_one_of(rng, _GREENS), uniform(rng, 0.6, 1.2)))
     for _ in range(int(rng.integers(0, 5))):  # trees and bushes
-        x, radius = _between(rng, 0, n), _between(rng, 0.06, 0.2) * n
-        high = _between(rng, 0.0, 0.5) * n
+        x, radius = uniform(rng, 0, n), uniform(rng, 0.06, 0.2) * n
+        high = uniform(rng, 0.0, 0.5) * n
         thick, bark = 0.12 * radius, nudge(rng, (92, 72, 54), 20)
         _bar(draw, (x, floor), (x + 0.1 * high, floor - high), 1.4 * thick, thick, bark)
         _leaves(rng, draw, x + 0.1 * high, floor - high, radius, _one_of(rng, _GREENS), int(rng.integers(8, 22)))
@@ -229,7 +225,7 @@ def _abstract(rng: Rng, n: int, floor: float) -> Image.Image:
     draw = ImageDraw.Draw(image)
     for _ in range(int(rng.integers(2, 14))):
         x, y = (rng.random(2) * n).tolist()
-        reach = _between(rng, 0.04, 0.4) * n
+        reach = uniform(rng, 0.04, 0.4) * n
         kind = rng.random()
         if kind < 0.5:
             angles = np.sort(rng.random(int(rng.integers(3, 7)))) * 2 * math.pi
@@ -260,7 +256,7 @@ def backdrop(rng: Rng, n: int, floor: float) -> Image.Image:
     if rng.random() < 0.15:
         draw = ImageDraw.Draw(image)
         for _ in range(int(rng.integers(1, 5))):
-            _stick(rng, draw, n, skin(rng) if rng.random() < 0.5 else fabric(rng), _between(rng, 0.008, 0.03) * n)
+            _stick(rng, draw, n, skin(rng) if rng.random() < 0.5 else fabric(rng), uniform(rng, 0.008, 0.03) * n)
     return image
 
 
@@ -270,22 +266,22 @@ def foreground(rng: Rng, draw: Draw, n: int, box: Box) -> None:
     wide, high = right - left, bottom - top
     kind = rng.random()
     if kind < 0.3:  # furniture, a wall: from below
-        x, w = _between(rng, left - 0.4 * wide, right - 0.2 * wide), _between(rng, 0.3, 1.2) * wide
-        y = bottom - _between(rng, 0.05, 0.33) * high
-        _block(rng, draw, (x, y, x + w, max(y + 4.0, _between(rng, bottom, n + 4.0))), fabric(rng))
+        x, w = uniform(rng, left - 0.4 * wide, right - 0.2 * wide), uniform(rng, 0.3, 1.2) * wide
+        y = bottom - uniform(rng, 0.05, 0.33) * high
+        _block(rng, draw, (x, y, x + w, max(y + 4.0, uniform(rng, bottom, n + 4.0))), fabric(rng))
     elif kind < 0.5:  # a post
-        x, w = _between(rng, left, right), _between(rng, 0.012, 0.05) * n
+        x, w = uniform(rng, left, right), uniform(rng, 0.012, 0.05) * n
         draw.rectangle((x, -1, x + w, n), fill=fabric(rng))
         draw.rectangle((x, -1, x + 0.3 * w, n), fill=fabric(rng))
     elif kind < 0.65:  # a rail
-        y, w, colour = _between(rng, top + 0.3 * high, bottom), _between(rng, 0.01, 0.035) * n, fabric(rng)
-        lean = _between(rng, -0.15, 0.15) * n
+        y, w, colour = uniform(rng, top + 0.3 * high, bottom), uniform(rng, 0.01, 0.035) * n, fabric(rng)
+        lean = uniform(rng, -0.15, 0.15) * n
         draw.line((-1, y - lean, n, y + lean), fill=colour, width=max(2, round(w)))
     elif kind < 0.85:  # a bush, a branch
-        x, y = _between(rng, left, right), _between(rng, top + 0.4 * high, bottom)
-        _leaves(rng, draw, x, y, _between(rng, 0.05, 0.11) * n, _one_of(rng, _GREENS), int(rng.integers(6, 16)))
+        x, y = uniform(rng, left, right), uniform(rng, top + 0.4 * high, bottom)
+        _leaves(rng, draw, x, y, uniform(rng, 0.05, 0.11) * n, _one_of(rng, _GREENS), int(rng.integers(6, 16)))
     else:  # a ball, a bag, a sign
-        x, y, r = _between(rng, left, right), _between(rng, top + 0.3 * high, bottom), _between(rng, 0.03, 0.08) * n
+        x, y, r = uniform(rng, left, right), uniform(rng, top + 0.3 * high, bottom), uniform(rng, 0.03, 0.08) * n
         colour = vivid(rng)
         if rng.random() < 0.5:
             draw.ellipse((x - r, y - r, x + r, y + r), fill=tone(colour, 0.75))

@@ -18,7 +18,6 @@ from training.datasets.drawn.figures.clothes import Colour, tone
 
 Array = NDArray[np.float64]
 Point = tuple[float, float]
-
 DISTANCE = 5.0  # of the viewer, in statures
 DARK, LIT = 0.74, 1.0  # tones of the two layers
 CIRCLE = np.array([(math.cos(math.pi * k / 6), math.sin(math.pi * k / 6)) for k in range(12)])

@@ -9,7 +9,6 @@ import numpy as np
 from training.datasets.drawn.figures.clothes import HAIR, Colour, fabric, nudge, pick, skin, tone, vivid
 
 Rng = np.random.Generator
-
 _HAIRS = {"short": 0.42, "long": 0.32, "bald": 0.08, "cap": 0.10, "receding": 0.08}
 _BEARDS = {"none": 0.72, "full": 0.12, "stubble": 0.09, "moustache": 0.07}
 _GLASSES = {"none": 0.78, "rims": 0.17, "dark": 0.05}

@@ -30,13 +30,11 @@ _BEARD = np.array([bool(_JAW & s) and bool(_LIP & s) for s in _SETS])
 _MOUSTACHE = np.array([bool(_BASE & s) and bool(_LIP & s) and not set(CHEEK) & s for s in _SETS])
 _HAIRY = {"full": _BEARD | _MOUSTACHE, "stubble": _BEARD | _MOUSTACHE, "moustache": _MOUSTACHE, "none": _BEARD & False}
 _TONE = np.array([0.84 if s <= _BASE | {30} else 1.0 for s in _SETS])  # less light below the nose
-
 _EYES = (np.arange(36, 42), np.arange(42, 48))
 _UPPER_LIP = np.array((*range(48, 55), *range(64, 59, -1)))
 _LOWER_LIP = np.array((*range(54, 60), 48, 60, 67, 66, 65, 64))
 _INNER = np.arange(60, 68)
 _NOSTRILS = (np.array((31, 32)), np.array((35, 34)))
-
 _SKULL = np.array((0.0, -0.30, -0.74)), np.array((0.80, 0.98, 0.90))
 _EAR = np.stack([-0.86 - 0.05 * CIRCLE[:, 0], 0.14 + 0.25 * CIRCLE[:, 1], -0.90 - 0.13 * CIRCLE[:, 0]], axis=1)
 _RING = np.concatenate([1.12 * CIRCLE, 1.12 * CIRCLE[:1], 0.92 * CIRCLE[:1], 0.92 * CIRCLE[::-1]])

@@ -19,9 +19,6 @@
  *
  * Units that are not finite, or gradients that are not, give NaN. Sums of reals are taken in the same order always.
  */
-typedef int16_t vs __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef uint32_t vu __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-
 enum {
     BLOCK_PIXELS = 128,
     MOST_QUADS = 64, /* |2 * 127| * 2 * 64 < 2^15 */
@@ -41,41 +38,8 @@ INLINE void NAME(measure)(int32_t bits, float *unit, float *steps)
 /* Rounded to the nearest: adding 1.5 * 2^23 leaves whole numbers in the low bits. */
 INLINE vi NAME(rounded)(vf v, vf steps)
 {
-    const vf magic = all(0x1.8p23f);
+    const vf magic = broadcast(0x1.8p23f);
     return (vi)(v * steps + magic) - (vi)magic;
-}
-
-INLINE vi NAME(larger)(vi a, vi b)
-{
-    vi mask = a > b;
-    return (mask & a) | (~mask & b);
-}
-
-INLINE vi NAME(magnitude)(vf v)
-{
-    return (vi)v & ((vi){0} + INT32_MAX);
-}
-
-INLINE vf NAME(load_some)(const float *p, ptrdiff_t count)
-{
-    if (count >= LANES)
-        return load(p);
-    float line[LANES] = {0};
-    memcpy(line, p, (size_t)count * sizeof *line);
-    return load(line);
-}
-
-/* The lanes in another order: lane k becomes lane k ^ distance. */
-INLINE vi NAME(swapped)(vi v, int distance)
-{
-    return __builtin_shuffle(v, (vi){LANE_NUMBERS} ^ distance);
-}
-
-INLINE vi NAME(broadcast)(const void *four_bytes)
-{
-    int32_t a;
-    memcpy(&a, four_bytes, sizeof a);
-    return (vi){0} + a;
 }
 
 /* -------------------------------------------------------------------------------- of the signs
@@ -112,24 +76,24 @@ INLINE void NAME(pixel_to_bytes)(const int whole, const NAME(byte_block) *b, ptr
 {
     vi most = {0}, sum = {0};
     for (ptrdiff_t c = 0; c < channels; c += LANES) {
-        vf v = whole ? load(g + c) : NAME(load_some)(g + c, channels - c);
-        most = NAME(larger)(most, NAME(magnitude)(v * load(alpha + c)));
+        vf v = whole ? load(g + c) : load_some(g + c, channels - c);
+        most = larger(most, magnitude(v * load(alpha + c)));
     }
 #pragma GCC unroll 4
     for (int distance = LANES / 2; distance > 0; distance /= 2)
-        most = NAME(larger)(most, NAME(swapped)(most, distance));
+        most = larger(most, swapped(most, distance));
     float steps;
     NAME(measure)(most[0], &b->unit[at], &steps);
     int8_t *bytes = b->bytes + at * 4 * b->quads;
     for (ptrdiff_t c = 0; c < channels; c += LANES) {
-        vf v = whole ? load(g + c) : NAME(load_some)(g + c, channels - c);
-        vi q = NAME(rounded)(v * load(alpha + c), all(steps));
+        vf v = whole ? load(g + c) : load_some(g + c, channels - c);
+        vi q = NAME(rounded)(v * load(alpha + c), broadcast(steps));
         sum += q;
         STORE_BYTES(bytes + c, q); /* past the pixel's end, where the next one follows */
     }
 #pragma GCC unroll 4
     for (int distance = LANES / 2; distance > 0; distance /= 2)
-        sum += NAME(swapped)(sum, distance);
+        sum += swapped(sum, distance);
     b->excess[at] = b->unit[at] * (float)sum[0];
 }
 
@@ -173,7 +137,7 @@ INLINE void NAME(signs_tile)(const int rows, const int kind, const NAME(byte_blo
 {
     vf sum[BYTE_ROWS][2];
     for (int m = 0; m < rows; m++)
-        sum[m][0] = sum[m][1] = -all(b->pull[at + m]);
+        sum[m][0] = sum[m][1] = -broadcast(b->pull[at + m]);
     for (ptrdiff_t i = 0; i < s->kernel_h; i++)
         for (ptrdiff_t j = 0; j < s->kernel_w; j++) {
             ptrdiff_t pixel = at + i * b->width + j;
@@ -184,7 +148,7 @@ INLINE void NAME(signs_tile)(const int rows, const int kind, const NAME(byte_blo
                     vi w0 = *(const vi *)panel, w1 = *(const vi *)(panel + 4 * LANES);
 #pragma GCC unroll 16
                     for (int m = 0; m < rows; m++) {
-                        vi q = NAME(broadcast)(bytes + m * 4 * b->quads);
+                        vi q = broadcast_bytes(bytes + m * 4 * b->quads);
                         part[m][0] += MULTIPLY(w0, q);
                         part[m][1] += MULTIPLY(w1, q);
                     }
@@ -192,7 +156,7 @@ INLINE void NAME(signs_tile)(const int rows, const int kind, const NAME(byte_blo
 #pragma GCC unroll 16
                 for (int m = 0; m < rows; m++)
                     for (int h = 0; h < 2; h++)
-                        sum[m][h] = FMA(all(b->unit[pixel + m]), __builtin_convertvector(WIDEN(part[m][h]), vf),
+                        sum[m][h] = FMA(broadcast(b->unit[pixel + m]), __builtin_convertvector(WIDEN(part[m][h]), vf),
                                         sum[m][h]);
             }
         }
@@ -269,12 +233,12 @@ INLINE void NAME(fill_signs)(const NAME(filters_work) *work, const NAME(sign_blo
             ptrdiff_t iy = y0 + r - s->pad_h;
             uint32_t *row = b->signs + (c / LINE * b->in_rows + r) * b->width * LINE + c % LINE;
             const uint64_t *bits = work->sums.bits + (n * s->height + iy) * s->width * words;
-            int inside = iy >= 0 && iy < s->height;
+            int within = iy >= 0 && iy < s->height;
             vu word = nothing * 0x01010101u;
             for (ptrdiff_t x = b->width - 1; x >= 0; x--) {
                 ptrdiff_t ix = x0 + x - s->pad_w;
                 vu byte = nothing;
-                if (inside && ix >= 0 && ix < s->width)
+                if (within && ix >= 0 && ix < s->width)
                     byte = ~(vu)spread(bits_at(bits + ix * words, c)) & plus;
                 word = (word << 8) | byte;
                 *(vu *)(row + x * LINE) = word;
@@ -294,8 +258,8 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
         if (count > 0)
             for (ptrdiff_t y = 0; y < b->rows; y++)
                 for (ptrdiff_t x = 0; x < cols; x++)
-                    most = NAME(larger)(
-                        most, NAME(magnitude)(NAME(load_some)(corner + y * line + x * work->g_step + o, count)));
+                    most = larger(
+                        most, magnitude(load_some(corner + y * line + x * work->g_step + o, count)));
         float steps[LANES];
         for (int k = 0; k < LANES; k++)
             NAME(measure)(most[k], &b->unit[o + k], &steps[k]);
@@ -306,7 +270,7 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
                 for (ptrdiff_t k = 0; k < 4 && count > 0; k++) {
                     ptrdiff_t x = 4 * quad + k;
                     if (x < cols) {
-                        vf v = NAME(load_some)(corner + y * line + x * work->g_step + o, count);
+                        vf v = load_some(corner + y * line + x * work->g_step + o, count);
                         vi q = NAME(rounded)(v, load(steps));
                         sum += q;
                         four |= ((vu)q & 255) << (uint32_t)(8 * k);
@@ -327,7 +291,7 @@ INLINE void NAME(filters_tile)(const int rows, const NAME(sign_block) *b, const 
             vi g0 = *(const vi *)bytes, g1 = *(const vi *)(bytes + LANES);
 #pragma GCC unroll 16
             for (int m = 0; m < rows; m++) {
-                vi s = NAME(broadcast)(signs + 4 * quad * LINE + m);
+                vi s = broadcast_bytes(signs + 4 * quad * LINE + m);
                 part[m][0] += MULTIPLY(s, g0);
                 part[m][1] += MULTIPLY(s, g1);
             }

@@ -3,7 +3,6 @@
 
 #include <emmintrin.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #define TARGET
 #define NAME(x) x##_sse2
@@ -50,6 +49,6 @@ static inline __attribute__((always_inline)) words sum_counts(words n)
     return (words)_mm_sad_epu8((__m128i)n, _mm_setzero_si128());
 }
 
-#include "template.h"
+#include "../template.h"
 
 #endif

@@ -1,4 +1,4 @@
-"""The wide kernels of csrc/ against hbcore.bits (to the bit) and naive float64 loops (to rounding)."""
+"""The table of operations, every backend: against hbcore.bits (to the bit) and naive float64 loops (to rounding)."""
 
 import os
 import subprocess
@@ -14,38 +14,37 @@ from hbcore.autograd.conv import convolve, convolve_backward, max_pool2d
 from hbcore.autograd.norm import batch_norm
 from hbcore.binary.convolution import binary_conv2d
 from hbcore.binary.signs import sign
-from hbcore.kernels import arrays
+from hbcore.kernels import Reference
 from hbcore.nn.blocks import Style, Unit
+from hbcore.nn.layers import use_gradients
 from hbcore.optim.losses import heatmap_cross_entropy
 from hbcore.threads import set_threads
-from tests.strategies import CHANNELS, convolutions, naive_conv2d, naive_conv2d_backward
-
-pytestmark = pytest.mark.skipif(
-    kernels._kernels is None or kernels._variant == "cython", reason="this CPU or build has no wide kernels"
-)
+from tests.strategies import CHANNELS, backends, convolutions, naive_conv2d, naive_conv2d_backward
 
 # float32 sums of at most some thousand terms of size about 1: 6e-8 times the square root of that, with room to spare.
 TOLERANCE = 1e-5
+
+REFERENCE = Reference()
 
 # Sums in float64 in another order.
 SUM_TOLERANCE = 1e-11
 
 
-def available():
-    """The tables that this CPU has."""
-    if kernels._kernels is None:
-        return []
-    names = [name for name in ("avx512", "avx2", "sse2", "neon") if kernels._kernels.choose_wide(name)]
-    kernels._kernels.choose_wide(None)
-    return names
-
-
-@pytest.fixture(scope="module", autouse=True, params=available())
+@pytest.fixture(scope="module", autouse=True, params=backends())
 def variant(request):
-    """Every test runs with every table."""
-    kernels._kernels.choose_wide(request.param)
-    yield request.param
-    kernels._kernels.choose_wide(None)
+    """Every test runs with every backend."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "backend", kernels.choose(request.param))
+        yield request.param
+    kernels.choose(os.environ.get("HBCORE_KERNELS") or None)
+
+
+@pytest.fixture
+def wide(variant):
+    """Only for wide kernels."""
+    if variant in ("numpy", "cython"):
+        pytest.skip("not a wide variant")
+    return pytest.importorskip("hbcore._wide")
 
 
 FILTERS = st.one_of(st.integers(1, 9), st.sampled_from([15, 16, 17, 31, 32, 33, 48]))
@@ -64,7 +63,6 @@ def close(result, oracle):
 def test_convolution(case, filters):
     x_shape, w_shape, stride, padding = case
     x, w = normal(x_shape), normal((*w_shape[:3], filters), 1)
-    assert kernels.wide(x, w)
     y = convolve(x, w, stride, padding)
     assert y.dtype == np.float32
     oracle = naive_conv2d(x.astype(np.float64), w.astype(np.float64), stride, padding)
@@ -107,10 +105,11 @@ def test_convolution_of_more_than_one_block():
 def test_binary_convolution_is_that_of_bits(case, filters):
     x_shape, w_shape, stride, padding = case
     channels = x_shape[3]
-    x, w = bits.pack_signs(normal(x_shape)), bits.pack_signs(normal((filters, *w_shape[:3]), 1))
+    x, w = bits.pack_signs(normal(x_shape)), normal((*w_shape[:3], filters), 1)
     alpha = np.abs(normal(filters, 2))
-    y = kernels.scaled_binary_conv2d(x, w, alpha, channels, stride, padding)
-    oracle = bits.binary_conv2d(x, w, channels, stride, padding).astype(np.float32) * alpha
+    y = kernels.backend.scaled_binary_conv2d(x, kernels.backend.pack_filters(w), alpha, channels, stride, padding)
+    packed = bits.pack_signs(w.transpose(3, 0, 1, 2))
+    oracle = bits.binary_conv2d(x, packed, channels, stride, padding).astype(np.float32) * alpha
     assert y.dtype == np.float32
     assert y.shape == oracle.shape
     assert y.tobytes() == oracle.tobytes()
@@ -121,16 +120,16 @@ def test_binary_convolution_of_many_words(channels):
     """More than the 31 words that the byte counters hold, all bits different and then none."""
     for value in (0, 1):
         x = bits.pack_signs(np.full((1, 2, 2, channels), -1.0, dtype=np.float32))
-        w = bits.pack_signs(np.full((9, 1, 1, channels), 1.0 - 2 * value, dtype=np.float32))
-        y = kernels.scaled_binary_conv2d(x, w, np.ones(9, dtype=np.float32), channels)
+        w = kernels.backend.pack_filters(np.full((1, 1, channels, 9), 1.0 - 2 * value, dtype=np.float32))
+        y = kernels.backend.scaled_binary_conv2d(x, w, np.ones(9, dtype=np.float32), channels)
         assert np.array_equal(y, np.full((1, 2, 2, 9), channels * (2.0 * value - 1), dtype=np.float32))
 
 
 def test_weight_gradient_from_bits_is_that_from_signs():
     for channels in (1, 7, 8, 63, 64, 65, 130):
         x, g = normal((2, 5, 4, channels)), normal((2, 5, 4, 19), 1)
-        from_bits = kernels.conv2d_weight_gradient(bits.pack_signs(x), g, (3, 3, channels, 19), 1, (1, 1))
-        from_signs = kernels.conv2d_weight_gradient(kernels.sign(x), g, (3, 3, channels, 19), 1, (1, 1))
+        from_bits = kernels.backend.filter_gradient(bits.pack_signs(x), g, (3, 3, channels, 19), 1)
+        from_signs = kernels.backend.conv2d_weight_gradient(kernels.backend.sign(x), g, (3, 3, channels, 19), 1, (1, 1))
         assert from_bits.tobytes() == from_signs.tobytes()
 
 
@@ -155,12 +154,6 @@ def byte_gradients(s, g, w, padding):
     return ds, dw
 
 
-@pytest.fixture
-def int8():
-    with kernels.gradients_in("int8"):
-        yield
-
-
 def close_to_bytes(result, oracle, unit):
     """Rounding halfway cases the other way, in float32, moves a result by some units at most."""
     return np.isfinite(result).all() and np.abs(result - oracle).max() <= TOLERANCE * np.abs(oracle).max() + 2 * unit
@@ -179,9 +172,8 @@ def test_gradients_in_bytes(case, filters, part):
     wider = normal((x_shape[0], *size, filters + 5 * part), 2) ** 3
     g = wider[..., 5 * part :]
     signs, alpha = bits.pack_signs(x), np.abs(w).mean(axis=(0, 1, 2))
-    with kernels.gradients_in("int8"):
-        ds = kernels.sign_gradient(g, w, alpha, padding)
-        dw = kernels.filter_gradient(signs, g, w.shape, padding)
+    ds = kernels.backend.sign_gradient(g, w, alpha, padding, "int8")
+    dw = kernels.backend.filter_gradient(signs, g, w.shape, padding, "int8")
     doubles = np.where(x < 0, -1.0, 1.0), g.astype(np.float64), w.astype(np.float64)
     ds_oracle, dw_oracle = byte_gradients(*doubles, padding)
     assert ds.shape == x.shape
@@ -190,15 +182,19 @@ def test_gradients_in_bytes(case, filters, part):
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 300, 5), (1, 40, 7, 20), (1, 2, 3, 600)])
-def test_gradients_in_bytes_of_more_than_one_block(shape, int8):
+def test_gradients_in_bytes_of_more_than_one_block(shape):
     """Rows longer than a block, blocks of several rows, more channels than int16 sums can take at once."""
     for channels in (3, 40):
         w = normal((3, 3, channels, shape[3]), 1)
         x, g = normal((*shape[:3], channels)), normal(shape, 2)
         ds_oracle, dw_oracle = byte_gradients(np.where(x < 0, -1.0, 1.0), g.astype(np.float64), w.astype(np.float64), 1)
         alpha = np.abs(w).mean(axis=(0, 1, 2))
-        assert close_to_bytes(kernels.sign_gradient(g, w, alpha, 1), ds_oracle, np.abs(g * alpha).max() / 127)
-        assert close_to_bytes(kernels.filter_gradient(bits.pack_signs(x), g, w.shape, 1), dw_oracle, 0.05)
+        assert close_to_bytes(
+            kernels.backend.sign_gradient(g, w, alpha, 1, "int8"), ds_oracle, np.abs(g * alpha).max() / 127
+        )
+        assert close_to_bytes(
+            kernels.backend.filter_gradient(bits.pack_signs(x), g, w.shape, 1, "int8"), dw_oracle, 0.05
+        )
 
 
 def test_whole_gradients_survive_bytes():
@@ -211,52 +207,52 @@ def test_whole_gradients_survive_bytes():
     signs = bits.pack_signs(normal((2, 6, 9, 70)))
     results = []
     for kind in ("int8", "float32"):
-        with kernels.gradients_in(kind):
-            ds = kernels.sign_gradient(g, w, np.full(24, 0.5, dtype=np.float32), 1)
-            results.append((ds.tobytes(), kernels.filter_gradient(signs, g, w.shape, 1).tobytes()))
+        ds = kernels.backend.sign_gradient(g, w, np.full(24, 0.5, dtype=np.float32), 1, kind)
+        results.append((ds.tobytes(), kernels.backend.filter_gradient(signs, g, w.shape, 1, kind).tobytes()))
     assert results[0] == results[1]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_gradients_that_are_not_finite_stay_so(value, int8):
+def test_gradients_that_are_not_finite_stay_so(value):
     g, w = normal((1, 5, 5, 9)), normal((3, 3, 6, 9), 1)
     g[0, 2, 2, 4] = value
-    ds = kernels.sign_gradient(g, w, np.ones(9, dtype=np.float32), 1)
-    dw = kernels.filter_gradient(bits.pack_signs(normal((1, 5, 5, 6))), g, w.shape, 1)
+    ds = kernels.backend.sign_gradient(g, w, np.ones(9, dtype=np.float32), 1, "int8")
+    dw = kernels.backend.filter_gradient(bits.pack_signs(normal((1, 5, 5, 6))), g, w.shape, 1, "int8")
     assert np.isnan(ds[0, 1:4, 1:4]).all()
     assert np.isfinite(ds[0, 0]).all()
     assert np.isnan(dw[..., 4]).all()
     assert np.isfinite(dw[..., :4]).all()
 
 
-def test_gradients_of_zero_are_zero(int8):
+def test_gradients_of_zero_are_zero():
     g = np.zeros((1, 4, 4, 9), dtype=np.float32)
     g[0, 1, 1, 3] = 1e-38  # too small to matter, and to be divided by
-    assert not kernels.sign_gradient(g, normal((3, 3, 6, 9)), np.ones(9, dtype=np.float32), 1).any()
-    assert not kernels.filter_gradient(bits.pack_signs(normal((1, 4, 4, 6))), g, (3, 3, 6, 9), 1).any()
+    assert not kernels.backend.sign_gradient(g, normal((3, 3, 6, 9)), np.ones(9, dtype=np.float32), 1, "int8").any()
+    signs = bits.pack_signs(normal((1, 4, 4, 6)))
+    assert not kernels.backend.filter_gradient(signs, g, (3, 3, 6, 9), 1, "int8").any()
 
 
-def test_gradients_in_bytes_do_not_depend_on_threads(int8):
+def test_gradients_in_bytes_do_not_depend_on_threads():
     g, w, signs = normal((3, 20, 20, 24)), normal((3, 3, 70, 24), 1), bits.pack_signs(normal((3, 20, 20, 70), 2))
     results = set()
     for threads in (1, 2, 3):
         set_threads(threads)
-        ds = kernels.sign_gradient(g, w, np.ones(24, dtype=np.float32), 1)
-        results.add((ds.tobytes(), kernels.filter_gradient(signs, g, w.shape, 1).tobytes()))
+        ds = kernels.backend.sign_gradient(g, w, np.ones(24, dtype=np.float32), 1, "int8")
+        results.add((ds.tobytes(), kernels.backend.filter_gradient(signs, g, w.shape, 1, "int8").tobytes()))
     set_threads(1)
     assert len(results) == 1
 
 
 def test_unknown_gradients():
-    with pytest.raises(ValueError, match="float32 or int8, not in 'bf16'"), kernels.gradients_in("bf16"):
-        pass
+    with pytest.raises(ValueError, match="float32 or int8, not in 'bf16'"):
+        use_gradients(unit(), "bf16")
 
 
 @given(st.integers(1, 40), CHANNELS)
 def test_normalised_signs_and_window(rows, channels):
     x, scale, shift = normal((rows, channels)), normal(channels, 1), normal(channels, 2)
-    values = arrays.affine(x, scale, shift)
-    signs, window = kernels.norm_sign(x, scale, shift)
+    values = REFERENCE.affine(x, scale, shift)
+    signs, window = kernels.backend.norm_sign(x, scale, shift)
     assert np.array_equal(signs, bits.pack_signs(values))
     assert np.array_equal(window, bits.pack_bits(np.abs(values) < 1))
 
@@ -270,14 +266,14 @@ def test_normalised_signs_at_the_edges():
     ]  # fmt: skip
     x = np.array([[value for value, _, _ in cases]], dtype=np.float32)
     one, zero = np.ones(9, dtype=np.float32), np.full(9, -0.0, dtype=np.float32)
-    signs, window = kernels.norm_sign(x, one, zero)
+    signs, window = kernels.backend.norm_sign(x, one, zero)
     assert int(signs[0, 0]) == sum(bit << k for k, (_, bit, _) in enumerate(cases))
     assert int(window[0, 0]) == sum(bit << k for k, (_, _, bit) in enumerate(cases))
     for channel in range(9):
         broken = x.copy()
         broken[0, channel] = np.nan
         with pytest.raises(FloatingPointError, match="NaN has no sign"):
-            kernels.norm_sign(broken, one, zero)
+            kernels.backend.norm_sign(broken, one, zero)
 
 
 @given(st.integers(1, 40), CHANNELS, st.booleans())
@@ -286,29 +282,31 @@ def test_normalisation_with_a_window(rows, channels, windowed):
     inside = normal((rows, channels), 3) < 0.3
     window = bits.pack_bits(inside) if windowed else None
     masked = np.where(inside, g, np.float32(0)) if windowed else g
-    results = kernels.norm_sums(x, g, mean, window)
-    for result, oracle in zip(results, arrays.norm_sums(x, masked, mean), strict=True):
+    results = kernels.backend.norm_sums(x, g, mean, window)
+    for result, oracle in zip(results, REFERENCE.norm_sums(x, masked, mean), strict=True):
         assert np.abs(result - oracle).max() <= SUM_TOLERANCE
     a, b, c = normal((3, channels), 4)
-    assert np.array_equal(kernels.norm_backward(x, g, a, b, c, window), arrays.norm_backward(x, masked, a, b, c))
+    assert np.array_equal(
+        kernels.backend.norm_backward(x, g, a, b, c, window), REFERENCE.norm_backward(x, masked, a, b, c)
+    )
 
 
 def test_moments_far_from_zero():
     x = (1000 + normal((3000, 11))).astype(np.float32)
-    mean, variance, count = kernels.moments(x)
+    mean, variance, count = kernels.backend.batch_statistics(x)
     assert count == 3000
     assert np.abs(mean - x.astype(np.float64).mean(axis=0)).max() < SUM_TOLERANCE * 1000
     assert np.abs(variance - x.astype(np.float64).var(axis=0)).max() < SUM_TOLERANCE
 
 
-def test_nothing_is_written_beside_the_output():
+def test_nothing_is_written_beside_the_output(wide):
     x, w, g = normal((2, 5, 5, 9)), normal((3, 3, 9, 19), 1), normal((2, 5, 5, 19), 2)
     packed, filters = bits.pack_signs(x), bits.pack_signs(w.transpose(0, 1, 3, 2).copy()).transpose(0, 1, 3, 2).copy()
     alpha = np.ones(19, dtype=np.float32)
     calls = [
-        (y := (2, 5, 5, 19), lambda out: kernels._kernels.wide_conv2d(x, w, 1, 1, 1, out)),
-        (y, lambda out: kernels._kernels.wide_binary_conv2d(packed, filters, 9, alpha, 1, 1, out)),
-        (w.shape, lambda out: kernels._kernels.wide_weight_gradient(x, None, 9, g, 1, 1, 1, out)),
+        (y := (2, 5, 5, 19), lambda out: wide.conv2d(x, w, 1, 1, 1, out)),
+        (y, lambda out: wide.binary_conv2d(packed, filters, 9, alpha, 1, 1, out)),
+        (w.shape, lambda out: wide.weight_gradient(x, None, 9, g, 1, 1, 1, out)),
     ]
     for shape, call in calls:
         memory = np.full((shape[0] + 2, *shape[1:]), 77.5, dtype=np.float32)
@@ -385,9 +383,9 @@ import numpy as np
 from hbcore import kernels, set_threads
 set_threads(3)
 x, w = np.ones((4, 16, 16, 32), "f"), np.ones((3, 3, 32, 16), "f")
-before = kernels.conv2d(x, w, 1, (1, 1))
+before = kernels.backend.conv2d(x, w, 1, (1, 1))
 child = os.fork()
-after = kernels.conv2d(x, w, 1, (1, 1))
+after = kernels.backend.conv2d(x, w, 1, (1, 1))
 same = np.array_equal(before, after)
 if child == 0:
     os._exit(0 if same else 1)
@@ -418,21 +416,22 @@ def test_max_pool_of_pairs(batch, height, width, channels, levels):
     """Few levels make many ties: the first pixel wins, as in the plain kernels."""
     rng = np.random.default_rng(channels)
     x = rng.integers(0, levels, (batch, 2 * height, 2 * width, channels)).astype(np.float32)
-    y, winner = arrays.max_pool(x, 2)
+    y, winner = REFERENCE.max_pool(x, 2)
     g = normal(y.shape)
-    for ours, oracle in zip(kernels.max_pool(x, 2), (y, winner), strict=True):
+    for ours, oracle in zip(kernels.backend.max_pool(x, 2), (y, winner), strict=True):
         assert np.array_equal(ours, oracle)
-    assert np.array_equal(kernels.max_pool_backward(g, winner, 2), arrays.max_pool_backward(g, winner, 2))
+    assert np.array_equal(kernels.backend.max_pool_backward(g, winner, 2), REFERENCE.max_pool_backward(g, winner, 2))
 
 
 @pytest.mark.parametrize("channels", [1, 8, 17])
-def test_max_pool_leaves_nan_to_others(channels):
+def test_max_pool_leaves_nan_to_others(channels, variant):
     for place in range(4):
         x = normal((2, 4, 4, channels))
         x[1, 2 + place // 2, place % 2, channels - 1] = np.nan
-        assert not kernels._kernels.wide_max_pool(
-            x, np.empty_like(x[:, ::2, ::2]), np.empty((2, 2, 2, channels), np.uint8)
-        )
+        if variant not in ("numpy", "cython"):
+            from hbcore import _wide
+
+            assert not _wide.max_pool(x, np.empty_like(x[:, ::2, ::2]), np.empty((2, 2, 2, channels), np.uint8))
         assert np.isnan(max_pool2d(Tensor(x)).data[1, 1, 0, channels - 1])
 
 
@@ -440,10 +439,10 @@ def test_add_of_whole_arrays_and_of_parts():
     wide, other = normal((3, 40, 40, 50)), normal((3, 40, 40, 50), 1)
     for part in (slice(None), slice(3, 30), slice(0, 49)):
         a, b, out = wide[..., part], other[..., part], np.full(wide.shape, 7.5, dtype=np.float32)
-        assert a.size > kernels.ADD_SIZE
-        assert np.array_equal(kernels.add(a, b), a + b)
-        assert kernels.add(a, b, out=out[..., part]) is not None
+        assert a.size > 1 << 15  # fewer are left to NumPy
+        assert np.array_equal(kernels.backend.add(a, b), a + b)
+        assert kernels.backend.add(a, b, out=out[..., part]) is not None
         assert np.array_equal(out[..., part], a + b)
         assert (np.delete(out, np.arange(50)[part], axis=-1) == 7.5).all()
     for a, b in ((wide.transpose(0, 2, 1, 3), other), (wide[:, ::2], other[:, 1::2]), (wide, other[0])):
-        assert np.array_equal(kernels.add(a, b), a + b)
+        assert np.array_equal(kernels.backend.add(a, b), a + b)

@@ -3,7 +3,6 @@
 
 #include <immintrin.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #define TARGET __attribute__((target("avx2,fma")))
 #define NAME(x) x##_avx2
@@ -48,6 +47,6 @@ static inline __attribute__((always_inline)) TARGET words sum_counts(words n)
     return (words)_mm256_sad_epu8((__m256i)n, _mm256_setzero_si256());
 }
 
-#include "template.h"
+#include "../template.h"
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <arm_neon.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #define TARGET
 #define NAME(x) x##_neon
@@ -46,6 +45,6 @@ static inline __attribute__((always_inline)) words sum_counts(words n)
     return (words)vpaddlq_u32(vpaddlq_u16(vpaddlq_u8((uint8x16_t)n)));
 }
 
-#include "template.h"
+#include "../template.h"
 
 #endif

@@ -3,7 +3,6 @@
 
 #include <immintrin.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vpopcntdq,avx2,fma,prefer-vector-width=512")))
 #define NAME(x) x##_avx512
@@ -38,6 +37,6 @@ static inline __attribute__((always_inline)) TARGET words sum_counts(words n)
     return n;
 }
 
-#include "template.h"
+#include "../template.h"
 
 #endif

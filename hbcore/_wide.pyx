@@ -1,0 +1,344 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, initializedcheck=False, cdivision=True
+# cython: freethreading_compatible=True, autotestdict=False
+"""The doors to csrc/: the same operations in float32, with wide registers and threads of their own, and whole networks.
+
+The caller, hbcore/kernels/wide.py, checks shapes and types.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memset
+
+import numpy as np
+
+cdef const hb_kernels* wide = NULL
+
+
+def choose(name):
+    """Use the named table of wide kernels, or the best one for None; its name, or None if this CPU has none such."""
+    global wide
+    wide = hb_choose(NULL) if name is None else hb_choose(<bytes>name.encode())
+    return None if wide == NULL else wide.name.decode()
+
+
+def set_threads(int count):
+    """Threads of the wide kernels."""
+    hb_set_threads(count)
+
+
+def count(Py_ssize_t rounds):
+    """Count for benchmarks; returns how many bits were compared."""
+    with nogil:
+        wide.count_rounds(rounds)
+    return rounds * 8 * 32 * wide.lanes
+
+
+def keep_memory():
+    """See hbcore.kernels.keep_memory."""
+    hb_keep_memory()
+
+
+cdef hb_conv sizes(batch, height, width, channels, kernel_h, kernel_w, stride, pad_h, pad_w, out_h, out_w, filters):
+    cdef hb_conv size
+    size.batch, size.height, size.width, size.channels = batch, height, width, channels
+    size.kernel_h, size.kernel_w, size.stride, size.pad_h, size.pad_w = kernel_h, kernel_w, stride, pad_h, pad_w
+    size.out_h, size.out_w, size.filters = out_h, out_w, filters
+    return size
+
+
+cdef int check(int status) except -1:
+    if status < 0:
+        raise MemoryError()
+    return status
+
+
+def conv2d(const float[:, :, :, ::1] x, const float[:, :, :, ::1] w, stride, pad_h, pad_w,
+                float[:, :, :, ::1] out):
+    """out = x * w."""
+    cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], stride,
+                              pad_h, pad_w, out.shape[1], out.shape[2], out.shape[3])
+    cdef hb_epilogue end
+    cdef float* panels
+    cdef int status = -1
+    memset(&end, 0, sizeof(end))
+    end.y, end.y_step = &out[0, 0, 0, 0], size.filters
+    with nogil:
+        panels = hb_float_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * size.channels, size.filters,
+                                 2 * wide.lanes)
+        if panels != NULL:
+            status = wide.conv2d(&size, &x[0, 0, 0, 0], panels, &end)
+        free(panels)
+    check(status)
+
+
+def weight_gradient(const float[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] bits, channels,
+                         const float[:, :, :, ::1] g, stride, pad_h, pad_w, float[:, :, :, ::1] out):
+    """out (kH, kW, C, O) = gradient of the filters for g; the input as numbers or, where x is None, as packed signs."""
+    cdef const float* numbers = NULL
+    cdef const uint64_t* signs = NULL
+    cdef hb_conv size
+    cdef int status
+    if x is not None:
+        numbers = &x[0, 0, 0, 0]
+        batch, height, width = x.shape[0], x.shape[1], x.shape[2]
+    else:
+        signs = &bits[0, 0, 0, 0]
+        batch, height, width = bits.shape[0], bits.shape[1], bits.shape[2]
+    size = sizes(batch, height, width, channels, out.shape[0], out.shape[1], stride, pad_h, pad_w,
+                 g.shape[1], g.shape[2], g.shape[3])
+    with nogil:
+        status = wide.conv2d_weight_gradient(&size, numbers, signs, &g[0, 0, 0, 0], &out[0, 0, 0, 0])
+    check(status)
+
+
+def binary_conv2d(const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] w, channels, const float[::1] alpha,
+                       stride, padding, float[:, :, :, ::1] out):
+    """out = alpha (x * w), x packed signs, w packed filters (kH, kW, words, O), alpha padded."""
+    cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], channels, w.shape[0], w.shape[1], stride,
+                              padding, padding, out.shape[1], out.shape[2], out.shape[3])
+    cdef hb_epilogue end
+    cdef hb_filters filters
+    cdef int status
+    memset(&end, 0, sizeof(end))
+    end.alpha, end.y, end.y_step = &alpha[0], &out[0, 0, 0, 0], size.filters
+    with nogil:
+        status = hb_make_filters(&filters, wide, &size, &w[0, 0, 0, 0])
+        if status == 0:
+            status = wide.binary_conv2d(&size, &x[0, 0, 0, 0], &filters, &end)
+        hb_free_filters(&filters)
+    check(status)
+
+
+def in_rows(const float[:, :, :, :] x):
+    """Whether pixels are contiguous and at one distance from each other: a whole array, or some channels of a wider."""
+    return (x.strides[3] == sizeof(float) and x.strides[1] == x.shape[2] * x.strides[2]
+            and x.strides[0] == x.shape[1] * x.strides[1])
+
+
+def sign_gradient(const float[:, :, :, :] g, const float[:, :, :, ::1] w, const float[::1] alpha, pad_h, pad_w,
+                       float[:, :, :, ::1] out):
+    """out = gradient of the signs that met alpha sign(w), alpha padded; pad_h and pad_w are those of the way back."""
+    cdef hb_conv size = sizes(g.shape[0], g.shape[1], g.shape[2], g.shape[3], w.shape[0], w.shape[1], 1, pad_h, pad_w,
+                              out.shape[1], out.shape[2], out.shape[3])
+    cdef Py_ssize_t step = g.strides[2] // sizeof(float)
+    cdef uint8_t* panels
+    cdef int status = -1
+    with nogil:
+        panels = hb_sign_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w, size.filters, size.channels,
+                                2 * wide.lanes)
+        if panels != NULL:
+            status = wide.sign_gradient(&size, &g[0, 0, 0, 0], step, &alpha[0], panels, &out[0, 0, 0, 0])
+        free(panels)
+    check(status)
+
+
+def filter_gradient(const uint64_t[:, :, :, ::1] bits, const float[:, :, :, :] g, pad_h, pad_w,
+                         float[:, :, :, ::1] out):
+    """out (kH, kW, C, O) = gradient of alpha sign(W) for g, with packed signs."""
+    cdef hb_conv size = sizes(bits.shape[0], bits.shape[1], bits.shape[2], out.shape[2], out.shape[0], out.shape[1], 1,
+                              pad_h, pad_w, g.shape[1], g.shape[2], g.shape[3])
+    cdef Py_ssize_t step = g.strides[2] // sizeof(float)
+    cdef int status
+    with nogil:
+        status = wide.filter_gradient(&size, &bits[0, 0, 0, 0], &g[0, 0, 0, 0], step, &out[0, 0, 0, 0])
+    check(status)
+
+
+def centred_sums(const float[:, ::1] x, const float[::1] origin, double[::1] sums, double[::1] squares):
+    """sums += x - origin, squares += (x - origin)^2, over rows."""
+    cdef int status
+    with nogil:
+        status = wide.centred_sums(x.shape[0], x.shape[1], &x[0, 0], &origin[0], &sums[0], &squares[0])
+    check(status)
+
+
+def norm_sign(const float[:, ::1] x, const float[::1] scale, const float[::1] shift, uint64_t[:, ::1] signs,
+                   uint64_t[:, ::1] inside):
+    """For v = scale x + shift, the bits of v < 0 and of -1 < v < 1. Returns False if any v is NaN."""
+    cdef int status
+    with nogil:
+        status = wide.norm_sign(x.shape[0], x.shape[1], &x[0, 0], &scale[0], &shift[0], &signs[0, 0], &inside[0, 0])
+    return status == 0
+
+
+def norm_sums(const float[:, ::1] x, const float[:, ::1] grad, const uint64_t[:, ::1] inside,
+                   const float[::1] mean, double[::1] sums, double[::1] products):
+    """As norm_sums, with the gradient set to 0 outside the inside unless that is None."""
+    cdef const uint64_t* bits = NULL if inside is None else &inside[0, 0]
+    cdef int status
+    with nogil:
+        status = wide.norm_sums(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &mean[0], &sums[0], &products[0])
+    check(status)
+
+
+def norm_backward(const float[:, ::1] x, const float[:, ::1] grad, const uint64_t[:, ::1] inside,
+                       const float[::1] a, const float[::1] b, const float[::1] c, float[:, ::1] out):
+    """As norm_backward, with the gradient set to 0 outside the inside unless that is None; out may be grad."""
+    cdef const uint64_t* bits = NULL if inside is None else &inside[0, 0]
+    cdef int status
+    with nogil:
+        status = wide.norm_backward(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &a[0], &b[0], &c[0], &out[0, 0])
+    check(status)
+
+
+def max_pool(const float[:, :, :, ::1] x, float[:, :, :, ::1] out, uint8_t[:, :, :, ::1] winner):
+    """As max_pool of 2 x 2 pixels. Returns False if any is NaN."""
+    cdef int nan
+    with nogil:
+        nan = wide.max_pool(x.shape[0], x.shape[1], x.shape[2], x.shape[3], &x[0, 0, 0, 0], &out[0, 0, 0, 0],
+                            &winner[0, 0, 0, 0])
+    return not nan
+
+
+def max_pool_backward(const float[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1] winner,
+                           float[:, :, :, ::1] out):
+    """As max_pool_backward of 2 x 2 pixels."""
+    with nogil:
+        wide.max_pool_backward(out.shape[0], out.shape[1], out.shape[2], out.shape[3], &winner[0, 0, 0, 0],
+                               &grad[0, 0, 0, 0], &out[0, 0, 0, 0])
+
+
+def add(const float[:, :, :, :] a, const float[:, :, :, :] b, float[:, :, :, :] out):
+    """out = a + b, all of them in rows."""
+    with nogil:
+        wide.add(a.shape[0] * a.shape[1] * a.shape[2], a.shape[3], &a[0, 0, 0, 0], a.strides[2] // sizeof(float),
+                 &b[0, 0, 0, 0], b.strides[2] // sizeof(float), &out[0, 0, 0, 0], out.strides[2] // sizeof(float))
+
+
+# -------------------------------------------------------------------------------------------- whole networks
+
+cdef class Plan:
+    """Steps of csrc/plan.c. The arrays named in a step must stay where they are: the plan keeps them alive."""
+
+    cdef hb_step* steps
+    cdef Py_ssize_t count, room
+    cdef list arrays, panels
+
+    def __cinit__(self):
+        if wide == NULL:
+            raise RuntimeError("plans need wide kernels")
+        self.arrays, self.panels = [], []
+
+    def __dealloc__(self):
+        cdef Py_ssize_t i
+        for i in range(self.count):
+            if self.steps[i].kind == HB_CONV2D:
+                free(<void*>self.steps[i].filters)
+            elif self.steps[i].kind == HB_BINARY_CONV2D:
+                hb_free_filters(&self.steps[i].packed)
+        free(self.steps)
+
+    cdef hb_step* append(self, hb_kind kind, hb_conv size) except NULL:
+        cdef hb_step* more
+        if self.count == self.room:
+            more = <hb_step*>realloc(self.steps, (2 * self.room + 16) * sizeof(hb_step))
+            if more == NULL:
+                raise MemoryError()
+            self.steps, self.room = more, 2 * self.room + 16
+        more = &self.steps[self.count]
+        memset(more, 0, sizeof(hb_step))
+        more.kind, more.size = kind, size
+        return more
+
+    cdef const float* numbers(self, array) except? NULL:
+        """Where an array of one float per filter, or None, lies once it is padded with zeros to HB_PAD."""
+        cdef float[::1] view
+        if array is None:
+            return NULL
+        view = padded = np.zeros((len(array) + HB_PAD - 1) // HB_PAD * HB_PAD, dtype=np.float32)
+        padded[: len(array)] = array
+        self.arrays.append(padded)
+        return &view[0]
+
+    cdef void finish(self, hb_step* step, epilogue) except *:
+        """The epilogue, see hbcore.kernels.plan; y and skip have a last axis that is contiguous."""
+        cdef float[:, :, :, :] y
+        cdef const float[:, :, :, :] skip
+        cdef uint64_t[:, :, :, ::1] bits
+        cdef const uint64_t[::1] flip
+        cdef hb_epilogue* end = &step.end
+        shape = step.size.batch, step.size.out_h, step.size.out_w
+        end.alpha, end.bias, end.slope = (
+            self.numbers(epilogue.alpha), self.numbers(epilogue.bias), self.numbers(epilogue.slope))
+        end.scale, end.shift = self.numbers(epilogue.scale), self.numbers(epilogue.shift)
+        end.relu, end.relu_last = epilogue.relu, epilogue.relu_last
+        if epilogue.bits is not None:
+            bits, flip = epilogue.bits, epilogue.flip
+            if epilogue.bits.shape != (*shape, flip.shape[0]):
+                raise ValueError("bits do not fit the convolution")
+            end.bits, end.flip, end.threshold = &bits[0, 0, 0, 0], &flip[0], self.numbers(epilogue.threshold)
+        if epilogue.y is not None:
+            y = epilogue.y
+            if epilogue.y.shape != (*shape, step.size.filters):
+                raise ValueError("the result does not fit the convolution")
+            end.y, end.y_step = &y[0, 0, 0, 0], y.strides[2] // sizeof(float)
+        if epilogue.skip is not None:
+            skip = epilogue.skip
+            if epilogue.skip.shape != (*shape, step.size.filters):
+                raise ValueError("what is to be added does not fit the convolution")
+            end.skip, end.skip_step = &skip[0, 0, 0, 0], skip.strides[2] // sizeof(float)
+        self.arrays.append(epilogue)
+
+    def conv2d(self, const float[:, :, :, ::1] x, const float[:, :, :, ::1] w, stride, padding, epilogue):
+        """y = x * w, then the epilogue."""
+        out_h = (x.shape[1] + 2 * padding - w.shape[0]) // stride + 1
+        out_w = (x.shape[2] + 2 * padding - w.shape[1]) // stride + 1
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], stride,
+                                  padding, padding, out_h, out_w, w.shape[3])
+        cdef hb_step* step = self.append(HB_CONV2D, size)
+        step.in_ = &x[0, 0, 0, 0]
+        self.finish(step, epilogue)
+        self.arrays.append(x)
+        step.filters = hb_float_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * size.channels, size.filters,
+                                       2 * wide.lanes)
+        if step.filters == NULL:
+            raise MemoryError()
+        self.count += 1
+
+    def binary_conv2d(self, const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] w, channels, padding, epilogue):
+        """y = x * w of packed signs, filters (kH, kW, words, O), stride 1, same size; then the epilogue."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], channels, w.shape[0], w.shape[1], 1,
+                                  padding, padding, x.shape[1], x.shape[2], w.shape[3])
+        cdef hb_step* step = self.append(HB_BINARY_CONV2D, size)
+        step.in_ = &x[0, 0, 0, 0]
+        self.finish(step, epilogue)
+        self.arrays.append(x)
+        if hb_make_filters(&step.packed, wide, &size, &w[0, 0, 0, 0]) != 0:
+            hb_free_filters(&step.packed)
+            raise MemoryError()
+        self.count += 1
+
+    def threshold(self, const float[:, :, :, ::1] x, threshold, const uint64_t[::1] flip, uint64_t[:, :, :, ::1] bits):
+        """bits = (x < threshold) xor flip."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
+        cdef hb_step* step = self.append(HB_THRESHOLD, size)
+        step.in_, step.filters, step.flip = &x[0, 0, 0, 0], self.numbers(threshold), &flip[0]
+        step.out = &bits[0, 0, 0, 0]
+        self.arrays += [x, flip, bits]
+        self.count += 1
+
+    def max_pool(self, const float[:, :, :, ::1] x, float[:, :, :, ::1] y):
+        """y = largest of each 2 x 2 pixels of x."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
+        cdef hb_step* step = self.append(HB_MAX_POOL, size)
+        step.in_, step.out = &x[0, 0, 0, 0], &y[0, 0, 0, 0]
+        self.arrays += [x, y]
+        self.count += 1
+
+    def upsample_add(self, const float[:, :, :, ::1] x, float[:, :, :, ::1] y):
+        """y += x, each pixel of x four times."""
+        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
+        cdef hb_step* step = self.append(HB_UPSAMPLE_ADD, size)
+        step.in_, step.out = &x[0, 0, 0, 0], &y[0, 0, 0, 0]
+        self.arrays += [x, y]
+        self.count += 1
+
+    def __len__(self):
+        return self.count
+
+    def run(self):
+        """All steps in order."""
+        cdef int status
+        with nogil:
+            status = hb_run_plan(wide, self.steps, self.count)
+        check(status)

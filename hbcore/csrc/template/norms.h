@@ -1,0 +1,238 @@
+/* Batch normalisation, with the signs that follow it; a part of template.h.
+ *
+ *     forward     v = scale x + shift,  signs: v < 0,  inside: -1 < v < 1
+ *     backward    dL/dx = gamma r (g - mean(g) - (x - m) r^2 mean(g (x - m))) = a g + b x + c,  mean m, deviation 1 / r
+ *     deployed    signs: x < threshold, turned round where gamma < 0
+ *
+ * The straight-through estimator lets g pass inside alone. Sums are taken in double, over slices of the rows. RUN rows at
+ * a time stay in the cache while the registers of channels go over them.
+ *
+ *   MASK(v)  see epilogue.h
+ */
+enum { SLICE_ROWS = 512, RUN = 16 };
+
+typedef struct {
+    ptrdiff_t rows, channels, slices;
+    const float *x, *g;
+    const uint64_t *inside;
+    const float *centre; /* origin or mean */
+    double *sums;        /* (slices, 2, C) */
+} NAME(sum_work);
+
+/* first += u, second += u v over a run, where
+ *   CENTRED      u = v = x - centre
+ *   ALL, INSIDE  u = g, everywhere or only inside, and v = x - centre
+ */
+enum { CENTRED, ALL, INSIDE };
+
+INLINE void NAME(sum_run)(const int kind, const NAME(sum_work) *work, ptrdiff_t begin, ptrdiff_t end, double *first,
+                          double *second)
+{
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64, c = 0;
+    for (; c + LANES <= channels; c += LANES) {
+        vf centre = load(work->centre + c);
+        vd a[2], b[2];
+        memcpy(a, first + c, sizeof a);
+        memcpy(b, second + c, sizeof b);
+        for (ptrdiff_t row = begin; row < end; row++) {
+            vf v = load(work->x + row * channels + c);
+            if (kind == CENTRED) {
+                for (int h = 0; h < 2; h++) {
+                    vd distance = half(v, h) - half(centre, h);
+                    a[h] += distance;
+                    b[h] += distance * distance;
+                }
+                continue;
+            }
+            v -= centre;
+            vf u = load(work->g + row * channels + c);
+            if (kind == INSIDE)
+                u = (vf)((vi)u & spread(bits_at(work->inside + row * words, c)));
+            for (int h = 0; h < 2; h++) {
+                a[h] += half(u, h);
+                b[h] += half(u, h) * half(v, h);
+            }
+        }
+        memcpy(first + c, a, sizeof a);
+        memcpy(second + c, b, sizeof b);
+    }
+    for (; c < channels; c++) /* the rest, one by one */
+        for (ptrdiff_t row = begin; row < end; row++) {
+            float x = work->x[row * channels + c], centre = work->centre[c];
+            if (kind == CENTRED) {
+                double distance = (double)x - centre;
+                first[c] += distance;
+                second[c] += distance * distance;
+            } else if (kind == ALL || (work->inside[row * words + c / 64] >> (c % 64)) & 1) {
+                double g = work->g[row * channels + c];
+                first[c] += g;
+                second[c] += g * (x - centre);
+            }
+        }
+}
+
+TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
+{
+    const NAME(sum_work) *work = context;
+    double *first = work->sums + 2 * slice * work->channels, *second = first + work->channels;
+    ptrdiff_t last = work->rows * (slice + 1) / work->slices;
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < last; row += RUN) {
+        ptrdiff_t end = MIN(row + RUN, last);
+        if (work->g == NULL)
+            NAME(sum_run)(CENTRED, work, row, end, first, second);
+        else if (work->inside == NULL)
+            NAME(sum_run)(ALL, work, row, end, first, second);
+        else
+            NAME(sum_run)(INSIDE, work, row, end, first, second);
+    }
+}
+
+static int NAME(sum)(NAME(sum_work) work, double *first, double *second)
+{
+    ptrdiff_t channels = work.channels;
+    work.slices = MAX(1, MIN(SLICES, work.rows / SLICE_ROWS));
+    work.sums = calloc((size_t)(2 * work.slices * channels), sizeof *work.sums);
+    if (work.sums == NULL)
+        return -1;
+    hb_run(NAME(sum_item), &work, work.slices);
+    for (ptrdiff_t slice = 0; slice < work.slices; slice++)
+        for (ptrdiff_t c = 0; c < channels; c++) {
+            first[c] += work.sums[2 * slice * channels + c];
+            second[c] += work.sums[(2 * slice + 1) * channels + c];
+        }
+    free(work.sums);
+    return 0;
+}
+
+static int NAME(centred_sums)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *origin, double *sums,
+                         double *squares)
+{
+    NAME(sum_work) work = {.rows = rows, .channels = channels, .x = x, .centre = origin};
+    return NAME(sum)(work, sums, squares);
+}
+
+static int NAME(norm_sums)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *inside,
+                           const float *mean, double *sums, double *products)
+{
+    NAME(sum_work) work = {.rows = rows, .channels = channels, .x = x, .g = g, .inside = inside, .centre = mean};
+    return NAME(sum)(work, sums, products);
+}
+
+typedef struct {
+    ptrdiff_t rows, channels, slices;
+    const float *x, *scale, *shift;
+    uint64_t *signs, *inside;
+    int nan[SLICES];
+} NAME(sign_work);
+
+TARGET static void NAME(sign_item)(void *context, ptrdiff_t slice)
+{
+    NAME(sign_work) *work = context;
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    vi nan = {0};
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+        const float *x = work->x + row * channels;
+        for (ptrdiff_t word = 0; word < words; word++) {
+            uint64_t signs = 0, inside = 0;
+            ptrdiff_t c = 64 * word, end = MIN(channels, c + 64);
+            for (; c + LANES <= end; c += LANES) {
+                vf v = load(x + c) * load(work->scale + c) + load(work->shift + c);
+                nan |= v != v;
+                signs |= (uint64_t)MASK(v < broadcast(0.0f)) << (c % 64);
+                inside |= (uint64_t)MASK((v < broadcast(1.0f)) & (v > broadcast(-1.0f))) << (c % 64);
+            }
+            for (; c < end; c++) {
+                float v = x[c] * work->scale[c] + work->shift[c];
+                nan[0] |= v != v;
+                signs |= (uint64_t)(v < 0.0f) << (c % 64);
+                inside |= (uint64_t)(v < 1.0f && v > -1.0f) << (c % 64);
+            }
+            work->signs[row * words + word] = signs;
+            work->inside[row * words + word] = inside;
+        }
+    }
+    for (int k = 0; k < LANES; k++)
+        work->nan[slice] |= nan[k];
+}
+
+static int NAME(norm_sign)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *scale, const float *shift,
+                           uint64_t *signs, uint64_t *inside)
+{
+    NAME(sign_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, scale, shift, signs, inside, {0}};
+    hb_run(NAME(sign_item), &work, work.slices);
+    int nan = 0;
+    for (int slice = 0; slice < SLICES; slice++)
+        nan |= work.nan[slice];
+    return nan != 0;
+}
+
+typedef struct {
+    ptrdiff_t rows, channels, slices;
+    const float *x, *g;
+    const uint64_t *inside;
+    const float *a, *b, *c;
+    float *out;
+} NAME(backward_work);
+
+TARGET static void NAME(backward_item)(void *context, ptrdiff_t slice)
+{
+    const NAME(backward_work) *work = context;
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+        const float *x = work->x + row * channels, *g = work->g + row * channels;
+        const uint64_t *inside = work->inside == NULL ? NULL : work->inside + row * words;
+        float *out = work->out + row * channels;
+        ptrdiff_t k = 0;
+        for (; k + LANES <= channels; k += LANES) {
+            vf u = load(g + k);
+            if (inside != NULL)
+                u = (vf)((vi)u & spread(bits_at(inside, k)));
+            store(out + k, u * load(work->a + k) + load(x + k) * load(work->b + k) + load(work->c + k));
+        }
+        for (; k < channels; k++) {
+            float u = inside == NULL || (inside[k / 64] >> (k % 64)) & 1 ? g[k] : 0.0f;
+            out[k] = u * work->a[k] + x[k] * work->b[k] + work->c[k];
+        }
+    }
+}
+
+static int NAME(norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g,
+                               const uint64_t *inside, const float *a, const float *b, const float *c, float *out)
+{
+    NAME(backward_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, g, inside, a, b, c, out};
+    hb_run(NAME(backward_item), &work, work.slices);
+    return 0;
+}
+
+typedef struct {
+    ptrdiff_t rows, channels, slices;
+    const float *x, *threshold;
+    const uint64_t *flip;
+    uint64_t *bits;
+} NAME(threshold_work);
+
+TARGET static void NAME(threshold_item)(void *context, ptrdiff_t slice)
+{
+    const NAME(threshold_work) *work = context;
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+        const float *x = work->x + row * channels;
+        for (ptrdiff_t word = 0; word < words; word++) {
+            uint64_t bits = 0;
+            ptrdiff_t c = 64 * word, end = MIN(channels, c + 64);
+            for (; c + LANES <= end; c += LANES)
+                bits |= (uint64_t)MASK(load(x + c) < load(work->threshold + c)) << (c % 64);
+            for (; c < end; c++)
+                bits |= (uint64_t)(x[c] < work->threshold[c]) << (c % 64);
+            work->bits[row * words + word] = bits ^ work->flip[word];
+        }
+    }
+}
+
+static int NAME(threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold,
+                           const uint64_t *flip, uint64_t *bits)
+{
+    NAME(threshold_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / 64)), x, threshold, flip, bits};
+    hb_run(NAME(threshold_item), &work, work.slices);
+    return 0;
+}

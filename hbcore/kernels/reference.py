@@ -1,0 +1,207 @@
+"""The table of operations, in plain NumPy: what every backend computes, and the oracle that tests hold them to.
+
+A backend is this class, or a subclass that does some of it faster: `compiled.py` with plain loops, `wide.py` with wide
+registers. Bits come out the same to the bit, reals to rounding. Pictures are (N, H, W, C), filters (kH, kW, C, O); an
+array (..., C) holds one number per channel of every pixel. Some operations fuse several steps of training: here they
+are written out as those steps. What their gradients mean is said where they are used, in `hbcore/binary`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore import bits
+from hbcore.bits import Words
+from hbcore.kernels.byte_gradients import in_bytes, pixel_blocks
+from hbcore.kernels.convolutions import Array, Convolutions, turned_round, way_back
+from hbcore.kernels.plan import Plan
+
+GRADIENTS = "float32", "int8"  # what binary convolutions can take back, see byte_gradients.py
+MAX_WINDOW = 16  # the winner of a pooling window is the place of a pixel, at most 255, in one byte
+
+
+class Reference(Convolutions):
+    """Every operation. Named as `kernel_report` names it."""
+
+    name = "numpy"
+
+    # -------------------------------------------------------------------------------------------------- bits
+
+    def sign(self, x: Array) -> Array:
+        """-1 where x < 0, else +1, see :func:`hbcore.bits.sign`."""
+        return bits.sign(x)
+
+    def sign_backward(self, x: Array, grad: Array) -> Array:
+        """grad where -1 < x < 1, else 0."""
+        return np.where(np.abs(x) < 1, grad, grad.dtype.type(0))
+
+    def pack_signs(self, x: Array) -> Words:
+        """Signs packed along the last axis, see :func:`hbcore.bits.pack_signs`."""
+        return bits.pack_signs(x)
+
+    def pack_filters(self, w: Array) -> Words:
+        """Signs of filters (kH, kW, C, O), packed along C, filters side by side: (kH, kW, words, O)."""
+        return np.ascontiguousarray(bits.pack_signs(w.transpose(0, 1, 3, 2)).transpose(0, 1, 3, 2))
+
+    def binary_conv2d(self, x: Words, w: Words, channels: int, stride: int = 1, padding: int = 0) -> NDArray[np.int32]:
+        """Convolution of packed signs with packed filters (kH, kW, words, O), see :func:`hbcore.bits.binary_conv2d`."""
+        require_words(x, w, channels)
+        return bits.binary_conv2d(x, w.transpose(3, 0, 1, 2), channels, stride, padding)
+
+    def scaled_binary_conv2d(
+        self, x: Words, w: Words, alpha: Array, channels: int, stride: int = 1, padding: int = 0
+    ) -> Array:
+        """alpha (x * w): `binary_conv2d`, scaled per filter; alpha (O,) gives the type of the result."""
+        return np.asarray(self.binary_conv2d(x, w, channels, stride, padding).astype(alpha.dtype) * alpha)
+
+    def norm_sign(self, x: Array, scale: Array, shift: Array) -> tuple[Words, Words]:
+        """For v = scale x + shift: packed signs of v, and packed bits of -1 < v < 1 (1 where it holds)."""
+        v = self.affine(x, scale, shift)
+        return self.pack_signs(v), bits.pack_bits(np.abs(v) < 1)
+
+    def sign_gradient(self, g: Array, w: Array, alpha: Array, padding: int, gradients: str = "float32") -> Array:
+        """dL/dS of Y = alpha (S * sign(W)), stride 1, for g = dL/dY; gradients: one of GRADIENTS."""
+        reach = way_back(w.shape, (padding, padding))
+        if gradients == "float32":
+            return self.conv2d(g, turned_round(self.sign(w) * alpha), 1, reach)
+        return self.conv2d(in_bytes(g * alpha, (3,)), turned_round(self.sign(w)), 1, reach)
+
+    def filter_gradient(
+        self, s: Words, g: Array, shape: tuple[int, ...], padding: int, gradients: str = "float32"
+    ) -> Array:
+        """dL/dW~ of Y = S * W~ for packed signs S, stride 1, W~ of the given shape, for g = dL/dY."""
+        if gradients == "int8":
+            rounded = np.empty_like(g)
+            for block in pixel_blocks(g.shape):
+                rounded[block] = in_bytes(g[block], (0, 1, 2))
+            g = rounded
+        signs = bits.unpack_signs(s, shape[2]).astype(g.dtype)
+        return self.conv2d_weight_gradient(signs, g, shape, 1, (padding, padding))
+
+    def mean_magnitude(self, w: Array) -> Array:
+        """Mean of |W| of each filter: (..., O) -> (O,)."""
+        return np.asarray(np.abs(w).mean(axis=tuple(range(w.ndim - 1))))
+
+    def latent_gradient(self, dw: Array, w: Array, alpha: Array) -> Array:
+        """dw (1 / n + alpha [-1 < w < 1]) with n weights in a filter; changes and returns dw."""
+        dw *= 1 / w.dtype.type(w[..., 0].size) + alpha * (np.abs(w) < 1)
+        return dw
+
+    # ------------------------------------------------------------------------------------------------- reals
+
+    def batch_statistics(self, x: Array) -> tuple[Array, Array, int]:
+        """Mean and (biased) variance per channel over all pixels, in float64, and the number of pixels."""
+        rows = as_rows(x)
+        if len(rows) == 0:
+            raise ValueError(f"an array of shape {x.shape} has no pixels to take the mean of")
+        # An origin near the mean keeps the squares small, so that the variance is no difference of large numbers.
+        origin = rows[0].copy()
+        sums, squares = self.centred_sums(rows, origin)
+        distance = sums / len(rows)
+        return origin + distance, squares / len(rows) - distance * distance, len(rows)
+
+    def centred_sums(self, rows: Array, origin: Array) -> tuple[Array, Array]:
+        """Sums over pixels of (x - origin) and (x - origin)^2, in float64: (M, C), (C,) -> two of (C,)."""
+        distance = rows.astype(np.float64) - origin
+        return distance.sum(axis=0), (distance * distance).sum(axis=0)
+
+    def affine(self, x: Array, scale: Array, shift: Array) -> Array:
+        """scale x + shift, per channel."""
+        return np.asarray(x * scale + shift)
+
+    def norm_sums(self, x: Array, grad: Array, mean: Array, inside: Words | None = None) -> tuple[Array, Array]:
+        """Sums over pixels of g and of g (x - mean), in float64; with packed bits `inside`, g counts as 0 where not."""
+        g = masked(grad, inside).astype(np.float64)
+        pixels = tuple(range(x.ndim - 1))
+        return g.sum(axis=pixels), (g * (x - mean)).sum(axis=pixels)
+
+    def norm_backward(self, x: Array, grad: Array, a: Array, b: Array, c: Array, inside: Words | None = None) -> Array:
+        """a g + b x + c, per channel. With `inside`, g counts as 0 where not, and may become the result."""
+        return np.asarray(masked(grad, inside) * a + x * b + c)
+
+    def max_pool(self, x: Array, size: int) -> tuple[Array, NDArray[np.uint8]]:
+        """Largest value of each window, and which of its pixels, in reading order, has it first."""
+        require_tiles(x, size)
+        first, *others = windows(x, size)
+        largest = first.copy()
+        winner = np.zeros(largest.shape, dtype=np.uint8)
+        for tap, values in enumerate(others, start=1):
+            np.copyto(winner, tap, where=values > largest)
+            np.maximum(largest, values, out=largest)
+        return largest, winner
+
+    def max_pool_backward(self, grad: Array, winner: NDArray[np.uint8], size: int) -> Array:
+        """Each window's gradient goes to its winner: (N, h, w, C) -> (N, h size, w size, C)."""
+        n, h, w, c = grad.shape
+        out = np.empty((n, h * size, w * size, c), dtype=grad.dtype)
+        for tap, values in enumerate(windows(out, size)):
+            np.multiply(grad, winner == tap, out=values)
+        return out
+
+    def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """a + b, in `out` if given."""
+        return np.asarray(np.add(a, b, out=out))
+
+    # ------------------------------------------------------------------------------------- one step, one plan
+
+    def adam(
+        self, w: Array, g: Array, mean: Array, square: Array, betas: tuple[float, float], step_size: float,
+        correction: float, eps: float,
+    ) -> None:  # fmt: skip
+        """In place, see :class:`hbcore.optim.optimizers.Adam`."""
+        b1, b2 = betas
+        mean *= b1
+        mean += (1 - b1) * g
+        square *= b2
+        square += (1 - b2) * (g * g)
+        w -= step_size * (mean / (np.sqrt(square / correction) + eps))
+
+    def rmsprop(self, w: Array, g: Array, square: Array, decay: float, lr: float, eps: float) -> None:
+        """In place, see :class:`hbcore.optim.optimizers.RMSprop`."""
+        square *= decay
+        square += (1 - decay) * (g * g)
+        w -= lr * (g / (np.sqrt(square) + eps))
+
+    def new_plan(self) -> Any:
+        """An empty list of steps, see `plan.py`."""
+        return Plan(self)
+
+
+def as_rows(x: Array) -> Array:
+    """x as a contiguous matrix (pixels, channels)."""
+    return np.ascontiguousarray(x).reshape(math.prod(x.shape[:-1]), x.shape[-1])
+
+
+def windows(x: Array, size: int) -> list[Array]:
+    """The size^2 pixels of every pooling window as size^2 views (N, H / size, W / size, C), in reading order."""
+    n, h, w, c = x.shape
+    tiles = x.reshape(n, h // size, size, w // size, size, c)
+    return [tiles[:, :, i, :, j] for i in range(size) for j in range(size)]
+
+
+def masked(grad: Array, inside: Words | None) -> Array:
+    """grad where `inside` has a 1, else 0."""
+    if inside is None:
+        return grad
+    return np.where(bits.unpack_bits(inside, grad.shape[-1]), grad, grad.dtype.type(0))
+
+
+def require_tiles(x: Array, size: int) -> None:
+    """ValueError unless pooling windows tile x (N, H, W, C) and are not too large."""
+    if x.shape[1] % size or x.shape[2] % size:
+        raise ValueError(f"windows of {size} x {size} do not tile a picture of {x.shape[1]} x {x.shape[2]}")
+    if size > MAX_WINDOW:
+        raise ValueError(f"windows for the maximum are at most {MAX_WINDOW} x {MAX_WINDOW}, got {size} x {size}")
+
+
+def require_words(x: Words, w: Words, channels: int) -> None:
+    """ValueError unless activations (N, H, W, words) and filters (kH, kW, words, O) hold so many channels."""
+    words = bits.word_count(channels)
+    if x.shape[3] != words or w.shape[2] != words:
+        raise ValueError(
+            f"{channels} channels need {words} words: activations have {x.shape[3]}, filters have {w.shape[2]}"
+        )

@@ -1,0 +1,171 @@
+"""Wide registers and threads in C (`_wide.pyx`, csrc/), in float32: what takes most of the time, several times faster.
+
+One kernel for every instruction set, chosen when the process starts. Where type or layout do not allow it, the
+operation goes the way of the plain loops.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore import _wide, bits
+from hbcore.bits import Words
+from hbcore.kernels.compiled import Compiled, out_shape, require_no_nan
+from hbcore.kernels.convolutions import Array, Pair, way_back
+from hbcore.kernels.reference import as_rows, require_tiles, require_words
+
+_FLOAT32, _UINT64 = np.dtype(np.float32), np.dtype(np.uint64)
+
+# Arrays of one number per filter are padded to a multiple of this (csrc/kernels.h, HB_PAD).
+PAD = 32
+
+# Below this, NumPy adds sooner than threads can be asked to.
+ADD_SIZE = 1 << 15
+
+
+class Wide(Compiled):
+    """name: of the instruction set, which must be the one that `_wide` was told to use."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def scaled_binary_conv2d(
+        self, x: Words, w: Words, alpha: Array, channels: int, stride: int = 1, padding: int = 0
+    ) -> Array:
+        if not fits(x, w, alpha):
+            return super().scaled_binary_conv2d(x, w, alpha, channels, stride, padding)
+        require_words(x, w, channels)
+        out = np.empty(out_shape(x, w, stride, (padding, padding)), dtype=np.float32)
+        x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
+        _wide.binary_conv2d(x, w, channels, padded(alpha), stride, padding, out)
+        return out
+
+    def norm_sign(self, x: Array, scale: Array, shift: Array) -> tuple[Words, Words]:
+        if not fits(x, scale, shift):
+            return super().norm_sign(x, scale, shift)
+        rows = as_rows(x)
+        signs = np.empty((len(rows), bits.word_count(rows.shape[1])), dtype=np.uint64)
+        inside = np.empty_like(signs)
+        require_no_nan([_wide.norm_sign(rows, scale, shift, signs, inside)])
+        shape = (*x.shape[:-1], signs.shape[1])
+        return signs.reshape(shape), inside.reshape(shape)
+
+    def sign_gradient(self, g: Array, w: Array, alpha: Array, padding: int, gradients: str = "float32") -> Array:
+        if gradients == "float32" or not fits(g, w, alpha):
+            return super().sign_gradient(g, w, alpha, padding, gradients)
+        reach = way_back(w.shape, (padding, padding))
+        height, width = (size + 2 * r - k + 1 for size, r, k in zip(g.shape[1:3], reach, w.shape[:2], strict=True))
+        out = np.empty((len(g), height, width, w.shape[2]), dtype=np.float32)
+        _wide.sign_gradient(in_rows(g), np.ascontiguousarray(w), padded(alpha), *reach, out)
+        return out
+
+    def filter_gradient(
+        self, s: Words, g: Array, shape: tuple[int, ...], padding: int, gradients: str = "float32"
+    ) -> Array:
+        if not fits(s, g):
+            return super().filter_gradient(s, g, shape, padding, gradients)
+        if gradients == "float32":
+            return self.conv2d_weight_gradient(s, g, shape, 1, (padding, padding))
+        out = np.empty(shape, dtype=np.float32)
+        _wide.filter_gradient(np.ascontiguousarray(s), in_rows(g), padding, padding, out)
+        return out
+
+    def conv2d(self, x: Array, w: Array, stride: int, padding: Pair) -> Array:
+        if not fits(x, w):
+            return super().conv2d(x, w, stride, padding)
+        out = np.empty(out_shape(x, w, stride, padding), dtype=np.float32)
+        _wide.conv2d(np.ascontiguousarray(x), np.ascontiguousarray(w), stride, *padding, out)
+        return out
+
+    def conv2d_weight_gradient(
+        self, x: Array | Words, g: Array, shape: tuple[int, ...], stride: int, padding: Pair
+    ) -> Array:
+        """dL/dW, of the given shape; x as numbers or as packed signs."""
+        if not fits(x, g):
+            return super().conv2d_weight_gradient(x, g, shape, stride, padding)
+        out = np.empty(shape, dtype=np.float32)
+        x, g = np.ascontiguousarray(x), np.ascontiguousarray(g)
+        numbers: Array | None = x if x.dtype == _FLOAT32 else None
+        _wide.weight_gradient(numbers, x if numbers is None else None, shape[2], g, stride, *padding, out)
+        return out
+
+    def centred_sums(self, rows: Array, origin: Array) -> tuple[Array, Array]:
+        if not fits(rows):
+            return super().centred_sums(rows, origin)
+        sums, squares = np.zeros(len(origin)), np.zeros(len(origin))
+        _wide.centred_sums(rows, origin, sums, squares)
+        return sums, squares
+
+    def norm_sums(self, x: Array, grad: Array, mean: Array, inside: Words | None = None) -> tuple[Array, Array]:
+        if not fits(x, grad):
+            return super().norm_sums(x, grad, mean, inside)
+        sums, products = np.zeros(len(mean)), np.zeros(len(mean))
+        _wide.norm_sums(as_rows(x), as_rows(grad), mask_rows(inside), mean, sums, products)
+        return sums, products
+
+    def norm_backward(self, x: Array, grad: Array, a: Array, b: Array, c: Array, inside: Words | None = None) -> Array:
+        if not fits(x, grad):
+            return super().norm_backward(x, grad, a, b, c, inside)
+        g = as_rows(grad)
+        out = np.empty_like(g) if inside is None else g
+        _wide.norm_backward(as_rows(x), g, mask_rows(inside), a, b, c, out)
+        return out.reshape(x.shape)
+
+    def max_pool(self, x: Array, size: int) -> tuple[Array, NDArray[np.uint8]]:
+        if size != 2 or not fits(x):
+            return super().max_pool(x, size)
+        require_tiles(x, size)
+        x = np.ascontiguousarray(x)
+        n, h, w, c = x.shape
+        out = np.empty((n, h // 2, w // 2, c), dtype=np.float32)
+        winner = np.empty(out.shape, dtype=np.uint8)
+        return (out, winner) if _wide.max_pool(x, out, winner) else super().max_pool(x, size)
+
+    def max_pool_backward(self, grad: Array, winner: NDArray[np.uint8], size: int) -> Array:
+        if size != 2 or not fits(grad):
+            return super().max_pool_backward(grad, winner, size)
+        n, h, w, c = grad.shape
+        out = np.empty((n, h * 2, w * 2, c), dtype=np.float32)
+        _wide.max_pool_backward(np.ascontiguousarray(grad), winner, out)
+        return out
+
+    def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
+        """On threads for large (N, H, W, C) of one shape, or some channels of such."""
+        if a.size < ADD_SIZE or a.ndim != 4 or a.shape != b.shape or not fits(a, b):
+            return super().add(a, b, out)
+        result = np.empty(a.shape, dtype=np.float32) if out is None else out
+        if not (_wide.in_rows(a) and _wide.in_rows(b) and _wide.in_rows(result)):
+            return super().add(a, b, result)
+        _wide.add(a, b, result)
+        return result
+
+    def new_plan(self) -> Any:
+        return _wide.Plan()
+
+
+def fits(*operands: Array) -> bool:
+    """Whether wide kernels can take these: they know float32 (and packed bits) only, and nothing empty."""
+    for x in operands:  # noqa: SIM110 (a loop: this is asked some hundred times in a step)
+        if x.size == 0 or (x.dtype != _FLOAT32 and x.dtype != _UINT64):
+            return False
+    return True
+
+
+def padded(numbers: Array) -> Array:
+    """One number per filter, followed by zeros up to a multiple of PAD, as the wide kernels read them."""
+    out = np.zeros(-(-len(numbers) // PAD) * PAD, dtype=np.float32)
+    out[: len(numbers)] = numbers
+    return out
+
+
+def in_rows(x: Array) -> Array:
+    """x (N, H, W, C), copied unless its pixels are contiguous and lie at one distance from each other."""
+    return x if _wide.in_rows(x) else np.ascontiguousarray(x)
+
+
+def mask_rows(inside: Words | None) -> Words | None:
+    """Packed bits (..., words) as a matrix (pixels, words)."""
+    return None if inside is None else inside.reshape(-1, inside.shape[-1])

@@ -1,0 +1,243 @@
+"""One training run: batches in, weights out, with everything a long run needs around it."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import NoReturn
+
+import numpy as np
+
+from hbcore.kernels import keep_memory
+from training.configuration.settings import Config
+from training.configuration.toml import to_toml
+from training.errors import DataError, Diverged, Interrupted
+from training.files.logs import CsvLog
+from training.loading.batch import Batch, BatchPlan
+from training.loading.concatenated import ConcatenatedDataset
+from training.loading.prefetch import WorkerDied, batches
+from training.loading.test_set import TestSet
+from training.pictures.augmentation import Augmentation
+from training.prediction.model import Model, NotFinite
+from training.runs.bad_pictures import check_share, write_bad_pictures
+from training.runs.checkpoint import STATE, Progress, check_same, check_space, read_checkpoint, restore, save_checkpoint
+from training.runs.network import OUTPUTS
+from training.runs.signals import stop_signals
+from training.runs.techniques import Phase, Teacher, phase, settled
+from training.runs.trainer import BadUpdate, Trainer, learning_rate
+from training.tasks.evaluation import evaluate
+from training.tasks.task import Task
+
+
+def augmentation(config: Config) -> Augmentation:
+    """The random changes that a configuration asks for."""
+    amounts = asdict(config.augment)
+    return Augmentation(**amounts) if amounts.pop("enabled") else Augmentation.none()
+
+
+@dataclass
+class Run:
+    """One training run of a task in its folder.
+
+    report(step, values) is called after every step, for a progress bar. Raises DataError if the keypoints of network,
+    data and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something
+    else.
+    """
+
+    task: Task
+    config: Config
+    folder: Path
+    data: ConcatenatedDataset
+    test: TestSet
+    report: Callable[[int, dict[str, float]], None] = lambda step, values: None
+    say: Callable[[str], None] = print
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        task, config = self.task, self.config
+        scheme = self.data.scheme
+        maps = config.model.joints or len(scheme.names)
+        if maps != len(scheme.names):
+            raise DataError(
+                f"model.joints = {maps}, but the data set labels {len(scheme.names)}: leave model.joints out"
+            )
+        if self.test.scheme.names != scheme.names:
+            raise DataError(
+                f"the {task.things} to train on are those of {scheme.name} ({maps}), the {task.things} to test on "
+                f"those of {self.test.scheme.name} ({len(self.test.scheme.names)}): "
+                "name another data set with --test"
+            )
+        teacher = Teacher.read(config, scheme)
+        self.progress.people = len(self.data)
+        self.progress.teacher = teacher.digest if teacher else ""
+        self.progress.task = task.name
+        self.trainer = Trainer(task, config, maps, teacher)
+        self.plan = BatchPlan(
+            self.data,
+            augmentation(config),
+            config.data.size,
+            config.optim.batch_size,
+            config.run.seed,
+            config.data.bad_pictures == "skip",
+        )
+        self.headline = task.headline(task.score(self.test, task.truth(self.test)))  # the metric that "best" goes by
+        metrics = ["train_loss", "lr", "grad_norm", self.headline]
+        self.log = CsvLog(self.folder / "log.csv", ["step", "epoch", *metrics])
+
+    # ---------------------------------------------------------------------------------------------- state
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / STATE
+
+    def resume(self) -> None:
+        """Go back to the last checkpoint, if there is one. Raises DataError if it does not fit network or data."""
+        if self.state_path.exists():
+            arrays, _, progress = read_checkpoint(self.state_path)
+            check_same(self.folder, self.task.module, self.config, progress, self.progress)
+            trainer = self.trainer
+            restore(arrays, progress, trainer.network, trainer.optimizer, trainer.average)
+            self.progress = progress
+        self.log.truncate_after(self.progress.step)
+
+    def save(self) -> None:
+        """Checkpoint and the model as it is now. Raises Diverged rather than overwrite a good checkpoint with a bad."""
+        trainer = self.trainer
+        for name, array in trainer.network.state_dict().items():
+            if not np.isfinite(array).all():
+                self.diverged(f"{name} is not finite")
+        save_checkpoint(
+            self.state_path, to_toml(self.config), self.progress, trainer.network, trainer.optimizer, trainer.average
+        )
+        self.save_model("last")
+
+    def model(self) -> Model:
+        """The network to be used: averaged weights if there is an average. In the phase of the last step taken."""
+        network = self.trainer.averaged()
+        self.phase.enter(network)
+        return Model(network, self.data.scheme, self.trainer.codec, OUTPUTS[self.config.optim.loss], self.task.name)
+
+    def save_model(self, name: str) -> None:
+        data = [dataset.name for dataset in self.data.datasets]
+        self.model().save(self.folder / f"{name}.safetensors", trained={"steps": self.progress.step, "data": data})
+
+    # ------------------------------------------------------------------------------------------- training
+
+    def train(self) -> None:
+        """Train to the end, from wherever the run stands. Raises Interrupted after a signal, with the state saved."""
+        trainer = self.trainer
+        check_space(self.folder, trainer.network, trainer.optimizer, trainer.average)
+        keep_memory()
+        write_bad_pictures(self.folder, self.test.bad, self.progress.bad)
+        with stop_signals() as signalled:
+            if self.progress.step == 0:
+                self.save()  # from here on there is always a good checkpoint
+            try:
+                self.advance(signalled)
+            except WorkerDied:
+                if not signalled:  # a signal to a whole process group kills the workers as well
+                    self.save()
+                    raise
+            self.save()
+            if signalled:
+                raise Interrupted(f"stopped at step {self.progress.step}; go on with --resume --out {self.folder}")
+        if self.out_of_patience:
+            self.say(f"no better {self.headline} in {self.progress.stale} evaluations: stopped")
+
+    def advance(self, signalled: Sequence[int] = ()) -> None:
+        """Step, log, evaluate and save, until the run is at its end, out of patience, or `signalled` is not empty."""
+        config, progress = self.config, self.progress
+        stop = self.stop
+        saved = started = time.monotonic()
+        before = progress.seconds
+        with closing(batches(self.plan, progress.step, stop, config.data.workers)) as stream:
+            while progress.step < stop and not signalled and not self.out_of_patience:
+                batch = next(stream)
+                self.note_bad(batch)
+                loss, norm = self.step(batch)
+                progress.losses.append(loss)
+                progress.seconds = before + time.monotonic() - started
+                self.report(progress.step, {"loss": loss})
+                due = progress.step % config.run.eval_every == 0 or progress.step == stop
+                if due or progress.step % config.run.log_every == 0:
+                    row: dict[str, float | None] = {
+                        "step": progress.step,
+                        "epoch": progress.step * config.optim.batch_size / len(self.data),
+                        "train_loss": float(np.mean(progress.losses)),
+                        "lr": learning_rate(config, progress.step - 1),
+                        "grad_norm": norm,
+                        self.headline: self.evaluate() if due else None,
+                    }
+                    self.log.append(row)
+                    progress.losses.clear()
+                if time.monotonic() - saved >= 60 * config.run.checkpoint_minutes:
+                    self.save()
+                    saved = time.monotonic()
+
+    @property
+    def stop(self) -> int:
+        """The step at which this run ends."""
+        return min(self.config.optim.steps, self.config.run.stop_after or self.config.optim.steps)
+
+    @property
+    def phase(self) -> Phase:
+        """That of the last step taken: evaluation sees the network as it was trained then."""
+        return phase(self.config, max(0, self.progress.step - 1))
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether there were as many evaluations without a new best as run.patience allows, once all is binary."""
+        patience, progress = self.config.run.patience, self.progress
+        return patience is not None and progress.stale >= patience and progress.step > settled(self.config)
+
+    def step(self, batch: Batch) -> tuple[float, float]:
+        """Loss and gradient norm of one update. Diverged, before any weight changes, if either is not finite."""
+        progress = self.progress
+        if progress.step == settled(self.config):  # what was best before was another kind of network
+            progress.best, progress.best_step, progress.stale = -math.inf, 0, 0
+        try:
+            result = self.trainer.step(batch, progress.step)
+        except BadUpdate as error:
+            self.diverged(str(error), batch)
+        progress.step += 1
+        return result
+
+    def evaluate(self) -> float:
+        """The score on the test set; keeps the best model."""
+        try:
+            scores, _ = evaluate(self.task, self.model(), self.test)
+        except NotFinite as error:
+            self.diverged(str(error))
+        score = scores[self.headline]
+        passing = f" ({self.phase})" if self.progress.step <= settled(self.config) else ""
+        self.say(f"step {self.progress.step}: {self.headline} {score:.2f}{passing}")
+        self.progress.stale += 1
+        better = score < self.progress.best if self.task.lower_is_better else score > self.progress.best
+        if better or not self.progress.best_step:
+            self.progress.best, self.progress.best_step, self.progress.stale = score, self.progress.step, 0
+            self.save_model("best")
+        return score
+
+    def diverged(self, what: str, batch: Batch | None = None) -> NoReturn:
+        """Raise Diverged, naming step and pictures. The last checkpoint stays as it is."""
+        step, where = self.progress.step, ""
+        if batch is not None:  # in the middle of a step
+            step, where = step + 1, f", with pictures {', '.join(batch.names)}"
+        raise Diverged(
+            f"step {step}: {what}{where}; the last good checkpoint is {self.state_path}: "
+            "train anew with a lower optim.lr, or with optim.clip_norm"
+        )
+
+    def note_bad(self, batch: Batch) -> None:
+        """List unreadable pictures in bad_images.csv; DataError when there are too many."""
+        bad = self.progress.bad
+        new = {index: reason for index, reason in batch.bad if index not in bad}
+        if not new:
+            return
+        bad |= new
+        write_bad_pictures(self.folder, self.test.bad, bad)
+        check_share(self.folder, bad, len(self.data), self.config.data.max_bad)

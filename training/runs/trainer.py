@@ -1,0 +1,116 @@
+"""What learns: a network, its optimizer, the average of its weights, and a teacher if there is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore import StackedHourglass, Tensor
+from hbcore.inspect.observe import first_not_finite
+from hbcore.nn.layers import constrain, use_gradients, use_packed
+from hbcore.optim.losses import heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
+from hbcore.optim.optimizers import OPTIMIZERS, ExponentialMovingAverage
+from hbcore.optim.schedules import constant, cosine, stepwise, warmup
+from training.configuration.settings import Config
+from training.loading.batch import Batch
+from training.prediction.model import NotFinite, to_input
+from training.runs.network import build_network
+from training.runs.techniques import Teacher, phase
+from training.tasks.task import Task
+
+LOSSES: Mapping[str, Callable[..., Tensor]] = {
+    "bce": heatmap_cross_entropy,
+    "mse": heatmap_mse,
+    "softmax": softmax_cross_entropy,
+}
+
+
+def learning_rate(config: Config, step: int) -> float:
+    """The rate of one step: warm-up times schedule."""
+    o = config.optim
+    shapes: dict[str, Callable[[], float]] = {
+        "constant": lambda: constant(step, o.steps),
+        "cosine": lambda: cosine(step, o.steps),
+        "step": lambda: stepwise(step, o.steps, o.milestones, o.decay),
+    }
+    return o.lr * warmup(step, o.warmup) * shapes[o.schedule]()
+
+
+class BadUpdate(NotFinite):
+    """The loss or a gradient is not finite: the update was not made."""
+
+
+class Trainer:
+    """A network with so many maps, and what changes its weights. It knows nothing of files."""
+
+    def __init__(self, task: Task, config: Config, maps: int, teacher: Teacher | None = None) -> None:
+        self.task, self.config, self.maps, self.teacher = task, config, maps, teacher
+        self.codec = task.codec(config)
+        self.network = build_network(config, maps)
+        use_packed(self.network)  # same integers as the float simulation, sooner
+        use_gradients(self.network, config.optim.gradients)
+        self.optimizer = OPTIMIZERS[config.optim.name](
+            dict(self.network.named_parameters()), config.optim.lr, config.optim.weight_decay
+        )
+        self.average = ExponentialMovingAverage(self.network, config.optim.ema) if config.optim.ema else None
+
+    @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found, and named
+    def step(self, batch: Batch, number: int) -> tuple[float, float]:
+        """Loss and gradient norm of one update, that of step `number`, counted from 0.
+
+        Raises BadUpdate, naming the layer, before any weight changes if either is not finite.
+        """
+        config = self.config
+        target = self.encode(batch)
+        pictures = to_input(batch.pictures)
+        phase(config, number).enter(self.network)
+        lesson = self.teacher.lesson(batch.pictures) if self.teacher else None
+        self.network.train()
+        try:
+            predictions = self.network(Tensor(pictures))
+            loss = Tensor(np.zeros((), dtype=np.float32))
+            for prediction in predictions:  # intermediate supervision: one term per stack
+                loss = loss + LOSSES[config.optim.loss](prediction, *target)
+                if lesson:
+                    loss = loss + config.technique.distill * LOSSES[config.optim.loss](prediction, *lesson)
+            value = loss.item()
+        except FloatingPointError:  # a sign met NaN
+            value = math.nan
+        if not math.isfinite(value):
+            layer = first_not_finite(self.network, pictures)
+            raise BadUpdate(f"the loss is {value}, {f'first in {layer}' if layer else 'in itself'}")
+        loss.backward()
+        norm = self.optimizer.gradient_norm()
+        if not math.isfinite(norm):
+            broken = [
+                name
+                for name, parameter in self.optimizer.parameters.items()
+                if parameter.grad is not None and not np.isfinite(parameter.grad).all()
+            ]
+            raise BadUpdate(f"the gradient's norm is {norm}{f', first in {broken[-1]}' if broken else ''}")
+        if config.optim.clip_norm:
+            self.optimizer.clip_gradients(norm, config.optim.clip_norm)
+        self.optimizer.lr = learning_rate(config, number)
+        self.optimizer.step()
+        constrain(self.network)
+        self.network.zero_grad()
+        if self.average:
+            self.average.update(self.network)
+        return value, norm
+
+    def encode(self, batch: Batch) -> tuple[NDArray[Any], ...]:
+        """What the loss compares the network's maps with."""
+        return self.task.target(self.codec, batch)
+
+    def averaged(self) -> StackedHourglass:
+        """The network to be used: averaged weights if there is an average."""
+        if self.average is None:
+            return self.network
+        network = build_network(self.config, self.maps)
+        network.load_state_dict(self.average.state)
+        use_packed(network)
+        return network
