@@ -10,17 +10,10 @@ cdef extern from "csrc/kernels.h":
         Py_ssize_t out_h, out_w, filters
 
     ctypedef struct hb_epilogue:
-        const float *alpha
-        const float *bias
-        bint relu
-        const float *slope
-        const float *scale
-        const float *shift
-        bint relu_last
-        const float *threshold
+        const float *alpha, *bias, *slope, *scale, *shift, *threshold, *skip
+        bint relu, relu_last
         const uint64_t *flip
         uint64_t *bits
-        const float *skip
         float *y
         Py_ssize_t skip_step, y_step
 

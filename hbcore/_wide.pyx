@@ -308,30 +308,30 @@ cdef class Plan:
             raise MemoryError()
         self.count += 1
 
+    cdef hb_step* on_pixels(self, hb_kind kind, const float[:, :, :, ::1] x) except NULL:
+        """A step that has no sizes but those of the picture it reads."""
+        cdef hb_step* step = self.append(
+            kind, sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0))
+        step.in_ = &x[0, 0, 0, 0]
+        self.arrays.append(x)
+        self.count += 1
+        return step
+
     def threshold(self, const float[:, :, :, ::1] x, threshold, const uint64_t[::1] flip, uint64_t[:, :, :, ::1] bits):
         """bits = (x < threshold) xor flip."""
-        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
-        cdef hb_step* step = self.append(HB_THRESHOLD, size)
-        step.in_, step.filters, step.flip = &x[0, 0, 0, 0], self.numbers(threshold), &flip[0]
-        step.out = &bits[0, 0, 0, 0]
-        self.arrays += [x, flip, bits]
-        self.count += 1
+        cdef hb_step* step = self.on_pixels(HB_THRESHOLD, x)
+        step.filters, step.flip, step.out = self.numbers(threshold), &flip[0], &bits[0, 0, 0, 0]
+        self.arrays += [flip, bits]
 
     def max_pool(self, const float[:, :, :, ::1] x, float[:, :, :, ::1] y):
         """y = largest of each 2 x 2 pixels of x."""
-        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
-        cdef hb_step* step = self.append(HB_MAX_POOL, size)
-        step.in_, step.out = &x[0, 0, 0, 0], &y[0, 0, 0, 0]
-        self.arrays += [x, y]
-        self.count += 1
+        self.on_pixels(HB_MAX_POOL, x).out = &y[0, 0, 0, 0]
+        self.arrays.append(y)
 
     def upsample_add(self, const float[:, :, :, ::1] x, float[:, :, :, ::1] y):
         """y += x, each pixel of x four times."""
-        cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0)
-        cdef hb_step* step = self.append(HB_UPSAMPLE_ADD, size)
-        step.in_, step.out = &x[0, 0, 0, 0], &y[0, 0, 0, 0]
-        self.arrays += [x, y]
-        self.count += 1
+        self.on_pixels(HB_UPSAMPLE_ADD, x).out = &y[0, 0, 0, 0]
+        self.arrays.append(y)
 
     def __len__(self):
         return self.count

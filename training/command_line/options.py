@@ -111,7 +111,7 @@ def _parser(task: Task) -> Parser:
         "--box",
         type=_box,
         metavar="X,Y,W,H",
-        help="the box around the person or object, in pixels (--box=-5,... if it begins outside); default: all of it",
+        help="the instance's box in pixels (--box=-5,... if it begins outside); default: the whole picture",
     )
     p.add_argument("--out", default="predictions", help="folder for predictions and overlays")
     p.add_argument("--quiet", action="store_true")

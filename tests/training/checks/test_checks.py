@@ -121,7 +121,7 @@ def people(count: int, seed: int = 0, backs: float = 0.0, missing: float = 0.0, 
 
 
 def exchange(labels: Labels, skeleton: Skeleton, pairs: tuple[int, ...], share: float) -> tuple[Labels, Any]:
-    """Exchange these pairs in a share of the persons; which ones comes back too."""
+    """Exchange these pairs in a share of the samples; which ones comes back too."""
     joints, labelled = labels[0].copy(), labels[1].copy()
     wrong = np.random.default_rng(99).random(len(joints)) < share
     for a, b in (skeleton.flip_pairs[pair] for pair in pairs):
@@ -216,13 +216,13 @@ def test_exchanged_elbows_of_real_people_are_found() -> None:
     assert found[~wrong].mean() <= 0.01
 
 
-# ----------------------------------------------------------------------------------------- faults of a person
+# ----------------------------------------------------------------------------------------- faults of a sample
 
 NAMES = ("a", "b", "c", "d", "e")
 GOOD = [(10, 10), (50, 12), (12, 60), (55, 58), (30, 30)]
 
 
-def person(points: list[tuple[float, float]] = GOOD, labelled: str = "11111", **changes: Any) -> Sample:
+def sample(points: list[tuple[float, float]] = GOOD, labelled: str = "11111", **changes: Any) -> Sample:
     values = {"center": (35.0, 35.0), "side": 80.0, "shape": (80, 90)} | changes
     return Sample(
         np.zeros((*values["shape"], 3), np.uint8),
@@ -238,34 +238,34 @@ def person(points: list[tuple[float, float]] = GOOD, labelled: str = "11111", **
 @pytest.mark.parametrize(
     ("subject", "expected"),
     [
-        (person(), []),
-        (person([*GOOD[:4], (-900.0, 0.0)], "11110"), []),  # not labelled: anywhere
-        (person([*GOOD[:4], (-1.4, 30.0)], side=100.0), []),  # as rounding may
+        (sample(), []),
+        (sample([*GOOD[:4], (-900.0, 0.0)], "11110"), []),  # not labelled: anywhere
+        (sample([*GOOD[:4], (-1.4, 30.0)], side=100.0), []),  # as rounding may
         (
-            person([*GOOD[:4], (-5.5, 30.0)], side=100.0),
+            sample([*GOOD[:4], (-5.5, 30.0)], side=100.0),
             [("outside", "e at -6, 30 is 5 pixels outside the picture of 90 x 80")],
         ),
         (
-            person([(2, 92.5), (2, 84.5), *GOOD[:3]], side=140.0),
+            sample([(2, 92.5), (2, 84.5), *GOOD[:3]], side=140.0),
             [("outside", "a at 2, 92 is 13 pixels outside the picture of 90 x 80, and 1 more")],
         ),
         (
-            person([*GOOD[:4], (30.0, 180.5)], side=400.0),
+            sample([*GOOD[:4], (30.0, 180.5)], side=400.0),
             [("lost", "e at 30, 180 is 101 pixels outside the picture of 90 x 80")],
         ),
-        (person(side=40.0), [("uncropped", "a is 5 pixels outside the crop, and 3 more")]),
-        (person([(30, 30)] * 5), [("collapsed", "all 5 points lie within a pixel")]),
-        (person([(30, 30)] * 5, "10000"), []),
-        (person([(x, 30) for x in range(10, 60, 10)]), [("thin", "its points lie in 40 x 0 pixels")]),
-        (person(labelled="00000"), [("unlabelled", "has no labelled point")]),
-        (person(labelled="10000", center=(15.0, 15.0), side=20.0), [("tiny", "its crop is 20 pixels wide")]),
+        (sample(side=40.0), [("uncropped", "a is 5 pixels outside the crop, and 3 more")]),
+        (sample([(30, 30)] * 5), [("collapsed", "all 5 points lie within a pixel")]),
+        (sample([(30, 30)] * 5, "10000"), []),
+        (sample([(x, 30) for x in range(10, 60, 10)]), [("thin", "its points lie in 40 x 0 pixels")]),
+        (sample(labelled="00000"), [("unlabelled", "has no labelled point")]),
+        (sample(labelled="10000", center=(15.0, 15.0), side=20.0), [("tiny", "its crop is 20 pixels wide")]),
         (
-            person([(x, y / 12) for x, y in GOOD], center=(35.0, 3.0), shape=(7, 90)),
+            sample([(x, y / 12) for x, y in GOOD], center=(35.0, 3.0), shape=(7, 90)),
             [("thin", "the picture has 90 x 7 pixels"), ("thin", "its points lie in 45 x 4 pixels")],
         ),
     ],
 )  # fmt: skip
-def test_faults_of_one_person(subject: Sample, expected: list[tuple[str, str]]) -> None:
+def test_faults_of_one_sample(subject: Sample, expected: list[tuple[str, str]]) -> None:
     assert [(kind, message) for kind, message, _ in faults(subject, NAMES)] == expected
 
 
@@ -376,7 +376,7 @@ def test_bad_data(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["name"] for row in listed] == [f["name"] for f in report["findings"]]
     assert [row["severity"] for row in listed] == ["error"] * 3 + ["warning"] * 5
     with Image.open(folder / "out" / "contact_sheet.png") as sheet:
-        # 7 findings and 3 twins in cells of 220 x 260; the unlabelled person is not in the set, so not in the sheet.
+        # 7 findings and 3 twins in cells of 220 x 260; the unlabelled sample is not in the set, so not in the sheet.
         assert sheet.size == (8 * 224 + 4, 2 * 264 + 4)
 
 
@@ -403,7 +403,7 @@ def test_schemes_without_pairs_and_points_without_labels_are_named(tmp_path: Pat
     assert {(f["kind"], f["person"]) for f in report["findings"]} == {("never", None), ("no pairs", None)}
 
 
-def test_persons_of_one_picture_are_no_copies_and_it_is_read_once(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_samples_of_one_picture_are_no_copies_and_it_is_read_once(table: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = table.read_text().splitlines()
     table.write_text("\n".join([text[0], *(line for line in text[1:] for _ in range(2))]) + "\n")
     read: list[Path] = []

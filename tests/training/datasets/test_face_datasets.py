@@ -54,17 +54,17 @@ def error_of(spec: str, split: str = "train") -> str:
     return str(caught.value)
 
 
-def check_person(data: Dataset, index: int) -> None:
-    person = data.sample(index)
+def check_sample(data: Dataset, index: int) -> None:
+    sample = data.sample(index)
     joints = len(data.skeleton.keypoints)
-    assert person.picture.dtype == np.uint8
-    assert (person.keypoints.dtype, person.keypoints.shape) == (np.float32, (joints, 2))
-    assert (person.labelled.dtype, person.labelled.shape) == (np.bool_, (joints,))
-    assert np.isnan(person.head_size)
+    assert sample.picture.dtype == np.uint8
+    assert (sample.keypoints.dtype, sample.keypoints.shape) == (np.float32, (joints, 2))
+    assert (sample.labelled.dtype, sample.labelled.shape) == (np.bool_, (joints,))
+    assert np.isnan(sample.head_size)
     copy = pickle.loads(pickle.dumps(data)).sample(index)  # workers are spawned
-    np.testing.assert_array_equal(copy.keypoints, person.keypoints)
-    np.testing.assert_array_equal(copy.picture, person.picture)
-    person.keypoints[:] = -1  # whoever changes a person changes no label
+    np.testing.assert_array_equal(copy.keypoints, sample.keypoints)
+    np.testing.assert_array_equal(copy.picture, sample.picture)
+    sample.keypoints[:] = -1  # whoever changes a sample changes no label
     np.testing.assert_array_equal(data.sample(index).keypoints, copy.keypoints)
     with pytest.raises(IndexError):
         data.sample(len(data))
@@ -102,14 +102,14 @@ def test_300w_splits(w300: Path) -> None:
 
 def test_300w_face(w300: Path) -> None:
     data = open_dataset(f"300w:{w300}", "test")
-    person = data.sample(0)
-    np.testing.assert_allclose(person.keypoints, FACE - 1, atol=1e-5)  # .pts files count pixels from 1
-    assert person.labelled.all()
-    assert person.center == pytest.approx((38, 36.75))  # the box is x 30..46, y 20..53.5
-    assert person.side == pytest.approx(1.3 * 33.5)
+    sample = data.sample(0)
+    np.testing.assert_allclose(sample.keypoints, FACE - 1, atol=1e-5)  # .pts files count pixels from 1
+    assert sample.labelled.all()
+    assert sample.center == pytest.approx((38, 36.75))  # the box is x 30..46, y 20..53.5
+    assert sample.side == pytest.approx(1.3 * 33.5)
     assert "1.3 x its longer side" in data.protocol
-    assert math.isnan(person.yaw)
-    check_person(data, 0)
+    assert math.isnan(sample.yaw)
+    check_sample(data, 0)
 
 
 def test_300w_folders_in_capitals(w300: Path) -> None:
@@ -150,7 +150,7 @@ def test_a_folder_of_any_number_of_points(tmp_path: Path, count: int, name: str)
     save_face(tmp_path / "sub" / "a", np.arange(2.0 * count).reshape(count, 2))
     data = open_dataset(f"pts:{tmp_path}", "train")
     assert (len(data), data.skeleton.name, len(data.skeleton.keypoints)) == (2, name, count)
-    check_person(data, 1)
+    check_sample(data, 1)
 
 
 def test_a_folder_with_a_named_scheme(tmp_path: Path) -> None:
@@ -292,12 +292,12 @@ def test_aflw2000(tmp_path: Path) -> None:
     save_fitted(tmp_path / "image00004", yaw=-math.pi / 2)
     data = open_dataset(f"aflw2000:{tmp_path}", "test")
     assert (data.name, len(data), data.skeleton) == ("aflw2000", 2, IBUG68)
-    person = data.sample(0)
-    np.testing.assert_allclose(person.keypoints, FACE - 1, atol=1e-5)
-    assert person.yaw == pytest.approx(28.6479, abs=1e-3)
+    sample = data.sample(0)
+    np.testing.assert_allclose(sample.keypoints, FACE - 1, atol=1e-5)
+    assert sample.yaw == pytest.approx(28.6479, abs=1e-3)
     assert data.sample(1).yaw == pytest.approx(-90)
-    assert person.name.endswith("/image00002.mat")
-    check_person(data, 0)
+    assert sample.name.endswith("/image00002.mat")
+    check_sample(data, 0)
     assert "testing only" in error_of(f"aflw2000:{tmp_path}")
     assert "holds no image" in error_of(f"aflw2000:{tmp_path.parent}", "test")
 
@@ -321,7 +321,7 @@ def test_300wlp(lp: Path, points: str, shift: int) -> None:
     assert [data.sample(k).name for k in range(len(data))] == ["AFW/AFW_134212_1_0.mat", "LFPW/LFPW_134212_1_0.mat"]
     np.testing.assert_allclose(data.sample(0).keypoints, FACE - 1 + shift, atol=1e-5)
     assert data.sample(0).yaw == pytest.approx(math.degrees(0.5))
-    check_person(data, 1)
+    check_sample(data, 1)
 
 
 def test_300wlp_has_no_test_split(lp: Path) -> None:
@@ -394,13 +394,13 @@ def wflw_list(root: Path) -> Path:
 def test_wflw(wflw: Path) -> None:
     data = open_dataset(f"wflw:{wflw}", "train")
     assert (data.name, len(data), data.skeleton) == ("wflw", 2, WFLW98)
-    person = data.sample(0)
-    np.testing.assert_allclose(person.keypoints, WFLW_POINTS)
-    assert person.center == (35, 25)
-    assert person.side == pytest.approx(1.3 * 54)
+    sample = data.sample(0)
+    np.testing.assert_allclose(sample.keypoints, WFLW_POINTS)
+    assert sample.center == (35, 25)
+    assert sample.side == pytest.approx(1.3 * 54)
     assert "box that the set gives" in data.protocol
     assert data.sample(1).name == "0--Parade/0 a.jpg"
-    check_person(data, 1)
+    check_sample(data, 1)
     (wflw / "WFLW_annotations" / "list_98pt_rect_attr_train_test").rename(wflw / "list_98pt_rect_attr_train_test")
     assert len(open_dataset(f"wflw:{wflw}", "test")) == 2
 
@@ -484,18 +484,18 @@ def test_cofw(tmp_path: Path, split: str) -> None:
     save_cofw(tmp_path, split)
     data = open_dataset(f"cofw:{tmp_path}", split)
     assert (data.name, len(data), data.skeleton) == ("cofw", 2, COFW29)
-    person = data.sample(0)
-    assert person.picture.shape == (40, 60, 3)
-    assert person.picture[7, 31].tolist() == [31, 7, 0]
-    np.testing.assert_allclose(person.keypoints, COFW_POINTS - 1)  # MATLAB counts from 1
-    assert person.labelled.all()  # occluded ones too
-    assert person.center == (25, 15)
-    assert person.side == pytest.approx(1.3 * 30)
+    sample = data.sample(0)
+    assert sample.picture.shape == (40, 60, 3)
+    assert sample.picture[7, 31].tolist() == [31, 7, 0]
+    np.testing.assert_allclose(sample.keypoints, COFW_POINTS - 1)  # MATLAB counts from 1
+    assert sample.labelled.all()  # occluded ones too
+    assert sample.center == (25, 15)
+    assert sample.side == pytest.approx(1.3 * 30)
     grey = data.sample(1)
     assert grey.picture.shape == (30, 50, 3)
     assert (grey.picture == 77).all()
     np.testing.assert_allclose(grey.keypoints, COFW_POINTS)
-    check_person(data, 1)
+    check_sample(data, 1)
 
 
 BAD_COFW = {
@@ -574,9 +574,9 @@ def test_real_faces_fit_their_pictures(split: str, count: int) -> None:
     assert len(data) == count
     inside, in_crop = [], []
     for index in range(0, count, count // 40):
-        person = data.sample(index)
-        height, width = person.picture.shape[:2]
-        inside.append(((person.keypoints > -1) & (person.keypoints < (width, height))).all(axis=1).mean())
-        in_crop.append((np.abs(person.keypoints - person.center) <= person.side / 2).all())
+        sample = data.sample(index)
+        height, width = sample.picture.shape[:2]
+        inside.append(((sample.keypoints > -1) & (sample.keypoints < (width, height))).all(axis=1).mean())
+        in_crop.append((np.abs(sample.keypoints - sample.center) <= sample.side / 2).all())
     assert np.mean(inside) > 0.99
     assert all(in_crop)

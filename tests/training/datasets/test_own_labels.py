@@ -96,7 +96,7 @@ def test_coco_skeleton(bees: Path) -> None:
     assert (skeleton.torso, skeleton.head, skeleton.sigmas) == (None, None, None)
 
 
-def test_coco_persons(bees: Path) -> None:
+def test_coco_samples(bees: Path) -> None:
     data = open_dataset(spec(bees), "train")
     assert (data.name, data.split, len(data)) == ("coco", "train", 2)
     first, second = data.sample(0), data.sample(1)
@@ -119,21 +119,21 @@ def test_coco_persons(bees: Path) -> None:
 
 def test_labels_survive_their_users_and_a_trip_to_a_worker(bees: Path) -> None:
     data = open_dataset(spec(bees), "train")
-    person = data.sample(0)
-    person.keypoints[:] = -1
-    person.labelled[:] = False
+    sample = data.sample(0)
+    sample.keypoints[:] = -1
+    sample.labelled[:] = False
     assert b"\x5a" * 100 not in pickle.dumps(data)  # no picture goes along
     for again in (data, pickle.loads(pickle.dumps(data))):
         assert again.sample(0).keypoints[0].tolist() == [30, 10]
         assert again.sample(0).labelled.sum() == 3
 
 
-def test_the_picture_of_several_persons_is_read_once(bees: Path) -> None:
+def test_the_picture_of_several_samples_is_read_once(bees: Path) -> None:
     data = open_dataset(spec(bees), "train")
     assert data.sample(0).picture is data.sample(1).picture
 
 
-def test_persons_of_one_picture_follow_one_another(bees: Path) -> None:
+def test_samples_of_one_picture_follow_one_another(bees: Path) -> None:
     value = content()
     value["annotations"][1]["keypoints"][2] = 2
     write(bees, value)
@@ -222,7 +222,7 @@ def test_a_toml_file_beside_the_labels_has_the_last_word(bees: Path) -> None:
     assert (skeleton.torso, skeleton.head, skeleton.outer_eyes) == ((2, 0), (3, 0), (1, 2))
     assert skeleton.pupils == ((1, 3), (2,))
     assert skeleton.sigmas == (0.1, 0.2, 0.2, 0.05)
-    # The points of the persons are in the new order, too.
+    # The points of the samples are in the new order, too.
     assert data.sample(0).keypoints.tolist() == [[0, 0], [40, 12], [20.5, 12], [30, 10]]
     assert data.sample(0).labelled.tolist() == [False, True, True, True]
 
@@ -311,7 +311,7 @@ def test_spellings_of_left_and_right(a: str, b: str) -> None:
 
 
 def many(folder: Path, count: int = 40) -> None:
-    """Two persons in each of `count` pictures (that nobody looks at)."""
+    """Two samples in each of `count` pictures (that nobody looks at)."""
     value = content()
     value["images"] = [{"id": i, "file_name": f"{i}.png"} for i in range(count)]
     value["annotations"] = [

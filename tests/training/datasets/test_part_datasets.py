@@ -200,8 +200,8 @@ def test_sets_of_faces_are_sets_of_parts(tmp_path: Path) -> None:
         (tmp_path / part / "a.pts").write_text(f"version: 1\nn_points: 68\n{{\n{rows}}}\n")
     train, test = open_parts(f"300w:{tmp_path}"), open_parts(f"300w:{tmp_path}", "test")
     assert (len(train), len(test)) == (3, 1)
-    person = test.sample(0)
-    assert np.array_equal(person.mask, face_mask(face(), 200, 200))
+    sample = test.sample(0)
+    assert np.array_equal(sample.mask, face_mask(face(), 200, 200))
     assert "polygons between the 68 points" in test.protocol
     drawn = open_parts("synthetic?length=3", "test").sample(1)
     assert drawn.mask.shape == drawn.picture.shape[:2]
@@ -243,10 +243,10 @@ def test_masks_are_read_as_they_are(folder: Path) -> None:
     train, test = open_parts(f"masks:{folder}"), open_parts(f"masks:{folder}", "test")
     assert (len(train), len(test)) == (2, 1)
     for index in range(2):  # the one has colours, the other greys
-        person = train.sample(index)
-        assert np.array_equal(person.mask, a_mask(seed=index))
-        assert (person.name, person.center, person.side) == (f"{'ab'[index]}.png", (6.5, 4.5), 14)
-        assert (person.picture == 50 * index).all()
+        sample = train.sample(index)
+        assert np.array_equal(sample.mask, a_mask(seed=index))
+        assert (sample.name, sample.center, sample.side) == (f"{'ab'[index]}.png", (6.5, 4.5), 14)
+        assert (sample.picture == 50 * index).all()
     assert (train.skeleton.name, train.skeleton.names) == ("wings", ("background", "left_wing", "right_wing"))
     assert train.skeleton.flip_pairs == ((1, 2),)
     assert test.protocol == "masks test: 1 pictures, 3 classes; split as listed; crop: whole picture"
@@ -376,12 +376,12 @@ def helen(tmp_path: Path) -> Path:
 def test_helen(helen: Path) -> None:
     train, test = open_parts(f"helen:{helen}"), open_parts(f"helen:{helen}", "test")
     assert (len(train), len(test), train.skeleton) == (2, 1, HELEN11)
-    person = test.sample(0)
+    sample = test.sample(0)
     expected = np.zeros((30, 40), np.uint8)
     expected[:5], expected[5:25, 10:30], expected[9, 12:16] = 10, 1, 2
-    assert np.array_equal(person.mask, expected)
-    assert (person.name, person.side, person.center) == ("13_2", 25, (19.5, 14.5))
-    assert abs(int(person.picture[0, 0, 0]) - 120) <= 2
+    assert np.array_equal(sample.mask, expected)
+    assert (sample.name, sample.side, sample.center) == ("13_2", 25, (19.5, 14.5))
+    assert abs(int(sample.picture[0, 0, 0]) - 120) <= 2
     assert "testing.txt, 1 pictures, 11 classes" in test.protocol
     tuning = open_parts(f"helen:{helen}?test=tuning", "test")
     assert tuning.sample(0).name == "12_1"
@@ -392,8 +392,8 @@ def test_helen(helen: Path) -> None:
 def test_helen_without_a_face_shows_the_whole_picture(helen: Path) -> None:
     for k in range(11):
         save(helen / f"labels/10_1/10_1_lbl{k:02d}.png", np.full((30, 40), 255 * (k == 10), np.uint8))
-    person = open_parts(f"helen:{helen}").sample(0)
-    assert (person.center, person.side) == ((19.5, 14.5), 40)
+    sample = open_parts(f"helen:{helen}").sample(0)
+    assert (sample.center, sample.side) == ((19.5, 14.5), 40)
 
 
 @pytest.mark.parametrize(
@@ -440,12 +440,12 @@ def test_parts_of_real_faces_are_dark_red_or_neither() -> None:
     assert len(data) == 224
     light, red = [], []
     for index in range(0, 224, 8):
-        person = data.sample(index)
-        counts = np.bincount(person.mask.ravel(), minlength=7) / person.mask.size
+        sample = data.sample(index)
+        counts = np.bincount(sample.mask.ravel(), minlength=7) / sample.mask.size
         assert 0.1 < counts[1] < 0.7
         assert (counts[[2, 5, 6]] > 0.0005).all()
         assert counts[4] == 0 or counts[2] > 0
-        colours = [person.picture[person.mask == k].mean(axis=0) for k in (1, 2, 5)]
+        colours = [sample.picture[sample.mask == k].mean(axis=0) for k in (1, 2, 5)]
         light.append([c.mean() for c in colours])
         red.append([c[0] / c.sum() for c in colours])
     assert np.mean(light, axis=0)[2] < 0.8 * np.mean(light, axis=0)[0]

@@ -77,9 +77,9 @@ def test_points_of_unknown_order_are_never_mirrored() -> None:
     picture = np.zeros((20, 20, 3), np.uint8)
     picture[:, :5] = 255
     joints = np.full((5, 2), 4, np.float32)
-    person = Sample(picture, joints, np.ones(5, np.bool_), (9.5, 9.5), 20, np.nan, "a")
+    sample = Sample(picture, joints, np.ones(5, np.bool_), (9.5, 9.5), 20, np.nan, "a")
     augmentation = Augmentation(flip=1.0, rotate=0, scale=0, shift=0, colour=0, erase=0)
-    example = augmentation.apply(person, 20, skeleton, np.random.default_rng(0))
+    example = augmentation.apply(sample, 20, skeleton, np.random.default_rng(0))
     np.testing.assert_array_equal(example.picture, picture)
     np.testing.assert_array_equal(example.keypoints, joints)
 

@@ -134,7 +134,7 @@ def test_masks_and_points_go_the_same_way(x: float, y: float, side: float, angle
 # ------------------------------------------------------------------------------------------------ augmentation
 
 
-def person(mask: NDArray[np.uint8], side: float = 64.0) -> Sample:
+def sample(mask: NDArray[np.uint8], side: float = 64.0) -> Sample:
     """A picture whose red channel shows the mask, in levels far enough apart to survive interpolation."""
     height, width = mask.shape
     picture = np.zeros((height, width, 3), np.uint8)
@@ -147,7 +147,7 @@ def halves() -> Sample:
     """Left half of the picture: class 1 below class 3; right half: class 2."""
     mask = np.full((64, 64), 2, np.uint8)
     mask[:32, :32], mask[32:, :32] = 3, 1
-    return person(mask)
+    return sample(mask)
 
 
 def test_without_change_the_mask_is_that_of_the_picture_at_the_size_of_the_maps() -> None:
@@ -182,7 +182,7 @@ def test_mask_and_picture_move_together() -> None:
     blocks = np.kron(np.random.default_rng(5).integers(1, 4, (4, 4)), np.ones((24, 24))).astype(np.uint8)
     checked = 0
     for seed in range(30):
-        turned = Augmentation(0, 40, 0.3, 0.1, 0, 0).apply(person(blocks, 80), 64, SIDES, np.random.default_rng(seed))
+        turned = Augmentation(0, 40, 0.3, 0.1, 0, 0).apply(sample(blocks, 80), 64, SIDES, np.random.default_rng(seed))
         shown = turned.picture[..., 0].reshape(16, 4, 16, 4).transpose(0, 2, 1, 3).reshape(16, 16, 16)
         pure = (shown.min(axis=-1) == shown.max(axis=-1)) & np.isin(shown[..., 0], (60, 120, 180))
         assert turned.mask is not None

@@ -51,7 +51,7 @@ class Greys:
         return Sample(np.full((16, 16, 3), level, np.uint8), joints, labelled, (7.5, 7.5), 16.0, 4.0, str(level))
 
 
-def recipe(
+def a_plan(
     length: int = 7, batch_size: int = 3, seed: int = 5, bad: tuple[int, ...] = (), skip: bool = True
 ) -> BatchPlan:
     return BatchPlan(ConcatenatedDataset([Greys(length, bad)]), Augmentation(), 16, batch_size, seed, skip)
@@ -63,7 +63,7 @@ def same(a: Batch, b: Batch) -> bool:
 
 
 def test_a_batch_has_the_promised_shapes() -> None:
-    batch = recipe().batch(0)
+    batch = a_plan().batch(0)
     arrays = {"pictures": ((3, 16, 16, 3), "uint8"), "keypoints": ((3, 3, 2), "float32"), "labelled": ((3, 3), "bool")}
     for name, (shape, dtype) in arrays.items():
         assert getattr(batch, name).shape == shape
@@ -72,9 +72,9 @@ def test_a_batch_has_the_promised_shapes() -> None:
 
 
 def test_a_batch_depends_on_seed_and_step_alone() -> None:
-    forwards = [recipe().batch(step) for step in range(8)]
-    other = recipe(seed=6)
-    mixed = recipe()
+    forwards = [a_plan().batch(step) for step in range(8)]
+    other = a_plan(seed=6)
+    mixed = a_plan()
     for step in (7, 0, 3, 6, 1, 2, 5, 4):
         other.batch(step)  # another run in between changes nothing
         assert same(mixed.batch(step), forwards[step])
@@ -84,8 +84,8 @@ def test_a_batch_depends_on_seed_and_step_alone() -> None:
 
 
 def test_sample_k_of_a_run_does_not_depend_on_the_batch_size() -> None:
-    whole = recipe(batch_size=6).batch(1)
-    thirds = [recipe(batch_size=2).batch(step) for step in (3, 4, 5)]
+    whole = a_plan(batch_size=6).batch(1)
+    thirds = [a_plan(batch_size=2).batch(step) for step in (3, 4, 5)]
     assert whole.names == sum((batch.names for batch in thirds), ())
     assert np.array_equal(whole.pictures, np.concatenate([batch.pictures for batch in thirds]))
     assert np.array_equal(whole.keypoints, np.concatenate([batch.keypoints for batch in thirds]))
@@ -93,21 +93,21 @@ def test_sample_k_of_a_run_does_not_depend_on_the_batch_size() -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 3, 7, 10])
 def test_every_pass_meets_everybody_once_in_an_order_of_its_own(batch_size: int) -> None:
-    made = recipe(7, batch_size)
+    made = a_plan(7, batch_size)
     names = [name for step in range(-(-35 // batch_size)) for name in made.batch(step).names]
     passes = [tuple(names[start : start + 7]) for start in range(0, 35, 7)]
     assert all(sorted(order) == [str(i) for i in range(7)] for order in passes)
     assert len(set(passes)) == 5
 
 
-def test_the_same_person_is_augmented_anew_in_every_pass() -> None:
-    made = recipe(1, 1)
+def test_the_same_sample_is_augmented_anew_in_every_pass() -> None:
+    made = a_plan(1, 1)
     assert len({made.batch(step).keypoints.tobytes() for step in range(10)}) == 10
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_change_nothing(workers: int) -> None:
-    made = recipe(bad=(2,))
+    made = a_plan(bad=(2,))
     expected = list(batches(made, 3, 17, 0))
     assert len(expected) == 14
     assert [b.names for b in expected] == [made.batch(step).names for step in range(3, 17)]
@@ -117,8 +117,8 @@ def test_workers_change_nothing(workers: int) -> None:
 
 
 def test_no_batches_at_the_end_of_a_run() -> None:
-    assert list(batches(recipe(), 5, 5, 0)) == []
-    assert list(batches(recipe(), 5, 5, 1)) == []
+    assert list(batches(a_plan(), 5, 5, 0)) == []
+    assert list(batches(a_plan(), 5, 5, 1)) == []
 
 
 def test_joined_counts_through_its_data_sets() -> None:
@@ -131,14 +131,14 @@ def test_joined_counts_through_its_data_sets() -> None:
 
 
 @pytest.mark.parametrize(("limit", "length"), [(None, 6), (1, 1), (4, 4), (6, 6), (99, 6)])
-def test_joined_keeps_the_first_persons(limit: int | None, length: int) -> None:
+def test_a_limit_keeps_the_first_samples(limit: int | None, length: int) -> None:
     joined = ConcatenatedDataset([Greys(3, first=10), Greys(3, first=20)], limit)
     assert len(joined) == length
     made = BatchPlan(joined, Augmentation.none(), 16, length, 0)
     assert sorted(made.batch(0).names) == ["10", "11", "12", "20", "21", "22"][:length]
 
 
-def test_joined_refuses_other_joints_and_nobody() -> None:
+def test_concatenated_sets_need_the_same_keypoints_and_samples() -> None:
     with pytest.raises(UserError, match=r"greys and legs label different keypoints \(3 and 14\)"):
         ConcatenatedDataset([Greys(3), Greys(3, skeleton=LSP, name="legs")])
     with pytest.raises(DataError, match="greys holds no samples"):
@@ -146,32 +146,32 @@ def test_joined_refuses_other_joints_and_nobody() -> None:
 
 
 def test_bad_pictures_are_skipped_named_and_replaced_by_the_next_in_order() -> None:
-    order = recipe(7, 7).batch(0).names
+    order = a_plan(7, 7).batch(0).names
     bad = (int(order[2]), int(order[3]))
-    batch = recipe(7, 7, bad=bad).batch(0)
+    batch = a_plan(7, 7, bad=bad).batch(0)
     expected = list(order)
     expected[2] = expected[3] = order[4]
     assert batch.names == tuple(expected)
     reasons = [(str(i), f"grey{i}.png: unreadable") for i in bad]
     assert batch.bad == (*reasons, reasons[1])  # place 2 met both, place 3 the second
     # The others are what they would have been.
-    plain = recipe(7, 7).batch(0)
+    plain = a_plan(7, 7).batch(0)
     kept = [k for k in range(7) if k not in (2, 3)]
     assert np.array_equal(batch.pictures[kept], plain.pictures[kept])
     # And after the last in order comes the first.
-    last = recipe(7, 7, bad=(int(order[6]),)).batch(0)
+    last = a_plan(7, 7, bad=(int(order[6]),)).batch(0)
     assert last.names == (*order[:6], order[0])
 
 
 @pytest.mark.parametrize("workers", [0, 1])
 def test_bad_pictures_may_be_an_error(workers: int) -> None:
     with pytest.raises(BadPicture, match=r"^grey4.png: unreadable$"):
-        list(batches(recipe(bad=(4,), skip=False), 0, 3, workers))
+        list(batches(a_plan(bad=(4,), skip=False), 0, 3, workers))
 
 
 def test_no_readable_picture_at_all_is_an_error() -> None:
     with pytest.raises(BadPicture, match=r"none of the 7 pictures can be read; the last one: grey\d.png: unreadable"):
-        recipe(bad=tuple(range(7))).batch(0)
+        a_plan(bad=tuple(range(7))).batch(0)
 
 
 # ------------------------------------------------------------------------------------------------ processes
@@ -207,7 +207,7 @@ def wait_until_gone(processes: set[int], seconds: float) -> set[int]:
 
 @linux
 def test_a_killed_worker_is_reported_at_once() -> None:
-    stream = batches(recipe(), 0, 1_000_000, 2)
+    stream = batches(a_plan(), 0, 1_000_000, 2)
     next(stream)
     workers = children(os.getpid())
     assert len(workers) == 2
@@ -223,7 +223,7 @@ def test_a_killed_worker_is_reported_at_once() -> None:
 
 @linux
 def test_a_worker_killed_while_the_trainer_is_busy_is_reported_too() -> None:
-    stream = batches(recipe(), 0, 1_000_000, 1)
+    stream = batches(a_plan(), 0, 1_000_000, 1)
     next(stream)
     workers = children(os.getpid())
     time.sleep(0.3)  # all batches in preparation are ready, so the next call gets one and asks for more
@@ -237,7 +237,7 @@ def test_a_worker_killed_while_the_trainer_is_busy_is_reported_too() -> None:
 
 @linux
 def test_closing_the_stream_ends_the_workers() -> None:
-    stream = batches(recipe(), 0, 1_000_000, 1)
+    stream = batches(a_plan(), 0, 1_000_000, 1)
     next(stream)
     workers = children(os.getpid())
     assert workers

@@ -20,7 +20,7 @@ def people(count: int, joints: int) -> tuple[np.ndarray, np.ndarray, np.ndarray,
     return truth.copy(), truth, np.ones((count, joints), bool), np.full(count, 10.0)
 
 
-def test_pck_counts_each_joint_by_its_own_labels_and_each_person_by_their_own_norm() -> None:
+def test_pck_counts_each_joint_by_its_own_labels_and_each_sample_by_its_own_norm() -> None:
     truth = np.zeros((3, 3, 2))
     pred = np.zeros((3, 3, 2))
     pred[:, 0] = [[3, 4], [3, 4], [3, 4]]  # 5 pixels off
@@ -29,7 +29,7 @@ def test_pck_counts_each_joint_by_its_own_labels_and_each_person_by_their_own_no
     labelled = np.array([[True, True, False], [True, True, False], [True, False, False]])
     norm = np.array([10.0, 10.0, 25.0])  # 0.2 of them: 2, 2 and 5
     result = metrics.pck(pred, truth, labelled, norm, 0.2)
-    # Joint 0: only the third person's 5 <= 5. Joint 1: 2.01 > 2, 2 <= 2. Joint 2: never labelled.
+    # Joint 0: only the third sample's 5 <= 5. Joint 1: 2.01 > 2, 2 <= 2. Joint 2: never labelled.
     assert result[:2] == pytest.approx([100 / 3, 50], abs=EXACT)
     assert math.isnan(result[2])
 

@@ -53,12 +53,12 @@ def test_extremes() -> None:
     assert oks.average_precision(np.zeros(5), scores, 0.5) == 0
     assert math.isnan(oks.average_precision(np.full(5, np.nan), scores, 0.5))
     assert oks.summarise(np.full(5, np.nan), scores) == {}
-    # A person without labels is neither right nor wrong.
+    # A sample without labels is neither right nor wrong.
     assert oks.average_precision(np.array([1, np.nan, 1]), np.array([1, 5, 2]), 0.5) == 100
 
 
 @given(st.lists(st.tuples(st.integers(0, 10), st.integers(0, 3)), min_size=1, max_size=12), st.randoms())
-def test_the_order_of_the_persons_does_not_count_even_among_equals(people: list[tuple[int, int]], random) -> None:
+def test_the_order_of_the_samples_does_not_count_even_among_equals(people: list[tuple[int, int]], random) -> None:
     def ap(rows: list[tuple[int, int]]) -> float:
         values, scores = np.array(rows, float).T
         return oks.average_precision(values / 10, scores, 0.5)
@@ -69,7 +69,7 @@ def test_the_order_of_the_persons_does_not_count_even_among_equals(people: list[
 
 
 def test_the_summary_is_the_mean_over_ten_thresholds() -> None:
-    # One person alone: 100 up to its similarity, 0 beyond. 0.72 passes 0.50, 0.55, ..., 0.70: 5 of 10.
+    # One sample alone: 100 up to its similarity, 0 beyond. 0.72 passes 0.50, 0.55, ..., 0.70: 5 of 10.
     assert oks.summarise(np.array([0.72]), np.array([1.0])) == pytest.approx(
         {"AP@0.50:0.95": 50.0, "AP@0.50": 100.0, "AP@0.75": 0.0, "OKS": 72.0}
     )
@@ -95,7 +95,7 @@ def test_misfits_are_refused() -> None:
 
 
 def test_the_same_as_cocos_own_code() -> None:
-    """200 persons, some joints unlabelled, some persons without any, errors from tiny to hopeless."""
+    """200 samples, some joints unlabelled, some samples without any, errors from tiny to hopeless."""
     coco = pytest.importorskip("pycocotools.coco", reason="COCO's own code is not installed: pip install pycocotools")
     cocoeval = pytest.importorskip("pycocotools.cocoeval", reason="pip install pycocotools")
     rng = np.random.default_rng(7)
@@ -144,7 +144,7 @@ def test_the_same_as_cocos_own_code() -> None:
 
 
 def test_a_test_set_without_a_body_is_scored_by_box_and_area(tmp_path: Path) -> None:
-    """Two persons in crops of half their size: boxes of 32 pixels and 16, areas of 400 and 100 square pixels."""
+    """Two samples in crops of half their size: boxes of 32 pixels and 16, areas of 400 and 100 square pixels."""
     Image.fromarray(np.zeros((80, 80, 3), np.uint8)).save(tmp_path / "a.png")
     points = [{"keypoints": [20, 20, 2, 30, 30, 2], "bbox": [10, 10, 32, 20]}]
     points += [{"keypoints": [50, 50, 2, 0, 0, 0], "bbox": [40, 40, 16, 16]}]

@@ -17,7 +17,7 @@ FLOAT32 = 1e-3  # input pixels
 LEFT_WRIST, RIGHT_WRIST = MPII.keypoints.index("left_wrist"), MPII.keypoints.index("right_wrist")
 
 
-def person(seed: int = 0, height: int = 190, width: int = 230) -> Sample:
+def sample(seed: int = 0, height: int = 190, width: int = 230) -> Sample:
     rng = np.random.default_rng(seed)
     labelled = np.ones(16, dtype=bool)
     labelled[[0, 4]] = False
@@ -29,7 +29,7 @@ def person(seed: int = 0, height: int = 190, width: int = 230) -> Sample:
 
 def with_dot(seed: int) -> Sample:
     """A dark picture with a bright blob at the left wrist."""
-    base = person(seed)
+    base = sample(seed)
     x, y = np.random.default_rng(seed).uniform(50, 140, 2)
     rows, columns = np.mgrid[: base.picture.shape[0], : base.picture.shape[1]]
     blob = 255 * np.exp(-0.5 * ((columns - x) ** 2 + (rows - y) ** 2) / 3.0**2)
@@ -58,7 +58,7 @@ def test_labels_follow_the_picture(flip: float, index: int) -> None:
 
 
 def test_a_mirror_swaps_left_and_right() -> None:
-    someone = person()
+    someone = sample()
     straight = Augmentation.none().apply(someone, SIZE, MPII, np.random.default_rng(0))
     mirror = Augmentation(1, 0, 0, 0, 0, 0).apply(someone, SIZE, MPII, np.random.default_rng(0))
     assert np.array_equal(mirror[0], straight[0][:, ::-1])
@@ -71,7 +71,7 @@ def test_a_mirror_swaps_left_and_right() -> None:
 
 
 def test_none_is_the_plain_crop_of_the_data_set() -> None:
-    someone = person()
+    someone = sample()
     picture, joints, labelled, _ = plain(someone, SIZE)
     assert np.array_equal(picture, Crop(someone.center, someone.side, SIZE).extract(someone.picture))
     # The square of side 180 around (110, 90) begins at (20, 0); its edge maps to -0.5.
@@ -85,7 +85,7 @@ def test_none_is_the_plain_crop_of_the_data_set() -> None:
 def test_types_and_unlabelled_joints() -> None:
     rng = np.random.default_rng(0)
     for _ in range(20):
-        picture, joints, labelled, _ = Augmentation().apply(person(), SIZE, MPII, rng)
+        picture, joints, labelled, _ = Augmentation().apply(sample(), SIZE, MPII, rng)
         assert (picture.dtype, picture.shape) == (np.uint8, (SIZE, SIZE, 3))
         assert (joints.dtype, joints.shape) == (np.float32, (16, 2))
         assert (labelled.dtype, labelled.shape) == (np.bool_, (16,))
@@ -94,7 +94,7 @@ def test_types_and_unlabelled_joints() -> None:
 
 
 def test_a_joint_that_leaves_the_crop_stays_labelled_at_its_place() -> None:
-    someone = person()
+    someone = sample()
     away = someone.keypoints.copy()
     away[LEFT_WRIST] = 500, -40
     someone = Sample(someone.picture, away, someone.labelled, (110.0, 90.0), 180.0, 25.0, "test")
@@ -103,8 +103,8 @@ def test_a_joint_that_leaves_the_crop_stays_labelled_at_its_place() -> None:
     assert joints[LEFT_WRIST] == pytest.approx([480 * SIZE / 180 - 0.5, -40 * SIZE / 180 - 0.5], abs=FLOAT32)
 
 
-def test_the_same_seed_gives_the_same_bytes_and_leaves_the_person_alone() -> None:
-    someone = person()
+def test_the_same_seed_gives_the_same_bytes_and_leaves_the_sample_alone() -> None:
+    someone = sample()
     before = someone.picture.copy(), someone.keypoints.copy(), someone.labelled.copy()
     for array in (someone.picture, someone.keypoints, someone.labelled):
         array.flags.writeable = False
@@ -124,7 +124,7 @@ def test_the_same_seed_gives_the_same_bytes_and_leaves_the_person_alone() -> Non
 def test_a_sample_takes_a_fixed_number_of_random_values(augmentation: Augmentation) -> None:
     for seed in range(20):
         used, counted = np.random.default_rng(seed), np.random.default_rng(seed)
-        augmentation.apply(person(), SIZE, MPII, used)
+        augmentation.apply(sample(), SIZE, MPII, used)
         for _ in Draws._fields:
             counted.random()
         assert used.bit_generator.state == counted.bit_generator.state
@@ -190,7 +190,7 @@ def test_colour_changes_levels_only_and_stays_in_range() -> None:
 
 
 def test_erasing_fills_one_rectangle_and_never_touches_labels() -> None:
-    someone = person()
+    someone = sample()
     shares = []
     for seed in range(60):
         kept = Augmentation(erase=0).apply(someone, SIZE, MPII, np.random.default_rng(seed))
@@ -209,7 +209,7 @@ def test_erasing_fills_one_rectangle_and_never_touches_labels() -> None:
 
 
 def test_erasing_is_as_frequent_as_asked() -> None:
-    someone = person(width=40, height=40)
+    someone = sample(width=40, height=40)
     someone = Sample(someone.picture, someone.keypoints, someone.labelled, (20.0, 20.0), 40.0, 25.0, "test")
     rng = np.random.default_rng(0)
     original = plain(someone, 32)[0]
@@ -221,13 +221,13 @@ def test_erasing_is_as_frequent_as_asked() -> None:
 
 def test_examples_differ() -> None:
     rng = np.random.default_rng(0)
-    pictures = [Augmentation().apply(person(), SIZE, MPII, rng)[0] for _ in range(5)]
+    pictures = [Augmentation().apply(sample(), SIZE, MPII, rng)[0] for _ in range(5)]
     assert all((a != b).any() for a, b in pairwise(pictures))
 
 
 def test_a_skeleton_of_other_joints_is_refused() -> None:
     with pytest.raises(ValueError, match="test has 16 keypoints, lsp 14"):
-        Augmentation().apply(person(), SIZE, LSP, np.random.default_rng(0))
+        Augmentation().apply(sample(), SIZE, LSP, np.random.default_rng(0))
 
 
 @pytest.mark.parametrize("field", ["flip", "rotate", "scale", "shift", "colour", "erase"])

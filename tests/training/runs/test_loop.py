@@ -54,9 +54,9 @@ def one_thread() -> None:
 
 @dataclass(frozen=True, eq=False)
 class Four:
-    """Four synthetic people, drawn once; those in `bad` cannot be read."""
+    """Four synthetic figures, drawn once; those in `bad` cannot be read."""
 
-    people: tuple[Sample, ...]
+    samples: tuple[Sample, ...]
     bad: tuple[int, ...] = ()
     skeleton: Skeleton = MPII
     name: str = "four"
@@ -64,12 +64,12 @@ class Four:
     protocol: str = "for tests"
 
     def __len__(self) -> int:
-        return len(self.people)
+        return len(self.samples)
 
     def sample(self, index: int) -> Sample:
         if index in self.bad:
             raise BadPicture(f'folder/{index} "x".png: unreadable, really')
-        return self.people[index]
+        return self.samples[index]
 
 
 FOUR = Four(tuple(SyntheticFigures("train", 4).sample(i) for i in range(4)))
@@ -100,7 +100,7 @@ def test_a_run_of_another_task_is_not_resumed(tmp_path: Path) -> None:
 # ------------------------------------------------------------------------------------------------- learning
 
 
-def test_a_small_network_learns_four_people_by_heart(tmp_path: Path) -> None:
+def test_a_small_network_learns_four_samples_by_heart(tmp_path: Path) -> None:
     losses: list[float] = []
     more = ("model.features=48", "optim.batch_size=4", "optim.steps=150", "optim.lr=0.02", "optim.ema=0", *PLAIN)
     run = make(tmp_path, *more, report=lambda step, values: losses.append(values["loss"]))
@@ -128,7 +128,7 @@ def test_every_optimizer_lowers_every_loss(tmp_path: Path, name: str, loss: str)
     )
     run = make(tmp_path, *more, report=lambda step, values: losses.append(values["loss"]))
     run.advance()
-    assert np.mean(losses[-5:]) < 0.97 * losses[0]  # little, but noise is less: 20 steps on the same four people
+    assert np.mean(losses[-5:]) < 0.97 * losses[0]  # little, but noise is less: 20 steps on the same four samples
 
 
 def test_every_stack_is_supervised(tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_a_run_leaves_its_files(tmp_path: Path) -> None:
     log = read_log(tmp_path / "log.csv")
     assert list(log) == ["step", "epoch", "train_loss", "lr", "grad_norm", "PCKh@0.5"]
     assert log["step"].tolist() == [2, 3, 4, 5]
-    assert log["epoch"].tolist() == [1, 1.5, 2, 2.5]  # batches of 2 out of 4 people
+    assert log["epoch"].tolist() == [1, 1.5, 2, 2.5]  # batches of 2 out of 4 samples
     assert np.isfinite(log["PCKh@0.5"]).tolist() == [False, True, False, True]
     assert len(said) == 2
     assert said[0].startswith("step 3: PCKh@0.5 ")
@@ -339,7 +339,7 @@ def test_resuming_where_nothing_was_saved_begins_anew(tmp_path: Path) -> None:
 
 def test_resuming_with_other_data_is_refused(tmp_path: Path) -> None:
     make(tmp_path).train()
-    run = make(tmp_path, data=replace(FOUR, people=FOUR.people[:3]))
+    run = make(tmp_path, data=replace(FOUR, samples=FOUR.samples[:3]))
     with pytest.raises(DataError, match="began with 4 samples to train on, now there are 3"):
         run.resume()
 
@@ -350,7 +350,7 @@ def test_joints_must_agree(tmp_path: Path) -> None:
     legs = replace(
         FOUR,
         skeleton=LSP,
-        people=tuple(replace(p, keypoints=p.keypoints[:14], labelled=p.labelled[:14]) for p in FOUR.people),
+        samples=tuple(replace(p, keypoints=p.keypoints[:14], labelled=p.labelled[:14]) for p in FOUR.samples),
     )
     with pytest.raises(DataError, match=r"keypoints to train on .*mpii \(16\), the keypoints to test on .*lsp \(14\)"):
         make(tmp_path, test=legs)

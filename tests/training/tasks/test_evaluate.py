@@ -175,12 +175,12 @@ def test_the_mean_pose_is_the_line_to_beat() -> None:
     """Means: left shoulder (15, 10), right hip (15, 25), head (17, 2), all 5 or more from the truth of both."""
     test = TestSet.read([TWO], 40)
     scores = baseline_scores(POSE, ConcatenatedDataset([TWO]), test)
-    # Errors of person 0 (torso 10): 5, 7.07, 7.28; of person 1 (torso 20, so 4 allowed): 5, 7.07, 7.28.
+    # Errors of sample 0 (torso 10): 5, 7.07, 7.28; of sample 1 (torso 20, so 4 allowed): 5, 7.07, 7.28.
     assert scores["PCK@0.2"] == 0
     near = replace(TWO, keypoints=(TWO.keypoints[0], TWO.keypoints[0]), bad=(1,))
     assert (
         baseline_scores(POSE, ConcatenatedDataset([near]), test)["PCK@0.2/left_shoulder"] == 50
-    )  # exact for person 0, 10 away for person 1
+    )  # exact for sample 0, 10 away for sample 1
     # The mean is over labelled joints, in the pixels of the test set's crops.
     half = TestSet.read([TWO], 20)
     only_first = replace(TWO, labelled=(ALL, (False,) * 3))
