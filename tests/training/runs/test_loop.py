@@ -32,24 +32,11 @@ from training.runs.network import build_network
 from training.runs.run import Run
 from training.runs.trainer import LOSSES, learning_rate
 from training.tasks.pose import POSE
+from tests.tiny_runs import TINY, make_run, tiny
 
 ROOT = Path(__file__).resolve().parents[3]
-TINY = (
-    "model.features=16",
-    "model.depth=1",
-    "data.size=32",
-    "data.workers=0",
-    "optim.batch_size=2",
-    "optim.warmup=0",
-    "optim.steps=4",
-    "run.log_every=1",
-)
+pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN = tuple(f"augment.{key}=0" for key in ("flip", "rotate", "scale", "shift", "colour", "erase"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    hbcore.set_threads(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +62,8 @@ class Four:
 FOUR = Four(tuple(SyntheticFigures("train", 4).sample(i) for i in range(4)))
 
 
-def tiny(*more: str) -> Config:
-    return override(Config(), [*TINY, *more])
-
-
 def make(folder: Path, *more: str, data: Dataset = FOUR, test: Dataset = FOUR, **options: Any) -> Run:
-    config = tiny(*more)
-    options = {"say": lambda text: None} | options
-    return Run(POSE, config, folder, ConcatenatedDataset([data]), TestSet.read([test], config.data.size), **options)
+    return make_run(folder, tiny(*more), data, test, **options)
 
 
 def bytes_of(run: Run) -> list[bytes]:
