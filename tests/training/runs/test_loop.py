@@ -16,15 +16,13 @@ import pytest
 
 import hbcore
 from hbcore.nn.layers import BinaryConv2d
-from training.configuration.settings import Config
-from training.configuration.values import override
+from tests.tiny_runs import TINY, make_run, tiny
 from training.datasets import Dataset, Sample
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, DiskError, Diverged, Interrupted
 from training.files.environment import sha256
 from training.files.logs import read_log
 from training.labels.skeletons import LSP, MPII, Skeleton
-from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.runs import run as run_module
@@ -32,7 +30,6 @@ from training.runs.network import build_network
 from training.runs.run import Run
 from training.runs.trainer import LOSSES, learning_rate
 from training.tasks.pose import POSE
-from tests.tiny_runs import TINY, make_run, tiny
 
 ROOT = Path(__file__).resolve().parents[3]
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -12,23 +12,19 @@ from hypothesis import strategies as st
 import hbcore
 from hbcore import load_model
 from hbcore.nn.layers import BinaryConv2d
+from tests.tiny_runs import make_run, tiny
 from training.codecs.heatmaps import HeatmapCodec
 from training.configuration.schema import literal
 from training.configuration.settings import Config
-from training.configuration.values import override
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import DataError, UserError
 from training.files.environment import sha256
 from training.labels.skeletons import LSP
-from training.loading.concatenated import ConcatenatedDataset
-from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.runs import techniques
 from training.runs.network import build_network
 from training.runs.run import Run
 from training.runs.techniques import Phase, Teacher, phase, settled
-from training.tasks.pose import POSE
-from tests.tiny_runs import make_run, tiny
 
 FIGURES = SyntheticFigures("train", 4)
 
@@ -82,7 +78,8 @@ def test_without_techniques_there_is_one_phase() -> None:
 @given(st.floats(0, 0.99), st.floats(0, 0.99), st.integers(1, 10**6), st.booleans())
 def test_the_last_step_is_truly_binary(real: float, smooth: float, steps: int, sharp: bool) -> None:
     sharpness = "technique.sharpness=[0.01, 1000]" if sharp else "technique.sharpness=[]"
-    config = eight_steps(f"technique.real_weights={real!r}", f"technique.smooth={smooth!r}", f"optim.steps={steps}", sharpness)
+    shares = f"technique.real_weights={real!r}", f"technique.smooth={smooth!r}"
+    config = eight_steps(*shares, f"optim.steps={steps}", sharpness)
     first = settled(config)
     assert 0 <= first < steps
     assert phase(config, steps - 1) == phase(config, first) == Phase("both")
