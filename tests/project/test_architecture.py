@@ -1,10 +1,13 @@
 """How the code hangs together: imports point one way, and nothing comes along that was not asked for."""
 
 import ast
+import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -14,50 +17,173 @@ import hbcore
 ROOT = Path(__file__).parents[2]
 HBCORE = sorted((ROOT / "hbcore").rglob("*.py"))
 TRAINING = sorted((ROOT / "training").rglob("*.py"))
+SOURCES = [
+    path
+    for package in ("hbcore", "training")
+    for path in sorted((ROOT / package).rglob("*"))
+    if path.suffix in (".py", ".pyx", ".pyi", ".pxd", ".c", ".h") and path.name != "_kernels.c"
+]
+
+# ----------------------------------------------------------------------------------------------------- the map
+
+
+def script():
+    """docs/module_graph.py as a module; it is no part of a package."""
+    spec = importlib.util.spec_from_file_location("module_graph", ROOT / "docs" / "module_graph.py")
+    module = sys.modules["module_graph"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+graph = script()
+
+
+def test_imports_go_one_way():
+    modules = graph.read()
+    assert {path.relative_to(ROOT).as_posix() for path in HBCORE + TRAINING} <= {m.path for m in modules.values()}
+    page = (ROOT / graph.PAGE).read_text(encoding="utf-8")
+    assert graph.check_arrows(modules, graph.shown(page))
+
+
+def test_the_map_is_up_to_date():
+    for path, (old, new) in graph.pages().items():
+        assert old == new, graph.difference(path, old, new) + "; run python docs/module_graph.py"
+
+
+def test_the_docstring_of_hbcore_has_the_rooms_in_order():
+    rooms = re.findall(r"^    (\w+)  +\S", hbcore.__doc__, flags=re.MULTILINE)
+    shown = graph.shown((ROOT / graph.PAGE).read_text(encoding="utf-8"))
+    assert [f"hbcore.{room}" for room in rooms] == [
+        room for room in shown if room.startswith("hbcore.") and not room.startswith("hbcore._")
+    ]
+
+
+@pytest.fixture
+def copy(tmp_path, monkeypatch):
+    """A copy of the sources and pages that a test may spoil; graph.main looks at it."""
+    for package in graph.PACKAGES:
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__", "*.so"))
+    (tmp_path / "docs").mkdir()
+    for page in (graph.PAGE, graph.README):
+        shutil.copy(ROOT / page, tmp_path / page)
+    monkeypatch.setattr(graph, "ROOT", tmp_path)
+    monkeypatch.setattr(graph.read, "__defaults__", (tmp_path,))
+    monkeypatch.setattr(graph.pages, "__defaults__", (tmp_path,))
+    return tmp_path
+
+
+def add(copy, path, line):
+    with (copy / path).open("a", encoding="utf-8") as file:
+        file.write(f"\n{line}\n")
+
+
+SPOILED = {
+    "circle of modules": (
+        ("hbcore/bits.py", "from hbcore.autograd import tensor"),
+        r"circle of imports: .*hbcore\.bits -> hbcore\.autograd\.tensor.*",
+    ),
+    "circle within a room": (
+        ("hbcore/autograd/function.py", "import hbcore.autograd.tensor"),
+        r"circle of imports: .*hbcore\.autograd\.function.*hbcore\.autograd\.tensor.*",
+    ),
+    "upward to the other package": (
+        ("hbcore/threads.py", "def late():\n    import training.errors"),
+        r"hbcore\.threads imports training\.errors: hbcore must not know training",
+    ),
+    "upward between rooms": (
+        ("hbcore/inspect/summary.py", "from hbcore.optim.losses import heatmap_mse"),
+        r"hbcore\.inspect\.summary imports hbcore\.optim\.losses, but docs/architecture\.md has hbcore\.optim after "
+        r"hbcore\.inspect",
+    ),
+    "new arrow": (
+        ("hbcore/optim/schedules.py", "from hbcore import threads"),
+        r"docs/architecture\.md: hbcore\.optim imports hbcore\.threads, an arrow that the page does not show; .*",
+    ),
+    "what is not there": (("hbcore/bits.py", "import hbcore.nowhere"), r"hbcore\.bits imports hbcore\.nowhere, .*"),
+    "relative": (("hbcore/bits.py", "from . import threads"), r"bits\.py has a relative import in line \d+: .*"),
+    "edited page": (("README.md", "<!-- module graph ends -->"), None),
+}
+
+
+@pytest.mark.parametrize("name", SPOILED)
+def test_what_is_spoiled_is_named_in_one_line(name, copy, capsys):
+    (path, line), message = SPOILED[name]
+    assert graph.main(["--check"]) == 0
+    add(copy, path, line)
+    assert graph.main(["--check"]) == (0 if message is None else 1)  # what stands after the map is nobody's business
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert re.fullmatch(f"error: {message}\n" if message else "", printed.err)
+
+
+def test_a_new_arrow_is_written_and_then_known(copy, capsys):
+    add(copy, "hbcore/optim/schedules.py", "from hbcore import threads")
+    (copy / "hbcore" / "extra.py").write_text('"""Something new, with a bar: a|b."""\n')
+    add(copy, "hbcore/nn/module.py", "import hbcore.extra")
+    assert graph.main([]) == 0
+    assert capsys.readouterr().out == "wrote docs/architecture.md\nwrote README.md\n"
+    assert graph.main(["--check"]) == 0
+    rooms = list(graph.shown((copy / graph.PAGE).read_text(encoding="utf-8")))
+    assert rooms.index("hbcore.extra") == rooms.index("hbcore.nn") - 1
+    assert "| `extra.py` | Something new, with a bar: a\\|b. |" in (copy / "README.md").read_text(encoding="utf-8")
+
+
+def test_a_page_edited_by_hand_is_named_and_mended(copy, capsys):
+    page = copy / "README.md"
+    page.write_text(page.read_text(encoding="utf-8").replace("| `bits.py` |", "| `bytes.py` |"), encoding="utf-8")
+    assert graph.main(["--check"]) == 1
+    assert re.match(r"error: README\.md:\d+: .*bytes\.py.* should be .*bits\.py", capsys.readouterr().err)
+    assert graph.main([]) == graph.main(["--check"]) == 0
+
+
+def test_an_arrow_that_a_longer_way_says_is_left_out():
+    assert graph.reduced({"a": set(), "b": {"a"}, "c": {"a", "b"}}) == {"a": [], "b": ["a"], "c": ["b"]}
+
+
+# ---------------------------------------------------------------------------------------------------- the size
+
+MOST_MODULES, MOST_LINES, MOST_LINES_OF_C = 9, 350, 450
+
+
+def test_a_folder_has_few_modules():
+    """A pair such as pool.c and pool.h is one."""
+    folders = defaultdict(set)
+    for path in SOURCES:
+        if path.name != "__init__.py":
+            folders[path.parent.relative_to(ROOT).as_posix()].add(path.stem)
+    many = {folder: len(stems) for folder, stems in folders.items() if len(stems) > MOST_MODULES}
+    assert not many
+
+
+def test_files_are_short():
+    lines = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8").count("\n")
+        for path in SOURCES
+        if path.suffix != ".pyi"
+    }
+    most = {path: MOST_LINES_OF_C if path.endswith((".c", ".h")) else MOST_LINES for path in lines}
+    assert not {path: count for path, count in lines.items() if count > most[path]}
+
+
+# ------------------------------------------------------------------------------------------------- the imports
 
 
 def imports(path):
     """Full names of the modules that a file imports, wherever in the file (names from hbcore with their module)."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name} has a relative import"
             if node.module == "hbcore":
                 yield from (f"hbcore.{alias.name}" for alias in node.names)
             else:
                 yield node.module
 
 
-def reading_order():
-    """Module names in the order of the docstring of hbcore: words before the wide gap of each indented line."""
-    lines = re.findall(r"^    ([a-z, ]+?)  +\S", hbcore.__doc__, flags=re.MULTILINE)
-    return [name for line in lines for name in line.split(", ")]
-
-
-def test_reading_order_names_every_module():
-    order = reading_order()
-    rooms = {path.relative_to(ROOT / "hbcore").parts[0].removesuffix(".py") for path in HBCORE}
-    assert sorted(order) == sorted(rooms - {"__init__"})
-
-
-def test_imports_point_back_in_the_reading_order():
-    order = reading_order()
+def test_only_kernels_touches_the_extensions():
     for path in HBCORE:
-        room = path.relative_to(ROOT / "hbcore").parts[0].removesuffix(".py")
-        if room == "__init__":
-            continue
-        for name in imports(path):
-            package, _, module = ".".join(name.split(".")[:2]).partition(".")
-            if package != "hbcore" or name == "hbcore._kernels":
-                continue
-            assert module in order, f"{path.name} imports {name}, which is no module of hbcore"
-            assert order.index(module) <= order.index(room), f"{path.name} imports {name}, which comes after it"
-
-
-def test_only_kernels_touches_the_extension():
-    users = [str(path.relative_to(ROOT)) for path in HBCORE if "hbcore._kernels" in set(imports(path))]
-    assert users == ["hbcore/kernels/__init__.py"]
+        if path.parent.name != "kernels":
+            assert not {name for name in imports(path) if name.startswith("hbcore._")}, path.name
 
 
 def test_array_side_knows_no_tensors():
@@ -81,7 +207,7 @@ FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__"}
 @pytest.mark.parametrize("path", HBCORE + TRAINING, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_pickle_no_eval(path):
     assert not FORBIDDEN_MODULES & {name.partition(".")[0] for name in imports(path)}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Call):
             name = node.func.id if isinstance(node.func, ast.Name) else None
             assert name not in FORBIDDEN_CALLS, f"{path.name}:{node.lineno} calls {name}"
@@ -96,7 +222,7 @@ def test_no_pickle_no_eval(path):
 def test_no_hidden_randomness(path):
     """np.random's module-level functions share a hidden state; generators are passed along instead."""
     allowed = {"default_rng", "Generator", "SeedSequence", "BitGenerator", "PCG64"}
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Attribute) and node.value.attr == "random":
             owner = node.value.value
             if isinstance(owner, ast.Name) and owner.id in ("np", "numpy"):
