@@ -27,6 +27,12 @@ def backend(request, monkeypatch):
 
 
 @pytest.fixture
+def one_thread():
+    """Compute on one thread: tests that sum reals on several would be as reproducible, but slower."""
+    set_threads(1)
+
+
+@pytest.fixture
 def one_thread_after():
     """Put the number of threads back after a test that changes it."""
     yield

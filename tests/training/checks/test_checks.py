@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from PIL import Image
 from scipy.io import loadmat
 
 from hbcore import StackedHourglass
+from tests.data_sets import DATA, needs_data
 from training import data
 from training.checks.duplicates import NEAR, fingerprint, nearest
 from training.checks.findings import Finding, Scan, check, faults, picture_name
@@ -192,11 +192,7 @@ def test_a_single_pair_has_a_direction() -> None:
     assert np.flatnonzero(found.gain).tolist() == [7]
 
 
-DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[4] / "shared" / "data"))
-needs_data = pytest.mark.skipif(not (DATA / "lsp").is_dir(), reason=f"no data in {DATA}: set HBCORE_DATA")
-
-
-@needs_data
+@needs_data("lsp")
 @pytest.mark.parametrize("pairs", [tuple(range(29)), tuple(range(8)), (15,)])  # all of a face; its jaw; an eye's corner
 def test_exchanged_sides_of_real_faces_are_found(pairs: tuple[int, ...]) -> None:
     paths = sorted((DATA / "300w" / "lfpw" / "trainset").glob("*.pts"))
@@ -207,7 +203,7 @@ def test_exchanged_sides_of_real_faces_are_found(pairs: tuple[int, ...]) -> None
     assert found[~wrong].mean() <= 0.005
 
 
-@needs_data
+@needs_data("lsp")
 def test_exchanged_elbows_of_real_people_are_found() -> None:
     joints = loadmat(DATA / "lsp" / "joints.mat")["joints"].transpose(2, 1, 0)[..., :2]
     labels, wrong = exchange((joints, np.ones(joints.shape[:2], np.bool_)), LSP, (4,), 0.05)

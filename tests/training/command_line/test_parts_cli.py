@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-import hbcore
 from hbcore import StackedHourglass
 from hbcore.deploy.model_file import read_arrays
 from hbcore.optim.losses import IGNORED
@@ -27,6 +26,8 @@ from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.tasks.evaluation import baseline_scores, evaluate
 from training.tasks.parts import PARTS
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SIDES = Parts("sides", ("background", "left_red", "right_green", "blue"), ((1, 2),))
 TINY = (
@@ -362,8 +363,3 @@ def test_predictions_can_be_read_back_as_labels(tmp_path: Path, trained: Path, s
         data.sample(0).mask,
         np.asarray(Image.open(out / "masks/0000_0000_scene.png")),  # type: ignore[arg-type]
     )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    hbcore.set_threads(1)

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 
 from hbcore import StackedHourglass
 from hbcore.deploy.model_file import read_arrays
+from tests.command_lines import Outcome
 from training import parts, pose
 from training.codecs.heatmaps import HeatmapCodec
 from training.command_line import main, train
@@ -34,25 +35,6 @@ TINY = (
     *("--steps", "2", "--threads", "1", "--workers", "0"),
     *("--set", "model.features=16", "model.depth=1", "data.size=32"),
 )
-
-
-class Outcome:
-    """What a command line did, in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
-        capsys.readouterr()
-        try:
-            self.code: Any = pose.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            self.code = stop.code
-        self.out, self.errors = capsys.readouterr()
-
-    def fails(self, code: int, message: str) -> None:
-        """One line of errors that holds `message`, nothing else printed."""
-        assert (self.code, self.out) == (code, ""), self.errors
-        assert message in self.errors
-        assert self.errors.count("\n") == 1
-        assert self.errors.endswith("\n")
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +105,7 @@ def test_the_model_of_a_run_describes_itself_and_needs_no_configuration(
     assert header["crop"]
     alone = tmp_path / "alone.safetensors"
     alone.write_bytes((trained / "last.safetensors").read_bytes())
-    done = Outcome(capsys, "eval", alone, "--data", "synthetic?length=2&size=48", "--json", "--threads", 1)
+    done = Outcome(pose.main, capsys, "eval", alone, "--data", "synthetic?length=2&size=48", "--json", "--threads", 1)
     assert done.code == 0
     stored = json.loads((trained / "metrics.json").read_text())
     assert json.loads(done.out)["metrics"] == stored["metrics"]
@@ -137,8 +119,8 @@ def test_pictures_of_a_run_can_be_opened(trained: Path) -> None:
 
 
 def test_train_is_the_default_verb_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    default = Outcome(capsys, "--out", tmp_path / "a", *TINY)
-    named = Outcome(capsys, "train", "--out", tmp_path / "b", *TINY)
+    default = Outcome(pose.main, capsys, "--out", tmp_path / "a", *TINY)
+    named = Outcome(pose.main, capsys, "train", "--out", tmp_path / "b", *TINY)
     assert default.code == named.code == 0
     assert re.search(r"^PCKh@0.5 +\d+\.\d\d$", default.out, re.MULTILINE)
     assert f"model, curves and pictures in {tmp_path / 'a'}" in default.out
@@ -151,7 +133,7 @@ def test_train_is_the_default_verb_and_reports(tmp_path: Path, capsys: pytest.Ca
 def test_json_is_what_metrics_json_holds_and_the_only_output(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    done = Outcome(capsys, "--out", tmp_path / "run", *TINY, "--json", "--quiet")
+    done = Outcome(pose.main, capsys, "--out", tmp_path / "run", *TINY, "--json", "--quiet")
     assert (done.code, done.errors) == (0, "")
     assert json.loads(done.out) == json.loads((tmp_path / "run/metrics.json").read_text())
 
@@ -176,7 +158,7 @@ def test_settings_come_from_file_then_set_then_flags(tmp_path: Path, capsys: pyt
         "--dry-run",
         "--json",
     )
-    done = Outcome(capsys, "--config", path, *more)
+    done = Outcome(pose.main, capsys, "--config", path, *more)
     optim = json.loads(done.out)["config"]["optim"]
     assert (optim["lr"], optim["steps"], optim["batch_size"]) == (0.5, 8, 5)
     assert json.loads(done.out)["config"]["run"]["seed"] == 1
@@ -185,7 +167,7 @@ def test_settings_come_from_file_then_set_then_flags(tmp_path: Path, capsys: pyt
 
 def test_names_of_folders_are_taken_as_they_are(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ("runs/😀", 'a "b"', "7", "true", "a\\u0041", "[x]", "none"):
-        done = Outcome(capsys, "--out", name, "--dry-run", "--json", "--features", 16)
+        done = Outcome(pose.main, capsys, "--out", name, "--dry-run", "--json", "--features", 16)
         assert json.loads(done.out)["config"]["run"]["out"] == name
 
 
@@ -198,7 +180,7 @@ def test_a_configuration_is_written_whole_or_not_at_all(
         "atomic_write",
         lambda path, data: written.append(f"{path.name} {tomllib.loads(data.decode())['run']['seed']}"),
     )
-    assert Outcome(capsys, "--out", tmp_path / "run", *TINY, "--seed", 3, "--quiet").code == 0
+    assert Outcome(pose.main, capsys, "--out", tmp_path / "run", *TINY, "--seed", 3, "--quiet").code == 0
     assert written == ["config.toml 3"]
 
 
@@ -208,7 +190,7 @@ def test_a_configuration_is_written_whole_or_not_at_all(
 def test_dry_run_knows_the_size_of_the_papers_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "run"
     settings = ("model.features=256", "model.joints=16", "model.stacks=1")
-    done = Outcome(capsys, "--dry-run", "--json", "--out", out, "--set", *settings)
+    done = Outcome(pose.main, capsys, "--dry-run", "--json", "--out", out, "--set", *settings)
     assert (done.code, done.errors) == (0, "")
     result = json.loads(done.out)
     assert result["binary_convolutions"] == 54
@@ -224,14 +206,14 @@ def test_dry_run_knows_the_size_of_the_papers_network(tmp_path: Path, capsys: py
 
 
 def test_dry_run_prints_a_configuration_that_can_be_used(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    done = Outcome(capsys, "--dry-run", "--features", 16, "--stacks", 2)
+    done = Outcome(pose.main, capsys, "--dry-run", "--features", 16, "--stacks", 2)
     toml, _, _ = done.out.partition("\nlayer ")
     assert from_toml(toml) == override(Config(), ["model.features=16", "model.stacks=2"])
     assert re.search(r"^heads.1.heatmaps +32 +32 x 32 x 16", done.out, re.MULTILINE)
 
 
 def test_settings_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> None:
-    done = Outcome(capsys, "--settings")
+    done = Outcome(pose.main, capsys, "--settings")
     assert done.code == 0
     assert done.out == describe() + "\n"
 
@@ -284,7 +266,7 @@ def test_wrong_settings(
     Path("broken.toml").write_text("[optim\n")
     Path("unknown.toml").write_text("[optim]\nlearning = 1\n")
     before = sorted(os.listdir())
-    Outcome(capsys, *arguments).fails(2, message)
+    Outcome(pose.main, capsys, *arguments).fails(2, message)
     if arguments[0] != "--data":  # what may need hours to open is opened when the folder is ours
         assert sorted(os.listdir()) == before
 
@@ -311,7 +293,7 @@ def test_wrong_settings(
     ],
 )
 def test_wrong_command_lines(capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str) -> None:
-    Outcome(capsys, *arguments).fails(2, message)
+    Outcome(pose.main, capsys, *arguments).fails(2, message)
 
 
 @pytest.mark.parametrize(
@@ -334,22 +316,24 @@ def test_data_and_disk_mistakes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("text").write_text("x")
-    Outcome(capsys, *TINY, "--quiet", *arguments).fails(code, message)
+    Outcome(pose.main, capsys, *TINY, "--quiet", *arguments).fails(code, message)
     assert not list(tmp_path.rglob("*.safetensors"))
 
 
 def test_a_mistake_does_not_spoil_the_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """After a wrong data set the same --out can be used at once."""
     out = tmp_path / "run"
-    Outcome(capsys, "--out", out, *TINY, "--test", "lsp:nowhere", "--quiet").fails(3, "no folder nowhere")
-    assert Outcome(capsys, "--out", out, *TINY, "--quiet").code == 0
+    Outcome(pose.main, capsys, "--out", out, *TINY, "--test", "lsp:nowhere", "--quiet").fails(3, "no folder nowhere")
+    assert Outcome(pose.main, capsys, "--out", out, *TINY, "--quiet").code == 0
 
 
 def test_a_run_is_never_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
-    Outcome(capsys, "--out", trained, *TINY).fails(2, f"{trained} holds a run already (config.toml, log.csv,")
-    Outcome(capsys, "--out", trained, "--resume", "--lr", "1").fails(2, "optim.lr: 0.02 -> 1.0")
-    Outcome(capsys, "--out", trained, "--resume", *TINY, "--seed", "5").fails(2, "run.seed: 0 -> 5")
+    Outcome(pose.main, capsys, "--out", trained, *TINY).fails(
+        2, f"{trained} holds a run already (config.toml, log.csv,"
+    )
+    Outcome(pose.main, capsys, "--out", trained, "--resume", "--lr", "1").fails(2, "optim.lr: 0.02 -> 1.0")
+    Outcome(pose.main, capsys, "--out", trained, "--resume", *TINY, "--seed", "5").fails(2, "run.seed: 0 -> 5")
     assert parts.main(["--out", str(trained), "--resume"]) == 2
     assert 'optim.loss = "bce" is not for training.parts' in capsys.readouterr().err
     assert {path.name: path.read_bytes() for path in trained.iterdir()} == before
@@ -357,7 +341,7 @@ def test_a_run_is_never_overwritten(trained: Path, capsys: pytest.CaptureFixture
 
 def test_resume_where_there_is_no_run_begins_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """So that one line of a script both starts a run and takes it up again."""
-    done = Outcome(capsys, "--resume", "--out", tmp_path / "run", *TINY, "--quiet")
+    done = Outcome(pose.main, capsys, "--resume", "--out", tmp_path / "run", *TINY, "--quiet")
     assert (done.code, done.errors) == (0, "")
     assert (tmp_path / "run/metrics.json").exists()
 
@@ -395,7 +379,7 @@ def test_eval_without_data_uses_the_synthetic_test_set(
         return open_dataset(f"{spec}?length=2&size=48", split)
 
     monkeypatch.setattr(task, "open_dataset", small)
-    done = Outcome(capsys, "eval", trained / "best.safetensors", "--threads", 1)
+    done = Outcome(pose.main, capsys, "eval", trained / "best.safetensors", "--threads", 1)
     assert (done.code, done.errors) == (0, "")
     assert opened == [("synthetic", "test")]
     assert re.search(r"^PCKh@0.5 +\d+\.\d\d$", done.out, re.MULTILINE)
@@ -429,7 +413,7 @@ def test_eval_writes_what_it_prints(trained: Path, tmp_path: Path, capsys: pytes
 def test_packed_bits_score_exactly_the_same(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ("--data", "synthetic?length=10&size=48", "--json", "--threads", 1)
     results = [
-        json.loads(Outcome(capsys, "eval", trained / "last.safetensors", *small, *more).out)
+        json.loads(Outcome(pose.main, capsys, "eval", trained / "last.safetensors", *small, *more).out)
         for more in ((), ("--packed",), ("--packed", "--threads", "2"))
     ]
     assert results[0]["metrics"] == results[1]["metrics"] == results[2]["metrics"]
@@ -438,9 +422,9 @@ def test_packed_bits_score_exactly_the_same(trained: Path, capsys: pytest.Captur
 
 def test_eval_scores_the_mean_pose(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ("--data", "synthetic?length=6&size=48", "--mean-pose", "synthetic?length=9&size=48", "--threads", 1)
-    result = json.loads(Outcome(capsys, "eval", trained / "last.safetensors", *small, "--json").out)
+    result = json.loads(Outcome(pose.main, capsys, "eval", trained / "last.safetensors", *small, "--json").out)
     assert result["mean_pose"].keys() == result["metrics"].keys()
-    done = Outcome(capsys, "eval", trained / "last.safetensors", *small)
+    done = Outcome(pose.main, capsys, "eval", trained / "last.safetensors", *small)
     assert "mean pose of the training set:" in done.out
 
 
@@ -469,15 +453,18 @@ def test_eval_mistakes(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixt
         ([model, *small, "--out", tmp_path / "no/such/folder.json"], 5, "No such file or directory"),
         ([model, *small, "--out", tmp_path], 5, "is not a file"),
     ):
-        Outcome(capsys, "eval", *arguments).fails(code, message)
+        Outcome(pose.main, capsys, "eval", *arguments).fails(code, message)
 
 
 def test_predict_refuses_what_is_no_model(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = tmp_path / "in.png"
     Image.fromarray(np.zeros((20, 20, 3), np.uint8)).save(picture)
-    Outcome(capsys, "predict", picture, picture).fails(3, "not a safetensors file")
-    Outcome(capsys, "predict", trained / "state.safetensors", picture).fails(3, "not a file of format")
-    assert Outcome(capsys, "predict", trained / "best.safetensors", picture, "--out", tmp_path / "out").code == 0
+    Outcome(pose.main, capsys, "predict", picture, picture).fails(3, "not a safetensors file")
+    Outcome(pose.main, capsys, "predict", trained / "state.safetensors", picture).fails(3, "not a file of format")
+    assert (
+        Outcome(pose.main, capsys, "predict", trained / "best.safetensors", picture, "--out", tmp_path / "out").code
+        == 0
+    )
 
 
 def test_bad_test_pictures_are_reported(
@@ -495,12 +482,14 @@ def test_bad_test_pictures_are_reported(
 
     monkeypatch.setattr(SyntheticFigures, "sample", sample)
     out = tmp_path / "run"
-    done = Outcome(capsys, "--out", out, *TINY)
+    done = Outcome(pose.main, capsys, "--out", out, *TINY)
     assert done.code == 0
     assert "1 of 2 test pictures cannot be read: see bad_images.csv" in done.errors
     assert "people/1.jpg: broken" in (out / "bad_images.csv").read_text()
     assert json.loads((out / "metrics.json").read_text())["bad_pictures"] == 1
-    done = Outcome(capsys, "eval", out / "last.safetensors", "--data", "synthetic?length=2&size=48", "--json")
+    done = Outcome(
+        pose.main, capsys, "eval", out / "last.safetensors", "--data", "synthetic?length=2&size=48", "--json"
+    )
     assert done.errors == "skipped: people/1.jpg: broken\n"
     assert json.loads(done.out)["bad_pictures"] == ["people/1.jpg: broken"]
 
@@ -519,7 +508,7 @@ def test_ctrl_c_before_training_is_130(monkeypatch: pytest.MonkeyPatch, capsys: 
         raise KeyboardInterrupt
 
     monkeypatch.setitem(main.VERBS, "train", interrupted)
-    Outcome(capsys).fails(130, "train: interrupted")
+    Outcome(pose.main, capsys).fails(130, "train: interrupted")
 
 
 def test_without_a_test_split_a_run_asks_for_one(
@@ -533,4 +522,4 @@ def test_without_a_test_split_a_run_asks_for_one(
     monkeypatch.setattr(task, "open_dataset", only_training)
     words = [word for word in TINY if word != "--test" and word != "synthetic?length=2&size=48"]
     message = "nothing to test on (lspet has no test split): name a data set with --test"
-    Outcome(capsys, "--out", tmp_path / "run", *words).fails(3, message)
+    Outcome(pose.main, capsys, "--out", tmp_path / "run", *words).fails(3, message)

@@ -1,6 +1,4 @@
 import json
-import os
-import pickle
 import sys
 import types
 from pathlib import Path
@@ -12,8 +10,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
-from training.datasets import Dataset, open_dataset
-from training.errors import BadPicture, DataError, UserError
+from tests.data_sets import DATA, check_sample, error_of, needs_data
+from training.datasets import open_dataset
+from training.errors import BadPicture, UserError
 from training.labels.skeletons import LSP, MPII
 
 Json = dict[str, Any]
@@ -22,33 +21,6 @@ Json = dict[str, Any]
 def save_picture(path: Path, width: int, height: int) -> None:
     path.parent.mkdir(exist_ok=True)
     Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(path)
-
-
-def error_of(spec: str, split: str = "train") -> str:
-    """The message with which opening fails; it must be one line and about data."""
-    with pytest.raises(DataError) as caught:
-        open_dataset(spec, split)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def check_person(data: Dataset, index: int) -> None:
-    person = data.sample(index)
-    joints = len(data.skeleton.keypoints)
-    assert person.picture.dtype == np.uint8
-    assert person.keypoints.dtype == np.float32
-    assert person.keypoints.shape == (joints, 2)
-    assert person.labelled.dtype == np.bool_
-    assert person.labelled.shape == (joints,)
-    assert not person.keypoints[~person.labelled].any()
-    assert person.side > 0
-    copy = pickle.loads(pickle.dumps(data)).sample(index)  # workers are spawned
-    np.testing.assert_array_equal(copy.keypoints, person.keypoints)
-    with pytest.raises(IndexError):
-        data.sample(len(data))
-    np.testing.assert_array_equal(data.sample(index - len(data)).keypoints, person.keypoints)
-    person.keypoints[:] = -1  # whoever changes a person changes no label
-    np.testing.assert_array_equal(data.sample(index).keypoints, copy.keypoints)
 
 
 # ---------------------------------------------------------------------------------------------------- LSP
@@ -91,7 +63,7 @@ def test_lsp_person(lsp: Path) -> None:
     assert person.center == (29.5, 40)
     assert person.side == 81
     assert np.isnan(person.head_size)
-    check_person(data, 0)
+    check_sample(data, 0)
 
 
 def test_lsp_test_pictures_have_their_own_labels(lsp: Path) -> None:
@@ -157,7 +129,7 @@ def test_lspet_persons(lspet: Path) -> None:
         assert (person.center, person.side) == ((59.5, 49.5), 120)
         assert np.isnan(person.head_size)
     for index in range(4):
-        check_person(data, index)
+        check_sample(data, index)
 
 
 def test_lspet_labels_of_the_teacher(lspet: Path) -> None:
@@ -369,7 +341,7 @@ def test_mpii_release(mpii: Path) -> None:
     assert person.center == (240, 200 + 15 * 2)
     assert person.side == 200 * 2 * 1.25
     assert person.head_size == pytest.approx(0.6 * 50)  # a head box of 30 x 40
-    check_person(train, 0)
+    check_sample(train, 0)
     assert "vididx % 9" in train.protocol
     assert "known for 2 of 2" in train.protocol
 
@@ -483,7 +455,7 @@ def test_mpii_hrnet(mpii: Path, below: str) -> None:
     assert np.isnan(test.sample(0).head_size)
     assert "train.json (community split)" in train.protocol
     assert "known for 0 of 1" in test.protocol
-    check_person(train, 0)
+    check_sample(train, 0)
 
 
 def test_mpii_hrnet_head_boxes_are_in_another_file(mpii: Path) -> None:
@@ -695,13 +667,8 @@ def test_synthetic_gets_its_options_as_numbers(monkeypatch: pytest.MonkeyPatch) 
 
 # ---------------------------------------------------------------------------------------------- real data
 
-DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[4] / "shared" / "data"))
-needs_data = pytest.mark.skipif(
-    not (DATA / "lsp").is_dir(), reason=f"no data in {DATA}: set HBCORE_DATA to the folder with lsp and lspet"
-)
 
-
-@needs_data
+@needs_data("lsp")
 @pytest.mark.parametrize(
     ("spec", "split", "count"),
     [
@@ -730,7 +697,7 @@ def test_real_labels_fit_their_pictures(spec: str, split: str, count: int) -> No
     assert np.mean(right_is_left) > 0.55  # most people face the camera
 
 
-@needs_data
+@needs_data("lsp")
 def test_the_teacher_counts_pixels_as_the_crowd_does() -> None:
     both = [
         io.loadmat(DATA / "lspet" / name)["joints"].astype(np.float64) for name in ("joints.mat", "joints_teacher.mat")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import pickle
 import sys
 from pathlib import Path
 
@@ -15,11 +14,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
+from tests.data_sets import DATA, check_sample, needs_data
+from tests.data_sets import error_of as error_of_any
 from training.datasets import Dataset
 from training.datasets import open_dataset as open_any
 from training.datasets.faces import FACE_KINDS
 from training.datasets.faces.pts import read_pts
-from training.errors import BadPicture, DataError, UserError
+from training.errors import BadPicture, UserError
 from training.labels.face_skeletons import COFW29, IBUG68, WFLW98
 
 FACE = np.column_stack([31 + np.arange(68) % 17, 21 + np.arange(68) * 0.5])  # 1-based: x 31..47, y 21..54.5
@@ -27,6 +28,10 @@ FACE = np.column_stack([31 + np.arange(68) % 17, 21 + np.arange(68) * 0.5])  # 1
 
 def open_dataset(spec: str, split: str) -> Dataset:
     return open_any(spec, split, FACE_KINDS)
+
+
+def error_of(spec: str, split: str = "train") -> str:
+    return error_of_any(spec, split, FACE_KINDS)
 
 
 def save_picture(path: Path, width: int = 90, height: int = 70, shade: int = 90) -> None:
@@ -44,30 +49,6 @@ def save_face(path: Path, points: NDArray[np.float64] = FACE, ending: str = ".jp
     """A picture and its .pts file; `path` without ending."""
     save_picture(path.with_suffix(ending))
     path.with_suffix(".pts").write_text(pts_text(points))
-
-
-def error_of(spec: str, split: str = "train") -> str:
-    """The message with which opening fails; it must be one line and about data."""
-    with pytest.raises(DataError) as caught:
-        open_dataset(spec, split)
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
-
-
-def check_sample(data: Dataset, index: int) -> None:
-    sample = data.sample(index)
-    joints = len(data.skeleton.keypoints)
-    assert sample.picture.dtype == np.uint8
-    assert (sample.keypoints.dtype, sample.keypoints.shape) == (np.float32, (joints, 2))
-    assert (sample.labelled.dtype, sample.labelled.shape) == (np.bool_, (joints,))
-    assert np.isnan(sample.head_size)
-    copy = pickle.loads(pickle.dumps(data)).sample(index)  # workers are spawned
-    np.testing.assert_array_equal(copy.keypoints, sample.keypoints)
-    np.testing.assert_array_equal(copy.picture, sample.picture)
-    sample.keypoints[:] = -1  # whoever changes a sample changes no label
-    np.testing.assert_array_equal(data.sample(index).keypoints, copy.keypoints)
-    with pytest.raises(IndexError):
-        data.sample(len(data))
 
 
 # ---------------------------------------------------------------------------------------------------- 300-W
@@ -564,13 +545,11 @@ def test_cofw_without_h5py(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 # ---------------------------------------------------------------------------------------------- real data
 
-DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "300w"
 
-
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}: set HBCORE_DATA to the folder with 300w")
+@needs_data("300w")
 @pytest.mark.parametrize(("split", "count"), [("train", 2012), ("test", 224)])
 def test_real_faces_fit_their_pictures(split: str, count: int) -> None:
-    data = open_dataset(f"300w:{DATA}", split)
+    data = open_dataset(f"300w:{DATA / '300w'}", split)
     assert len(data) == count
     inside, in_crop = [], []
     for index in range(0, count, count // 40):

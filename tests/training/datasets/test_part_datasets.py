@@ -1,6 +1,5 @@
 """Data sets of parts: polygons between points, Helen's files, folders of masks. The tests write all files."""
 
-import os
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from hbcore.optim.losses import IGNORED
+from tests.data_sets import DATA, needs_data
 from training.datasets import Sample, open_dataset
 from training.datasets.parts import PART_KINDS
 from training.datasets.parts.outlined import Outlined
@@ -430,13 +430,11 @@ def test_helen_with_a_picture_missing_or_of_another_size(helen: Path) -> None:
 
 # ------------------------------------------------------------------------------------------------- real data
 
-DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "300w"
 
-
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}: set HBCORE_DATA to the folder with 300w")
+@needs_data("300w")
 def test_parts_of_real_faces_are_dark_red_or_neither() -> None:
     """Over many faces eyes are darker than skin, lips redder, and there is no mouth without lips."""
-    data = open_parts(f"300w:{DATA}", "test")
+    data = open_parts(f"300w:{DATA / '300w'}", "test")
     assert len(data) == 224
     light, red = [], []
     for index in range(0, 224, 8):

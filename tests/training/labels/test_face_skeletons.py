@@ -1,9 +1,7 @@
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
+from tests.data_sets import DATA, needs_data
 from training.datasets.faces.pts import read_pts
 from training.labels.face_skeletons import COFW29, IBUG68, WFLW98, generic
 from training.labels.sample import Sample
@@ -84,12 +82,9 @@ def test_points_of_unknown_order_are_never_mirrored() -> None:
     np.testing.assert_array_equal(example.keypoints, joints)
 
 
-DATA = Path(os.environ.get("HBCORE_DATA", Path(__file__).parents[4] / "shared" / "data")) / "300w"
-
-
-@pytest.mark.skipif(not DATA.is_dir(), reason=f"no data in {DATA}: set HBCORE_DATA to the folder with 300w")
+@needs_data("300w")
 def test_the_mean_of_real_faces_is_its_own_mirror_image() -> None:
-    shapes = [read_pts(path, 68) for path in sorted(DATA.rglob("*.pts"))]
+    shapes = [read_pts(path, 68) for path in sorted((DATA / "300w").rglob("*.pts"))]
     mean = np.mean([(points - points.mean(axis=0)) / np.ptp(points, axis=0).max() for points in shapes], axis=0)
     mirrored = mean * (-1, 1)
     nearest = np.linalg.norm(mirrored[:, None] - mean, axis=-1).argmin(axis=1)

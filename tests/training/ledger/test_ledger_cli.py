@@ -2,10 +2,10 @@
 
 import csv
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tests.command_lines import Outcome
 from tests.ledger_folders import finished
 from training.ledger import __main__ as command
 
@@ -25,24 +25,6 @@ threads = 1
 """
 
 
-class Outcome:
-    """What a command line did, in this process."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: object) -> None:
-        capsys.readouterr()
-        try:
-            self.code: Any = command.main([str(argument) for argument in arguments])
-        except SystemExit as stop:
-            self.code = stop.code
-        self.out, self.errors = capsys.readouterr()
-
-    def fails(self, code: int, message: str) -> None:
-        """One line of errors that holds `message`, nothing else printed."""
-        assert (self.code, self.out) == (code, ""), self.errors
-        assert message in self.errors
-        assert self.errors.count("\n") == 1
-
-
 def test_two_rows_from_nothing_to_the_page(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -52,20 +34,20 @@ def test_two_rows_from_nothing_to_the_page(
     page.write_text("# Mine\n\n<!-- ledger:blocks -->\n<!-- /ledger:blocks -->\n")
     words = ("run", "hpm-over-bottleneck", "--scale", scale, "--out", out)
     words += ("--data", "pose=synthetic?length=4&size=48", "--test", "pose=synthetic?length=2&size=48")
-    first = Outcome(capsys, *words)
+    first = Outcome(command.main, capsys, *words)
     assert (first.code, first.errors) == (0, ""), first.errors + first.out
     assert "[2/2] pose-bottleneck seed 0: PCKh@0.5 " in first.out
 
-    again = Outcome(capsys, *words)
+    again = Outcome(command.main, capsys, *words)
     assert again.out == "[1/2] pose-hpm seed 0: finished before\n[2/2] pose-bottleneck seed 0: finished before\n"
-    plan = Outcome(capsys, *words, "--seeds", "0,4", "--dry-run")
+    plan = Outcome(command.main, capsys, *words, "--seeds", "0,4", "--dry-run")
     assert plan.out.splitlines()[1:3] == [
         f"finished  pose-bottleneck seed 0: {out / 'pose-bottleneck' / '0'}",
         f"to do     pose-hpm seed 4: {out / 'pose-hpm' / '4'}",
     ]
-    Outcome(capsys, *words, "--steps", "3").fails(2, "run with other settings (optim.steps: 2, now 3)")
+    Outcome(command.main, capsys, *words, "--steps", "3").fails(2, "run with other settings (optim.steps: 2, now 3)")
 
-    report = Outcome(capsys, "report", "--out", out, "--write", page)
+    report = Outcome(command.main, capsys, "report", "--out", out, "--write", page)
     assert (report.code, report.errors) == (0, "")
     assert {"report.md", "report.png", "rows.csv", "claims.csv"} <= {path.name for path in out.iterdir()}
     assert "(`pose-hpm`) | 76 | C-hi | " in page.read_text()
@@ -85,12 +67,12 @@ def test_a_report_without_pictures(
 ) -> None:
     monkeypatch.setattr(command, "paper_size", lambda row: 1)
     finished(tmp_path, "pose-hpm", 0, 50.0)
-    assert Outcome(capsys, "report", "--out", tmp_path, "--no-pictures").code == 0
+    assert Outcome(command.main, capsys, "report", "--out", tmp_path, "--no-pictures").code == 0
     assert not list(tmp_path.glob("*.png"))
 
 
 def test_list_shows_figures_and_their_certainty(capsys: pytest.CaptureFixture[str]) -> None:
-    listed = Outcome(capsys, "list")
+    listed = Outcome(command.main, capsys, "list")
     assert listed.code == 0
     (row,) = [line for line in listed.out.splitlines() if line.startswith("  pose-hpm-relu ") and "78.1" in line][:1]
     assert row.split() == [
@@ -118,7 +100,7 @@ def test_list_shows_figures_and_their_certainty(capsys: pytest.CaptureFixture[st
     ],
 )
 def test_mistakes_give_one_line(capsys: pytest.CaptureFixture[str], words: str, message: str) -> None:
-    Outcome(capsys, *words.split()).fails(2, message)
+    Outcome(command.main, capsys, *words.split()).fails(2, message)
 
 
 def test_a_page_that_cannot_be_filled_costs_nothing(
@@ -127,10 +109,12 @@ def test_a_page_that_cannot_be_filled_costs_nothing(
     monkeypatch.setattr(command, "paper_size", lambda row: 1)
     page = tmp_path / "page.md"
     page.write_text("no places\n")
-    Outcome(capsys, "report", "--out", tmp_path, "--write", page).fails(2, "has no place for a block")
+    Outcome(command.main, capsys, "report", "--out", tmp_path, "--write", page).fails(2, "has no place for a block")
     assert not (tmp_path / "report.md").exists()
 
 
 def test_damaged_results_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (finished(tmp_path, "pose-hpm", 0, 50.0) / "metrics.json").write_text("{")
-    Outcome(capsys, "report", "--out", tmp_path).fails(3, "metrics.json: not a JSON file that can be read")
+    Outcome(command.main, capsys, "report", "--out", tmp_path).fails(
+        3, "metrics.json: not a JSON file that can be read"
+    )

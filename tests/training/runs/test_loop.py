@@ -16,15 +16,13 @@ import pytest
 
 import hbcore
 from hbcore.nn.layers import BinaryConv2d
-from training.configuration.settings import Config
-from training.configuration.values import override
+from tests.tiny_runs import TINY, make_run, tiny
 from training.datasets import Dataset, Sample
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, DiskError, Diverged, Interrupted
 from training.files.environment import sha256
 from training.files.logs import read_log
 from training.labels.skeletons import LSP, MPII, Skeleton
-from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.runs import run as run_module
@@ -34,22 +32,8 @@ from training.runs.trainer import LOSSES, learning_rate
 from training.tasks.pose import POSE
 
 ROOT = Path(__file__).resolve().parents[3]
-TINY = (
-    "model.features=16",
-    "model.depth=1",
-    "data.size=32",
-    "data.workers=0",
-    "optim.batch_size=2",
-    "optim.warmup=0",
-    "optim.steps=4",
-    "run.log_every=1",
-)
+pytestmark = pytest.mark.usefixtures("one_thread")
 PLAIN = tuple(f"augment.{key}=0" for key in ("flip", "rotate", "scale", "shift", "colour", "erase"))
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    hbcore.set_threads(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,14 +59,8 @@ class Four:
 FOUR = Four(tuple(SyntheticFigures("train", 4).sample(i) for i in range(4)))
 
 
-def tiny(*more: str) -> Config:
-    return override(Config(), [*TINY, *more])
-
-
 def make(folder: Path, *more: str, data: Dataset = FOUR, test: Dataset = FOUR, **options: Any) -> Run:
-    config = tiny(*more)
-    options = {"say": lambda text: None} | options
-    return Run(POSE, config, folder, ConcatenatedDataset([data]), TestSet.read([test], config.data.size), **options)
+    return make_run(folder, tiny(*more), data, test, **options)
 
 
 def bytes_of(run: Run) -> list[bytes]:

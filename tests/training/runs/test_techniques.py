@@ -12,48 +12,30 @@ from hypothesis import strategies as st
 import hbcore
 from hbcore import load_model
 from hbcore.nn.layers import BinaryConv2d
+from tests.tiny_runs import make_run, tiny
 from training.codecs.heatmaps import HeatmapCodec
 from training.configuration.schema import literal
 from training.configuration.settings import Config
-from training.configuration.values import override
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import DataError, UserError
 from training.files.environment import sha256
 from training.labels.skeletons import LSP
-from training.loading.concatenated import ConcatenatedDataset
-from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.runs import techniques
 from training.runs.network import build_network
 from training.runs.run import Run
 from training.runs.techniques import Phase, Teacher, phase, settled
-from training.tasks.pose import POSE
 
-TINY = (
-    "model.features=16",
-    "model.depth=1",
-    "data.size=32",
-    "data.workers=0",
-    "optim.batch_size=2",
-    "optim.warmup=0",
-    "optim.steps=8",
-    "run.log_every=1",
-    "run.eval_every=2",
-)
 FIGURES = SyntheticFigures("train", 4)
 
 
-def tiny(*more: str) -> Config:
-    return override(Config(), [*TINY, *more])
+def eight_steps(*more: str) -> Config:
+    return tiny("optim.steps=8", "run.eval_every=2", *more)
 
 
 def make(folder: Path, *more: str, **options: Any) -> Run:
-    config = tiny(*more)
     folder.mkdir(exist_ok=True)
-    options = {"say": lambda text: None} | options
-    return Run(
-        POSE, config, folder, ConcatenatedDataset([FIGURES]), TestSet.read([FIGURES], config.data.size), **options
-    )
+    return make_run(folder, eight_steps(*more), FIGURES, FIGURES, **options)
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +54,14 @@ def taught(teacher: Path, weight: float = 0.5) -> tuple[str, str]:
 
 
 def test_weights_are_real_first() -> None:
-    config = tiny("technique.real_weights=0.4", "optim.steps=10")
+    config = eight_steps("technique.real_weights=0.4", "optim.steps=10")
     assert [phase(config, step).binarize for step in range(10)] == ["activations"] * 4 + ["both"] * 6
     assert settled(config) == 4
     assert all(phase(config, step).sharpness is None for step in range(10))
 
 
 def test_sharpness_rises_geometrically_and_ends_in_the_hard_sign() -> None:
-    config = tiny("technique.sharpness=[1, 8]", "technique.smooth=0.4", "optim.steps=10")
+    config = eight_steps("technique.sharpness=[1, 8]", "technique.smooth=0.4", "optim.steps=10")
     rising = [phase(config, step).sharpness for step in range(10)]
     assert rising[:4] == pytest.approx([1, 2, 4, 8], rel=1e-12)
     assert rising[4:] == [None] * 6
@@ -89,14 +71,15 @@ def test_sharpness_rises_geometrically_and_ends_in_the_hard_sign() -> None:
 def test_without_techniques_there_is_one_phase() -> None:
     assert settled(Config()) == 0
     assert phase(Config(), 0) == Phase("both")
-    assert phase(tiny("model.binarize=weights"), 3) == Phase("weights")
-    assert phase(tiny("model.binary=false"), 3) == Phase("both")
+    assert phase(eight_steps("model.binarize=weights"), 3) == Phase("weights")
+    assert phase(eight_steps("model.binary=false"), 3) == Phase("both")
 
 
 @given(st.floats(0, 0.99), st.floats(0, 0.99), st.integers(1, 10**6), st.booleans())
 def test_the_last_step_is_truly_binary(real: float, smooth: float, steps: int, sharp: bool) -> None:
     sharpness = "technique.sharpness=[0.01, 1000]" if sharp else "technique.sharpness=[]"
-    config = tiny(f"technique.real_weights={real!r}", f"technique.smooth={smooth!r}", f"optim.steps={steps}", sharpness)
+    shares = f"technique.real_weights={real!r}", f"technique.smooth={smooth!r}"
+    config = eight_steps(*shares, f"optim.steps={steps}", sharpness)
     first = settled(config)
     assert 0 <= first < steps
     assert phase(config, steps - 1) == phase(config, first) == Phase("both")
@@ -198,7 +181,7 @@ def test_the_teacher_adds_its_cross_entropy(tmp_path: Path, teacher: Path, stack
 
 def test_a_student_that_agrees_learns_nothing_from_its_teacher(teacher: Path) -> None:
     """The gradient of the teacher's term is sigmoid(z) - p, over the number of maps."""
-    config = tiny(*taught(teacher))
+    config = eight_steps(*taught(teacher))
     lesson = Teacher.read(config, FIGURES.skeleton)
     assert lesson is not None
     pictures = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
@@ -217,7 +200,7 @@ def test_a_student_that_agrees_learns_nothing_from_its_teacher(teacher: Path) ->
 
 def test_maps_of_a_teacher_of_squared_error_are_cut_to_probabilities(tmp_path: Path) -> None:
     codec = make(tmp_path).trainer.codec
-    model = Model(build_network(tiny("model.binary=false"), 16), FIGURES.skeleton, codec, "identity")
+    model = Model(build_network(eight_steps("model.binary=false"), 16), FIGURES.skeleton, codec, "identity")
     pictures = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
     raw = model.heatmaps(pictures)
     assert raw.min() < 0
@@ -242,7 +225,7 @@ def test_teachers_that_do_not_fit_are_named(tmp_path: Path, teacher: Path) -> No
 def test_teachers_are_for_heatmaps(teacher: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(techniques, "HEATMAP_LOSSES", ("mse",))
     with pytest.raises(UserError, match=r'technique\.teacher teaches heatmaps: .* optim\.loss = "bce"'):
-        Teacher.read(tiny(*taught(teacher)), FIGURES.skeleton)
+        Teacher.read(eight_steps(*taught(teacher)), FIGURES.skeleton)
 
 
 # ---------------------------------------------------------------------------------------------------- resumption

@@ -26,6 +26,8 @@ from training.prediction.model import Model, NotFinite, to_input
 from training.tasks.evaluation import baseline_scores, evaluate
 from training.tasks.pose import POSE
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STICK = Skeleton(
     name="stick",
     keypoints=("left_shoulder", "right_hip", "head_top"),
@@ -34,11 +36,6 @@ STICK = Skeleton(
     head=None,
     torso=(0, 1),
 )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> None:
-    hbcore.set_threads(1)
 
 
 @dataclass(frozen=True, eq=False)
