@@ -14,7 +14,7 @@ def extension(name: str, sources: list[str]) -> Extension:
         f"hbcore.{name}",
         [f"hbcore/{name}.pyx", *sources],
         include_dirs=["hbcore"],
-        depends=sorted(glob("hbcore/csrc/**/*.h", recursive=True)),
+        depends=[*sorted(glob("hbcore/csrc/**/*.h", recursive=True)), "hbcore/_wide.pxd", "hbcore/_plan.pxi"],
         extra_compile_args=[] if os.name == "nt" else flags,
         # Without a compiler the install goes on: hbcore then computes in NumPy and says so once.
         optional=not os.environ.get("HBCORE_REQUIRE_KERNELS"),

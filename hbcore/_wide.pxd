@@ -54,9 +54,21 @@ cdef extern from "csrc/panels.h":
     uint8_t* hb_sign_panels(const float*, Py_ssize_t taps, Py_ssize_t channels, Py_ssize_t filters,
                             Py_ssize_t width) nogil
 
+cdef extern from "csrc/pixels.h":
+    ctypedef enum hb_pixels_kind:
+        HB_LINE, HB_ADD, HB_AVG_POOL, HB_UPSAMPLE
+
+    ctypedef struct hb_pixels:
+        hb_pixels_kind kind
+        Py_ssize_t batch, height, width, channels
+        const float *x, *other, *scale, *shift
+        bint sign
+        float *y
+        Py_ssize_t x_step, other_step, y_step
+
 cdef extern from "csrc/plan.h":
     ctypedef enum hb_kind:
-        HB_CONV2D, HB_BINARY_CONV2D, HB_THRESHOLD, HB_MAX_POOL, HB_UPSAMPLE_ADD
+        HB_CONV2D, HB_BINARY_CONV2D, HB_THRESHOLD, HB_MAX_POOL, HB_UPSAMPLE_ADD, HB_PIXELS
 
     ctypedef struct hb_step:
         hb_kind kind
@@ -67,6 +79,7 @@ cdef extern from "csrc/plan.h":
         const uint64_t* flip
         void* out
         hb_epilogue end
+        hb_pixels pixels
 
     int hb_run_plan(const hb_kernels*, const hb_step*, Py_ssize_t) nogil
 

@@ -11,6 +11,7 @@ static int run_step(const hb_kernels *k, const hb_step *s)
     case HB_MAX_POOL:
         k->max_pool(size->batch, size->height, size->width, size->channels, s->in, s->out, NULL);
         return 0;
+    case HB_PIXELS: hb_run_pixels(&s->pixels); return 0;
     case HB_UPSAMPLE_ADD: return k->upsample_add(size->batch, size->height, size->width, size->channels, s->in, s->out);
     }
     return -1;

@@ -3,8 +3,9 @@
 #define HBCORE_PLAN_H
 
 #include "kernels.h"
+#include "pixels.h"
 
-typedef enum { HB_CONV2D, HB_BINARY_CONV2D, HB_THRESHOLD, HB_MAX_POOL, HB_UPSAMPLE_ADD } hb_kind;
+typedef enum { HB_CONV2D, HB_BINARY_CONV2D, HB_THRESHOLD, HB_MAX_POOL, HB_UPSAMPLE_ADD, HB_PIXELS } hb_kind;
 
 /* Memory belongs to whoever makes the plan. `size` holds batch, height, width and channels of `in` for every kind. */
 typedef struct {
@@ -16,6 +17,7 @@ typedef struct {
     const uint64_t *flip;
     void *out; /* where there is no epilogue */
     hb_epilogue end;
+    hb_pixels pixels; /* of HB_PIXELS, which has nothing else */
 } hb_step;
 
 /* 0, or -1 where memory ran out. */

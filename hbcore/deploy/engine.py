@@ -1,41 +1,37 @@
 """Inference without autograd: a trained network folded once into a plan, which one call runs from picture to heatmaps.
 
-What is left of a unit is a comparison, a binary convolution and its scale (`folding.py`); bits go from convolution to
-convolution, and floats exist only in the residual stream. All memory is laid out when the plan is made (`memory.py`).
-The result is that of ``model.eval()(picture)`` to the last bit.
+What is left of a binary unit is a comparison, a binary convolution and its scale (`folding.py`); bits go from
+convolution to convolution, and floats exist only in the residual stream. Every layer becomes a step of the plan
+(`lowering.py`), and all memory is laid out when the plan is made (`memory.py`). The result is that of
+``model.eval()(picture)`` to the last bit.
 """
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 
 from hbcore import kernels
 from hbcore.autograd.function import Array
 from hbcore.deploy.lowering import Lowering
-from hbcore.nn.blocks import BLOCKS, MULTI_SCALE
 from hbcore.nn.hourglass import StackedHourglass
 
 
 class Engine:
     """A network ready to run on pictures of one size: engine(pictures) -> heatmap logits of the last stack.
 
-    model: a binary StackedHourglass in float32; its weights are copied. Raises ValueError for a network that is not
-    binary, a choice of its architecture that plans have no steps for (multi-scale blocks, improved hourglass, average
-    pooling, half-binary convolutions, binary ends), sizes that do not fit, or weights that are not finite. Not to be
-    called from two threads at a time: its memory is one.
+    model: a StackedHourglass in float32 of any architecture; its weights are copied. Raises ValueError for a network
+    with smooth signs, sizes that do not fit, or weights that are not finite. Not to be called from two threads at a
+    time: its memory is one.
     """
 
     def __init__(self, model: StackedHourglass, height: int, width: int, batch: int = 1) -> None:
-        if not model.architecture["binary"]:
-            raise ValueError("only binary networks can be deployed: this one is the real-valued twin")
+        if model.architecture["sharpness"] is not None:
+            raise ValueError("a network whose signs are smooth is in the middle of its training: plans know hard signs")
         for name, array in model.state_dict().items():
             if array.dtype != np.float32:
                 raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
             if not np.isfinite(array).all():
                 raise ValueError(f"{name} is not finite")
-        self._require_supported(model)
         step = model.multiple
         if batch < 1 or height < step or width < step or height % step or width % step:
             raise ValueError(
@@ -44,25 +40,6 @@ class Engine:
         self.plan = kernels.backend.new_plan()
         self.picture = np.zeros((batch, height, width, 3), dtype=np.float32)
         self.heatmaps = Lowering(self.plan).network(model, self.picture)
-
-    @staticmethod
-    def _require_supported(model: StackedHourglass) -> None:
-        """ValueError naming the first choice of the architecture that no plan has steps for."""
-        known: dict[str, tuple[Any, ...]] = {
-            "block": tuple(name for name in BLOCKS if name not in MULTI_SCALE),
-            "hourglass": ("plain",),
-            "pool": ("max",),
-            "binarize": ("both",),
-            "binary_ends": (False,),
-            "sharpness": (None,),
-        }
-        for name, values in known.items():
-            value = model.architecture[name]
-            if value not in values:
-                raise ValueError(
-                    f"networks with {name} = {value!r} cannot be deployed, only with {' or '.join(map(repr, values))}: "
-                    "use the network itself"
-                )
 
     def __call__(self, pictures: Array) -> Array:
         """(N, H, W, 3) float32 -> (N, H / 4, W / 4, joints); N is the batch the engine was made for."""

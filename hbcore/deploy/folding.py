@@ -17,14 +17,16 @@ no negative gamma and no rounding comes out differently. Three small lines, of o
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from hbcore import bits, kernels
 from hbcore.autograd.function import Array
 from hbcore.bits import Words
+from hbcore.kernels.plan import Epilogue
 from hbcore.nn.blocks import Unit
-from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, PReLU, ReLU
+from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d, PReLU, ReLU
 from hbcore.nn.module import Module
 
 
@@ -71,36 +73,89 @@ def _unrank(rank: Array) -> Array:
     return raw.astype(np.uint32).view(np.float32)
 
 
-@dataclass(frozen=True, eq=False)
-class FoldedUnit:
-    """A binary unit in evaluation: (x < threshold) xor flip, convolved with filters, times alpha, then its activation.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Folded:
+    """What all units have in evaluation: the convolution, and what follows it.
 
-    threshold (C,), flip packed (words,), filters packed (kH, kW, words, O), alpha (O,); relu, or slope (O,) of a PReLU.
+    weights (kH, kW, C, O), or packed (kH, kW, words, O); alpha (O,), bias (O,), then relu or the slope (O,) of a PReLU,
+    None or False where there is no such thing.
     """
 
-    threshold: Array
-    flip: Words
-    filters: Words
-    channels: int
+    weights: Array
+    stride: int
     padding: int
-    alpha: Array
+    alpha: Array | None
+    bias: Array | None
     relu: bool
     slope: Array | None
-
-    @classmethod
-    def of(cls, unit: Module) -> FoldedUnit:
-        assert isinstance(unit, Unit)
-        norm, conv, *rest = unit.modules
-        assert isinstance(norm, BatchNorm2d)
-        assert isinstance(conv, BinaryConv2d)
-        t, flip = threshold(*norm_line(norm))
-        slope = next((module.slope.data.copy() for module in rest if isinstance(module, PReLU)), None)
-        filters = kernels.backend.pack_filters(conv.weight.data)
-        relu = any(isinstance(module, ReLU) for module in rest)
-        channels = conv.weight.shape[2]
-        return cls(t, bits.pack_bits(flip), filters, channels, conv.padding, conv.alpha, relu, slope)
 
     @property
     def width(self) -> int:
         """Filters."""
-        return int(self.filters.shape[3])
+        return int(self.weights.shape[3])
+
+    def epilogue(self, **more: Any) -> Epilogue:
+        """That, and more."""
+        return Epilogue(alpha=self.alpha, bias=self.bias, relu=self.relu, slope=self.slope, **more)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BinaryFolded(Folded):
+    """(x < threshold) xor flip, convolved with packed weights: threshold (C,), flip (words,)."""
+
+    threshold: Array
+    flip: Words
+    channels: int
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RealFolded(Folded):
+    """max(scale x + shift, 0), or with `sign` the sign of scale x + shift as a number, convolved with real weights."""
+
+    scale: Array
+    shift: Array
+    sign: bool
+
+
+def fold(unit: Module) -> BinaryFolded | RealFolded:
+    """A unit in evaluation, its arrays copied. Bits where weights and activations are bits."""
+    assert isinstance(unit, Unit)
+    norm, conv = unit.modules[0], conv_of(unit)
+    assert isinstance(norm, BatchNorm2d)
+    place = unit.modules.index(conv)
+    after = unit.modules[place + 1 :]
+    shared = after_sums(conv) | {
+        "stride": conv.stride,
+        "padding": conv.padding,
+        "relu": any(isinstance(module, ReLU) for module in after),
+        "slope": next((module.slope.data.copy() for module in after if isinstance(module, PReLU)), None),
+    }
+    scale, shift = norm_line(norm)
+    if isinstance(conv, BinaryConv2d) and conv.all_bits:
+        t, flip = threshold(scale, shift)
+        filters = kernels.backend.pack_filters(conv.weight.data)
+        channels = conv.weight.shape[2]
+        return BinaryFolded(threshold=t, flip=bits.pack_bits(flip), weights=filters, channels=channels, **shared)
+    return RealFolded(scale=scale, shift=shift, sign=place == 1, weights=real_weights(conv), **shared)
+
+
+def conv_of(unit: Module) -> Conv2d | BinaryConv2d:
+    """The convolution of a unit: behind its batch norm, which takes signs itself, or else behind a ReLU."""
+    assert isinstance(unit, Unit)
+    return next(module for module in unit.modules if isinstance(module, Conv2d | BinaryConv2d))
+
+
+def after_sums(conv: Module) -> dict[str, Any]:
+    """Alpha and bias of a convolution, as `Folded` has them."""
+    assert isinstance(conv, BinaryConv2d | Conv2d)
+    alpha = conv.alpha if isinstance(conv, BinaryConv2d) and conv.binarize != "activations" else None
+    bias = None if conv.bias is None else conv.bias.data.copy()
+    return {"alpha": alpha, "bias": bias}
+
+
+def real_weights(conv: Module) -> Array:
+    """What a convolution multiplies numbers with: its weights, or their signs where only these are bits."""
+    assert isinstance(conv, BinaryConv2d | Conv2d)
+    w = conv.weight.data
+    signs = isinstance(conv, BinaryConv2d) and conv.binarize != "activations"
+    return kernels.backend.sign(w) if signs else w.copy()

@@ -67,10 +67,12 @@ class Plan:
         """x * w, then the epilogue."""
         self.steps.append(lambda: epilogue(self.convolutions.conv2d(x, w, stride, (padding, padding))))
 
-    def binary_conv2d(self, x: Words, w: Words, channels: int, padding: int, epilogue: Epilogue) -> None:
-        """x * w of packed signs, filters (kH, kW, words, O), stride 1, same size; then the epilogue."""
+    def binary_conv2d(self, x: Words, w: Words, channels: int, stride: int, padding: int, epilogue: Epilogue) -> None:
+        """x * w of packed signs, filters (kH, kW, words, O); then the epilogue."""
         filters = w.transpose(3, 0, 1, 2)
-        self.steps.append(lambda: epilogue(bits.binary_conv2d(x, filters, channels, 1, padding).astype(np.float32)))
+        self.steps.append(
+            lambda: epilogue(bits.binary_conv2d(x, filters, channels, stride, padding).astype(np.float32))
+        )
 
     def threshold(self, x: Array, threshold: Array, flip: Words, out: Words) -> None:
         """out = (x < threshold) xor flip, packed."""
@@ -88,6 +90,32 @@ class Plan:
         n, height, width, channels = x.shape
         tiles = y.reshape(n, height, 2, width, 2, channels)
         self.steps.append(lambda: np.copyto(tiles, tiles + x[:, :, None, :, None]))
+
+    def line(self, x: Array, scale: Array, shift: Array, sign: bool, y: Array) -> None:
+        """y = max(scale x + shift, 0) or, with `sign`, the sign of scale x + shift as a number."""
+
+        def step() -> None:
+            v = x * scale + shift
+            y[...] = bits.sign(v) if sign else np.maximum(v, 0)
+
+        self.steps.append(step)
+
+    def add(self, x: Array, other: Array, y: Array) -> None:
+        """y = x + other."""
+        self.steps.append(lambda: np.copyto(y, x + other))
+
+    def copy(self, x: Array, y: Array) -> None:
+        """y = x."""
+        self.steps.append(lambda: np.copyto(y, x))
+
+    def avg_pool(self, x: Array, y: Array) -> None:
+        """y = mean of each 2 x 2 pixels of x."""
+        a, b, c, d = (x[:, i::2, j::2] for i in (0, 1) for j in (0, 1))
+        self.steps.append(lambda: np.copyto(y, (a + b + c + d) / np.float32(4)))
+
+    def upsample(self, x: Array, y: Array) -> None:
+        """y = each pixel of x four times."""
+        self.steps.append(lambda: np.copyto(y, x.repeat(2, axis=1).repeat(2, axis=2)))
 
     def __len__(self) -> int:
         return len(self.steps)

@@ -7,7 +7,6 @@ import os
 import sys
 
 import hbcore
-from hbcore.nn.layers import use_packed
 from training.prediction.model import Model
 from training.tasks.task import Task
 
@@ -20,12 +19,17 @@ def use_threads(wanted: int) -> None:
 
 def load_model(task: Task, options: argparse.Namespace) -> Model:
     use_threads(options.threads)
-    model = Model.load(options.model, task.name)
-    use_packed(model.network, options.packed)
-    return model
+    way = "simulate" if options.simulate else "packed" if options.packed else "engine"
+    return Model.load(options.model, task.name, way)
 
 
 def print_scores(scores: dict[str, float]) -> None:
     width = max(map(len, scores))
     for name, value in scores.items():
         print(f"{name:<{width}}  {value:6.2f}")
+
+
+def print_speed(model: Model) -> None:
+    """One line on what computed and how long it took, mirrored pictures of a flip test among the pictures."""
+    if model.runner.pictures:
+        print(f"{model.runner.how}: {model.runner.milliseconds:.2f} ms a picture, network alone")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.command_line.common import load_model, print_scores
+from training.command_line.common import load_model, print_scores, print_speed
 from training.files.writing import make_folder, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.prediction.model import BATCH
+from training.runs.progress import followed
 from training.tasks.evaluation import baseline_scores, evaluate
 from training.tasks.task import Task
 
@@ -20,8 +23,10 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     """Score a model file."""
     model = load_model(task, options)
     specs = options.data or task.defaults().data.train
-    test = TestSet.read([task.open(spec, options.split) for spec in specs], model.codec.input_size)
-    scores, predicted = evaluate(task, model, test, options.flip_test)
+    datasets = [task.open(spec, options.split) for spec in specs]
+    test = TestSet.read(datasets, model.codec.input_size, follow=partial(followed, unit="reading"))
+    computing = partial(followed, unit="computing", size=BATCH)
+    scores, predicted = evaluate(task, model, test, options.flip_test, computing)
     result: dict[str, Any] = {
         "metrics": scores,
         "protocol": task.used_protocols(test, scores),
@@ -29,6 +34,8 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
         "split": options.split,
         "flip_test": options.flip_test,
         "packed": options.packed,
+        "computed_by": model.runner.how,
+        "milliseconds": round(model.runner.milliseconds, 3),
         "input_size": model.codec.input_size,
         "bad_pictures": [reason for _, reason in test.bad],
     }
@@ -47,6 +54,7 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
         print(json.dumps(result, indent=2))
         return
     print_scores(scores)
+    print_speed(model)
     for name, text in result["protocol"].items():
         print(f"{name}: {text}")
     if mean_of:

@@ -117,9 +117,11 @@ def _parser(task: Task) -> Parser:
     p.add_argument("--quiet", action="store_true")
     task.add_options(p)
     for verb in (e, p):
-        verb.add_argument(
-            "--packed", action="store_true", help="compute with packed bits from the first sign to the last"
+        way = verb.add_mutually_exclusive_group()
+        way.add_argument(
+            "--packed", action="store_true", help="compute layer by layer in packed bits, not by the engine"
         )
+        way.add_argument("--simulate", action="store_true", help="compute layer by layer, in floats of +1 and -1")
         verb.add_argument("--flip-test", action="store_true", help="average with the mirrored picture")
         verb.add_argument("--threads", type=_thread_count, default=0, help="0: one per core")
     return parser

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from training.labels.parts import Mask, Scheme, skeleton_of
 from training.labels.skeletons import Skeleton
 from training.loading.concatenated import ConcatenatedDataset
 from training.pictures.augmentation import plain, stack
+
+Follow = Callable[[Sequence[int]], Iterable[int]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +46,15 @@ class TestSet:
         return skeleton_of(self.scheme)
 
     @classmethod
-    def read(cls, datasets: Sequence[Dataset], size: int, skip_bad: bool = True) -> TestSet:
-        """Every sample, cropped by the data set's own rule and unaugmented.
+    def read(cls, datasets: Sequence[Dataset], size: int, skip_bad: bool = True, follow: Follow = iter) -> TestSet:
+        """Every sample, cropped by the data set's own rule and unaugmented; `follow` sees them go by.
 
         Raises UserError if the data sets label different keypoints, DataError if no picture can be read.
         """
         scheme = ConcatenatedDataset(datasets).scheme
         examples, measures, bad = [], [], []
         for dataset in datasets:
-            for index in range(len(dataset)):
+            for index in follow(range(len(dataset))):
                 try:
                     sample = dataset.sample(index)
                 except BadPicture as error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore import StackedHourglass, Tensor, load_model, no_grad
+from hbcore import StackedHourglass, load_model
 from hbcore.autograd.ops import sigmoid
 from hbcore.deploy.model_file import ModelFileError, model_bytes
 from hbcore.nn.architecture import STRIDE
@@ -20,12 +22,17 @@ from training.errors import DataError, UserError
 from training.files.writing import atomic_write
 from training.labels.parts import Parts, Scheme, skeleton_of
 from training.labels.skeletons import Skeleton
+from training.prediction.runner import WAYS, Runner
 
 CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
 
 
 MOST = 4096
 """Pixels of an input's side: far beyond what is trained. A damaged number must not ask for gigabytes."""
+
+
+BATCH = 16
+"""Pictures that are computed at once."""
 
 
 class NotFinite(DataError):
@@ -38,7 +45,7 @@ class Model:
 
     output: "sigmoid" if the network's maps are logits of probabilities, "identity" if they are the maps themselves,
     "softmax" if they are the logits of classes, of which the codec wants no more.
-    task: the name of the task it was trained for; a model of one task is no use in another.
+    task: the name of the task it was trained for; a model of one task is no use in another. way: see `Runner`.
     """
 
     network: StackedHourglass
@@ -46,6 +53,7 @@ class Model:
     codec: Codec
     output: str = "sigmoid"
     task: str = "pose"
+    way: str = WAYS[0]
 
     @property
     def skeleton(self) -> Skeleton:
@@ -67,26 +75,33 @@ class Model:
         return maps
 
     def _maps(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-        self.network.eval()
         try:
-            with no_grad(), np.errstate(over="ignore", invalid="ignore"):
-                last = self.network(Tensor(to_input(pictures)))[-1].data
+            last = self.runner(to_input(pictures))
         except FloatingPointError:  # a sign met NaN
             raise NotFinite("the network computes NaN") from None
         if not np.isfinite(last).all():
             raise NotFinite("the network's heatmaps are not finite")
         return sigmoid(last) if self.output == "sigmoid" else last
 
+    @cached_property
+    def runner(self) -> Runner:
+        """What computes the maps. Its plan holds the weights of its first use."""
+        return Runner(self.network, self.way)
+
     def predict(
-        self, pictures: NDArray[np.uint8], flip: bool = False, batch_size: int = 16
+        self,
+        pictures: NDArray[np.uint8],
+        flip: bool = False,
+        batch_size: int = BATCH,
+        follow: Callable[[Sequence[int]], Iterable[int]] = iter,
     ) -> tuple[NDArray[Any], ...]:
         """What the codec reads out of the maps of crops (N, S, S, 3), the answer first.
 
-        Keypoints (N, K, 2) in input pixels and scores (N, K), or masks (N, S, S).
+        Keypoints (N, K, 2) in input pixels and scores (N, K), or masks (N, S, S). `follow` sees the batches go by.
         """
         answers = [
             self.codec.decode(self.heatmaps(pictures[start : start + batch_size], flip))
-            for start in range(0, len(pictures), batch_size)
+            for start in follow(range(0, len(pictures), batch_size))
         ]
         return tuple(np.concatenate(part) for part in zip(*answers, strict=True))
 
@@ -104,7 +119,7 @@ class Model:
         atomic_write(path, model_bytes(self.network, metadata))
 
     @classmethod
-    def load(cls, path: str | Path, task: str | None = None) -> Self:
+    def load(cls, path: str | Path, task: str | None = None, way: str = WAYS[0]) -> Self:
         """The model in a file. Raises DataError if it is not one, or is one of another task than asked for."""
         try:
             network, header = load_model(path)
@@ -125,7 +140,7 @@ class Model:
             raise DataError(str(error)) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a model of this version ({error})") from None
-        return cls(network, scheme, codec, output, trained)
+        return cls(network, scheme, codec, output, trained, way)
 
 
 def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:

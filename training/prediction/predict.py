@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -103,13 +103,14 @@ def presentable(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
 
 def save_predictions(
     model: Model,
-    paths: Sequence[Path],
+    paths: Iterable[Path],
     predictions: Predictions,
     box: tuple[float, float, float, float] | None = None,
     flip: bool = False,
 ) -> tuple[int, list[BadPicture]]:
     """How many pictures were read and their answers written, and why the others were not."""
     bad: list[BadPicture] = []
+    done = 0
     for number, path in enumerate(paths):
         try:
             view = look(model, path, box, flip)
@@ -117,5 +118,6 @@ def save_predictions(
             bad.append(error)
             continue
         predictions.add(number, view)
+        done += 1
     predictions.close()
-    return len(paths) - len(bad), bad
+    return done, bad

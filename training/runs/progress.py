@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from types import MappingProxyType
+from typing import TypeVar
 
 from tqdm import tqdm
+
+T = TypeVar("T")
 
 QUIET_SECONDS = 15.0  # between two lines where there is no terminal
 
@@ -22,6 +26,7 @@ class ProgressBar:
         self.started = self.shown = time.monotonic()
         self.first = start
         self.loss = 0.0
+        self.ends = True  # with a line that all is done, however soon
 
     def update(self, step: int, values: Mapping[str, float] = MappingProxyType({})) -> None:
         """One more step is done."""
@@ -33,7 +38,7 @@ class ProgressBar:
         if self.terminal:
             self.bar.set_postfix(self._shown() | {"pictures": f"{speed:.0f}/s"}, refresh=False)
             self.bar.update(1)
-        elif not self.quiet and (now - self.shown >= QUIET_SECONDS or step == self.steps):
+        elif not self.quiet and (now - self.shown >= QUIET_SECONDS or (step == self.steps and self.ends)):
             self.shown = now
             left = (self.steps - step) * self.batch_size / speed
             print(
@@ -59,3 +64,12 @@ class ProgressBar:
 
     def close(self) -> None:
         self.bar.close()
+
+
+def followed(items: Sequence[T], unit: str, quiet: bool = False, size: int = 1) -> Iterator[T]:
+    """The items one by one, with a bar for those that are done; size: pictures in each."""
+    with closing(ProgressBar(0, len(items), size, quiet, unit)) as bar:
+        bar.ends = False
+        for done, item in enumerate(items, start=1):
+            yield item
+            bar.update(done)

@@ -8,19 +8,21 @@ from numpy.typing import NDArray
 
 from training.errors import DataError
 from training.loading.concatenated import ConcatenatedDataset
-from training.loading.test_set import TestSet
+from training.loading.test_set import Follow, TestSet
 from training.prediction.model import Model
 from training.tasks.task import Task
 
 
-def evaluate(task: Task, model: Model, test: TestSet, flip: bool = False) -> tuple[dict[str, float], NDArray[Any]]:
-    """Scores by metric key, and the predictions, in input pixels."""
+def evaluate(
+    task: Task, model: Model, test: TestSet, flip: bool = False, follow: Follow = iter
+) -> tuple[dict[str, float], NDArray[Any]]:
+    """Scores by metric key, and the predictions, in input pixels; `follow` sees the batches go by."""
     if model.scheme.names != test.scheme.names:
         raise DataError(
             f"the model finds the {task.things} of {model.scheme.name} ({len(model.scheme.names)}), the test set "
             f"has those of {test.scheme.name} ({len(test.scheme.names)})"
         )
-    predicted, *more = model.predict(test.pictures, flip)
+    predicted, *more = model.predict(test.pictures, flip, follow=follow)
     return task.score(test, predicted) | task.ranking(test, predicted, *more), predicted
 
 

@@ -391,6 +391,7 @@ def test_eval_writes_what_it_prints(trained: Path, tmp_path: Path, capsys: pytes
     model = trained / "last.safetensors"
     small = ("--data", "synthetic?length=3&size=48", "--threads", 1)
     done = Outcome(
+        pose.main,
         capsys,
         "eval",
         model,
@@ -414,10 +415,11 @@ def test_packed_bits_score_exactly_the_same(trained: Path, capsys: pytest.Captur
     small = ("--data", "synthetic?length=10&size=48", "--json", "--threads", 1)
     results = [
         json.loads(Outcome(pose.main, capsys, "eval", trained / "last.safetensors", *small, *more).out)
-        for more in ((), ("--packed",), ("--packed", "--threads", "2"))
+        for more in (("--simulate",), ("--packed",), ("--packed", "--threads", "2"), ())
     ]
     assert results[0]["metrics"] == results[1]["metrics"] == results[2]["metrics"]
-    assert [result["packed"] for result in results] == [False, True, True]
+    assert [result["packed"] for result in results] == [False, True, True, False]
+    assert ["engine" in result["computed_by"] for result in results] == [False, False, False, True]
 
 
 def test_eval_scores_the_mean_pose(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -152,10 +152,11 @@ def test_the_flip_test_finds_the_same(tmp_path: Path, model: Path, seeing: None)
 
 def test_packed_bits_find_the_same(tmp_path: Path, model: Path) -> None:
     picture = save(tmp_path / "in" / "flag.png", flag())
-    for out, more in (("simulated", ()), ("packed", ("--packed",))):
+    for out, more in (("simulated", ("--simulate",)), ("packed", ("--packed",)), ("deployed", ())):
         assert run(model, picture, "--out", tmp_path / out, "--quiet", *more) == 0
     for name in ("predictions.json", "predictions.csv", "0000_flag.png"):
-        assert (tmp_path / "packed" / name).read_bytes() == (tmp_path / "simulated" / name).read_bytes()
+        for way in ("packed", "deployed"):
+            assert (tmp_path / way / name).read_bytes() == (tmp_path / "simulated" / name).read_bytes()
 
 
 def test_a_folder_is_taken_by_name_without_what_is_no_picture(tmp_path: Path, model: Path, seeing: None) -> None:

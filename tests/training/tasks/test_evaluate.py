@@ -13,7 +13,7 @@ from safetensors.numpy import load, save
 import hbcore
 from hbcore import StackedHourglass
 from hbcore.inspect.observe import observe
-from hbcore.nn.layers import BinaryConv2d, use_packed
+from hbcore.nn.layers import BinaryConv2d
 from hbcore.nn.module import Module
 from training.codecs.heatmaps import HeatmapCodec
 from training.datasets import Sample
@@ -23,6 +23,7 @@ from training.labels.skeletons import LSP, MPII, Skeleton
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import Model, NotFinite, to_input
+from training.prediction.runner import WAYS
 from training.tasks.evaluation import baseline_scores, evaluate
 from training.tasks.pose import POSE
 
@@ -219,10 +220,8 @@ def signs_and_sums(
 def test_packed_bits_compute_the_same_integers_in_every_layer(figures: TestSet, options: dict[str, Any]) -> None:
     made = model(seed=3, **options)
     pictures = figures.pictures[:4]
-    use_packed(made.network, False)
-    simulated = list(signs_and_sums(made, pictures))
-    use_packed(made.network, True)
-    packed = list(signs_and_sums(made, pictures))
+    simulated = list(signs_and_sums(replace(made, way="simulate"), pictures))
+    packed = list(signs_and_sums(replace(made, way="packed"), pictures))
     assert len(simulated) == len(packed) == hbcore.summary(made.network, 64, 64).binary_convolutions > 20
     weights = dict(made.network.named_modules())
     for (name, x, y), (other, packed_x, packed_y) in zip(simulated, packed, strict=True):
@@ -245,12 +244,10 @@ def test_packed_bits_compute_the_same_integers_in_every_layer(figures: TestSet, 
 @pytest.mark.parametrize("flip", [False, True])
 def test_packed_bits_give_the_same_joints_and_scores(figures: TestSet, output: str, flip: bool) -> None:
     made = model(seed=1, output=output)
-    use_packed(made.network, False)
-    simulated = evaluate(POSE, made, figures, flip)
-    use_packed(made.network, True)
-    packed = evaluate(POSE, made, figures, flip)
-    assert packed[0] == simulated[0]
+    simulated, packed, deployed = (evaluate(POSE, replace(made, way=way), figures, flip) for way in reversed(WAYS))
+    assert packed[0] == simulated[0] == deployed[0]
     assert np.array_equal(packed[1], simulated[1])
+    assert np.array_equal(deployed[1], simulated[1])
     assert len(np.unique(packed[1])) > 100  # different answers for different people
 
 
