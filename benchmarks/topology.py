@@ -1,7 +1,7 @@
 """A network, or one layer, as a flat list of steps: what every peer is given, so that all of them run the same thing.
 
-hbcore.hourglass says what is connected to what with modules that call modules; :func:`record` walks through them once
-and writes down each convolution, normalisation, sum ... in order. A peer then needs to know eight operations, not
+hbcore.nn.hourglass says what is connected to what with modules that call modules; :func:`record` walks through them
+once and writes down each convolution, normalisation, sum ... in order. A peer then knows eight operations, not
 hourglasses. The tests hold the list against the network itself.
 """
 

@@ -10,7 +10,13 @@ cdef extern from "csrc/kernels.h":
         Py_ssize_t out_h, out_w, filters
 
     ctypedef struct hb_epilogue:
-        const float *alpha, *bias, *slope, *scale, *shift, *threshold, *skip
+        const float *alpha
+        const float *bias
+        const float *slope
+        const float *scale
+        const float *shift
+        const float *threshold
+        const float *skip
         bint relu, relu_last
         const uint64_t *flip
         uint64_t *bits
@@ -61,7 +67,10 @@ cdef extern from "csrc/pixels.h":
     ctypedef struct hb_pixels:
         hb_pixels_kind kind
         Py_ssize_t batch, height, width, channels
-        const float *x, *other, *scale, *shift
+        const float *x
+        const float *other
+        const float *scale
+        const float *shift
         bint sign
         float *y
         Py_ssize_t x_step, other_step, y_step

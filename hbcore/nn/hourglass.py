@@ -89,11 +89,11 @@ class StackedHourglass(Module):
 
     The choices that the paper compares are arguments; ValueError names one that is unknown or contradicts another:
 
-    block, layers, cardinality   see :mod:`hbcore.blocks`; the latter two are of "hpm" only
+    block, layers, cardinality   see :mod:`hbcore.nn.blocks`; the latter two are of "hpm" only
     hourglass                    "plain" or "improved", see :class:`Hourglass`
     pool                         "max" or "avg"
     binary                       or the real-valued twin, with ReLU for signs
-    activation, scale, binarize  of every binary convolution, see :class:`hbcore.layers.BinaryConv2d` and `Style`
+    activation, scale, binarize  of every binary convolution, see :class:`hbcore.nn.layers.BinaryConv2d`, `Style`
     binary_ends                  no real-valued convolution is left. The first takes the signs of the picture after a
                                  batch norm, which learns one threshold per colour (with binary weights alone: the
                                  picture as it is); the last, and the way back from heatmaps, are units like all others

@@ -61,7 +61,7 @@ class BinaryConv2d(Module):
     scaled: alpha = mean |W| of each filter; else 1. bias: also add a real number per filter.
     binarize: "both"; "weights": the input stays as it is; "activations": the weights stay real, without alpha.
     gradients: "float32" or "int8", how training takes it back where it does so together with its batch norm.
-    sharpness: if not None, a smooth sign of the input in place of the hard one (:mod:`hbcore.smooth`), for training.
+    sharpness: if not None, a smooth sign of the input in place of the hard one, see :mod:`hbcore.binary.smooth`.
     Options of XNOR-Net's training, applied by :meth:`constrain` after each optimizer step, but not to real weights:
     center_weights: subtract the mean over input channels at every filter position; clamp_weights: clip to [-1, 1].
     """

@@ -27,7 +27,7 @@ class Module:
     """
 
     training = True
-    observer: Callable[[Module, tuple[Any, ...], Any], None] | None = None  # see hbcore.introspect.observe
+    observer: Callable[[Module, tuple[Any, ...], Any], None] | None = None  # see hbcore.inspect.observe
 
     def __call__(self, *inputs: Any) -> Any:
         result = self.forward(*inputs)

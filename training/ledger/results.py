@@ -27,7 +27,7 @@ def lower_is_better(metric: str) -> bool:
 
 @dataclass(frozen=True)
 class Result:
-    """One finished run. scores: by metric; network: totals of `hbcore.introspect.summary`.
+    """One finished run. scores: by metric; network: totals of `hbcore.inspect.summary`.
 
     metric: the one the run is judged by, that of the paper's table if there is such a score, else the run's headline.
     file_bytes: of the model file, which holds latent weights in float32.

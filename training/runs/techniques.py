@@ -1,5 +1,7 @@
-"""Training techniques of the follow-up (Bulat et al., "Improved training of binary networks for human pose estimation
-and image recognition", 2019), as functions of configuration and step: without a state, so that runs stay resumable.
+"""Training techniques of the follow-up, as functions of configuration and step.
+
+The follow-up is Bulat et al., "Improved training of binary networks for human pose estimation and image recognition",
+2019. The functions have no state, so that runs stay resumable.
 
 Binary activations first, weights second.   For the first `technique.real_weights` of the steps, signs of activations
 meet real weights; then the weights become bits as well.
