@@ -1,8 +1,5 @@
 """What tests share: hypothesis strategies, and oracles that are slow and obvious."""
 
-import contextlib
-import os
-
 import numpy as np
 from hypothesis import strategies as st
 
@@ -58,13 +55,7 @@ def naive_conv2d_backward(x, w, g, stride, padding):
 
 def backends():
     """Names of the kernels that this build has and this CPU can run."""
-    found = []
-    for name in ("numpy", "cython", "sse2", "avx2", "avx512", "neon"):
-        with contextlib.suppress(ImportError):
-            kernels.choose(name)
-            found.append(name)
-    kernels.choose(os.environ.get("HBCORE_KERNELS") or None)
-    return found
+    return kernels.available()[::-1]
 
 
 def check_derivatives(f, *inputs):

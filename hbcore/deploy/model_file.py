@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import save
 
@@ -18,10 +19,19 @@ from hbcore.nn.hourglass import StackedHourglass
 
 FORMAT = "hbcore-model/1"
 MAX_BYTES = 1 << 30
+LONGEST = 500  # letters of a reason
+LARGEST = 1e6
+"""Of weights and running means; of variances, its square. Trained networks stay below a thousandth of it, and a product
+of two is far from where float32 ends, 3e38."""
 
 
 class ModelFileError(ValueError):
     """A file that is not a usable model; the message names the file and what is wrong with it."""
+
+
+def reason(error: Exception) -> str:
+    """What an error says, fit for a message of one line: it may quote a file that anybody has written."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(error)[:LONGEST])
 
 
 def model_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
@@ -31,7 +41,11 @@ def model_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
 
 
 def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
-    """Rebuild a network in evaluation mode: (network, metadata). ModelFileError if the file is not one of ours."""
+    """Rebuild a network in evaluation mode: (network, metadata).
+
+    ModelFileError if the file is not one of ours, or holds numbers that no network can be evaluated with: NaN,
+    infinity, a variance below zero, or anything beyond LARGEST.
+    """
     arrays, header = read_arrays(path, FORMAT)
     try:
         architecture = header["architecture"]
@@ -39,11 +53,12 @@ def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
         if architecture.get("binary") is False:
             architecture["activation"] = "none"  # older files may name one, which never had an effect on these
         model = StackedHourglass(**architecture)
+        _require_evaluable(arrays)
         model.load_state_dict(arrays)
     except KeyError as error:
         raise ModelFileError(f"{path}: the header lacks {error}") from error
-    except (TypeError, ValueError, RecursionError) as error:  # the last: thousands of levels, one in the other
-        raise ModelFileError(f"{path}: {error}") from error
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:  # the last: thousands of levels
+        raise ModelFileError(f"{path}: {reason(error)}") from error
     model.eval()
     return model, header
 
@@ -61,6 +76,20 @@ def _require_plausible(architecture: Any, arrays: dict[str, Array]) -> None:
     for name, array in arrays.items():
         if array.dtype.kind != "f":
             raise ValueError(f"{name} holds {array.dtype} values, not real numbers")
+
+
+def _require_evaluable(arrays: dict[str, Array]) -> None:
+    """ValueError naming the array that no network can be evaluated with. Asked before float64 becomes float32."""
+    for name, array in arrays.items():
+        variance = name.rpartition(".")[2] == "running_variance"
+        most = LARGEST**2 if variance else LARGEST
+        lowest, highest = (float(extreme(array, initial=0)) for extreme in (np.min, np.max))
+        if not np.isfinite([lowest, highest]).all():  # an extreme of an array with NaN is NaN
+            raise ValueError(f"{name} is not finite")
+        if variance and lowest < 0:
+            raise ValueError(f"{name} holds {lowest:g}, and no variance is below zero")
+        if max(-lowest, highest) > most:
+            raise ValueError(f"{name} holds {max(-lowest, highest):g} in size, more than {most:g}")
 
 
 def read_arrays(path: str | Path, expected_format: str) -> tuple[dict[str, Array], dict[str, Any]]:
@@ -82,7 +111,7 @@ def read_arrays(path: str | Path, expected_format: str) -> tuple[dict[str, Array
     except (SafetensorError, ValueError, TypeError, RecursionError) as error:
         if isinstance(error, ModelFileError):
             raise
-        raise ModelFileError(f"{path}: not a safetensors file ({error})") from error
+        raise ModelFileError(f"{path}: not a safetensors file ({reason(error)})") from error
     if not isinstance(header, dict) or header.get("format") != expected_format:
         raise ModelFileError(f"{path}: not a file of format {expected_format}")
     return arrays, header

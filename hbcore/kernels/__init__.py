@@ -10,6 +10,7 @@ hbcore was installed without a compiler (one warning says so). The environment v
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 import warnings
@@ -17,7 +18,7 @@ import warnings
 from hbcore.kernels.reference import GRADIENTS, Reference
 from hbcore.threads import on_thread_count
 
-__all__ = ["GRADIENTS", "Reference", "backend", "keep_memory", "kernel_report", "popcount_ceiling"]
+__all__ = ["GRADIENTS", "Reference", "available", "backend", "keep_memory", "kernel_report", "popcount_ceiling"]
 
 try:
     from hbcore import _wide
@@ -37,16 +38,43 @@ except ImportError as error:
 if _wide is not None:
     on_thread_count(_wide.set_threads)
 
+NAMES = "avx512", "avx2", "sse2", "neon", "cython", "numpy"  # of the backends, the fastest first
+
+
+class _Table:
+    """The name of the table of wide kernels that this process uses, of which there is one; "": none."""
+
+    name = ""
+
 
 def choose(wanted: str | None) -> Reference:
     """The backend of that name, or the fastest for None. ImportError if this build or this CPU has none such."""
     if wanted == "numpy" or (_wide is None and wanted is None):
         return Reference()
     if _wide is not None:
-        found: str | None = None if wanted == "cython" else _wide.choose(wanted)
+        found: str | None = None if wanted == "cython" else _use_table(wanted)
         if found is not None or wanted in (None, "cython"):
             return Wide(found) if found else Compiled()
     raise ImportError(f"HBCORE_KERNELS={wanted}: this build or this CPU has no such kernels; unset it for the best")
+
+
+def _use_table(wanted: str | None) -> str | None:
+    """The table of that name, or the best for None, from now on; its name, or None if there is none such."""
+    found: str | None = _wide.choose(wanted)
+    _Table.name = found or ""
+    return found
+
+
+def available() -> list[str]:
+    """The names that HBCORE_KERNELS may have with this build on this CPU, the fastest first. Changes nothing."""
+    before, found = _Table.name, []
+    for name in NAMES:
+        with contextlib.suppress(ImportError):
+            choose(name)
+            found.append(name)
+    if _wide is not None:
+        _use_table(before)
+    return found
 
 
 backend: Reference = choose(os.environ.get("HBCORE_KERNELS") or None)

@@ -50,6 +50,9 @@ class Conv2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         return conv2d(x, self.weight, self.bias, self.stride, self.padding)
 
+    def describe(self) -> str:
+        return _shape(self)
+
 
 BINARIZE = "both", "weights", "activations"
 
@@ -116,6 +119,14 @@ class BinaryConv2d(Module):
             return conv2d(x, self.weight, None, self.stride, self.padding)
         return binary_conv2d(x, self.weight, self.stride, self.padding, packed, self.scaled)
 
+    def describe(self) -> str:
+        bits = {"both": "1-bit", "weights": "1-bit weights", "activations": "1-bit inputs"}[self.binarize]
+        return f"{_shape(self)}, {bits if self.sharpness is None else f'{bits}, sharpness {self.sharpness:g}'}"
+
+    @property
+    def one_bit_weights(self) -> int:
+        return 0 if self.binarize == "activations" else self.weight.data.size
+
     def constrain(self) -> None:
         """Bring the latent weights back to where they are meant to be."""
         if self.binarize == "activations":
@@ -125,6 +136,16 @@ class BinaryConv2d(Module):
             w -= w.mean(axis=2, keepdims=True)
         if self.clamp_weights:
             np.clip(w, -1, 1, out=w)
+
+
+def _shape(conv: Conv2d | BinaryConv2d) -> str:
+    """Channels in and out, and the window; stride, padding and bias where they are not the usual ones."""
+    height, width, channels, filters = conv.weight.shape
+    words = [f"{channels} -> {filters}", f"{height}x{width}"]
+    words += [f"stride {conv.stride}"] if conv.stride != 1 else []
+    words += [f"padding {conv.padding}"] if conv.padding != height // 2 else []
+    words += ["bias"] if conv.bias is not None else []
+    return ", ".join(words)
 
 
 class BatchNorm2d(Module):
@@ -143,6 +164,9 @@ class BatchNorm2d(Module):
         y, mean, variance = batch_norm(x, self.gamma, self.beta, self.eps)
         self.follow(mean, variance)
         return y
+
+    def describe(self) -> str:
+        return str(self.gamma.data.size)
 
     def follow(self, mean: Array, variance: Array) -> None:
         """Let the running statistics follow those of a batch."""
@@ -166,6 +190,9 @@ class PReLU(Module):
     def forward(self, x: Tensor) -> Tensor:
         return apply(ParametricRectifier(), x, self.slope)
 
+    def describe(self) -> str:
+        return str(self.slope.data.size)
+
 
 class MaxPool2d(Module):
     """Largest value of each size x size window."""
@@ -176,6 +203,9 @@ class MaxPool2d(Module):
     def forward(self, x: Tensor) -> Tensor:
         return max_pool2d(x, self.size)
 
+    def describe(self) -> str:
+        return f"{self.size}x{self.size}"
+
 
 class AvgPool2d(Module):
     """Mean of each size x size window."""
@@ -185,6 +215,9 @@ class AvgPool2d(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return avg_pool2d(x, self.size)
+
+    def describe(self) -> str:
+        return f"{self.size}x{self.size}"
 
 
 POOLS: dict[str, Callable[[], Module]] = {"max": MaxPool2d, "avg": AvgPool2d}
@@ -198,6 +231,9 @@ class Upsample(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return upsample_nearest2d(x, self.factor)
+
+    def describe(self) -> str:
+        return f"{self.factor}x{self.factor}"
 
 
 ACTIVATIONS: dict[str, Callable[[int], list[Module]]] = {

@@ -38,6 +38,19 @@ class Module:
     def forward(self, *inputs: Any) -> Any:
         raise NotImplementedError
 
+    def describe(self) -> str:
+        """Shapes and options, as the tree shows them in brackets; nothing by default."""
+        return ""
+
+    @property
+    def one_bit_weights(self) -> int:
+        """How many of this module's own weights are bits to whoever deploys it."""
+        return 0
+
+    def __repr__(self) -> str:
+        """The tree of all modules, with shapes, bits and numbers of parameters. What repeats is shown once."""
+        return "\n".join(_tree("", self, "", {}))
+
     def children(self) -> Iterator[tuple[str, Module]]:
         for name, value in vars(self).items():
             if isinstance(value, Module):
@@ -147,3 +160,53 @@ class Identity(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x
+
+
+# ---------------------------------------------------------------------------------------------------- the tree
+
+
+def _tree(label: str, module: Module, path: str, shown: dict[str, str]) -> list[str]:
+    """The lines of a module and all below it. shown: paths by what has been drawn, which is not drawn again."""
+    children = list(module.children())
+    lines = [label + _line(module)]
+    if not children or _in_a_row(module, children):
+        return lines
+    whole = _whole(module)
+    if whole in shown:
+        return [f"{label}{type(module).__name__} as {shown[whole]}"]
+    if path:
+        shown[whole] = path
+    for name, child in children:
+        below = f"{path}.{name}" if path else name
+        inner = _tree(f"{name.removeprefix('modules.')}: ", child, below, shown)
+        lines += [f"  {text}" for text in inner]
+    return lines
+
+
+def _in_a_row(module: Module, children: list[tuple[str, Module]]) -> bool:
+    """Whether a module is a sequence of a few layers, which one line can hold."""
+    return isinstance(module, Sequential) and len(children) <= 4 and not any(list(c.children()) for _, c in children)
+
+
+def _head(module: Module) -> str:
+    """Class and description, as in `Conv2d(3 -> 64, 7x7)`; of a sequence in one line, its layers."""
+    children = list(module.children())
+    row = ", ".join(_head(child) for _, child in children) if _in_a_row(module, children) else ""
+    said = module.describe() or row
+    return f"{type(module).__name__}({said})" if said else type(module).__name__
+
+
+def _line(module: Module) -> str:
+    """The head, and how many parameters there are in a module and below, and how many of them are bits."""
+    head = _head(module)
+    parameters = sum(parameter.data.size for parameter in module.parameters())
+    bits = sum(each.one_bit_weights for each in module.walk())
+    if not parameters:
+        return head
+    sizes = f"{parameters:,} parameters" + (f", {bits:,} of them bits" if bits else "")
+    return f"{head}  {sizes}" if head.endswith(")") else f"{head}({sizes})"
+
+
+def _whole(module: Module) -> str:
+    """All that can be seen of a module and below, as a key."""
+    return f"{_head(module)}[{';'.join(f'{name}={_whole(child)}' for name, child in module.children())}]"

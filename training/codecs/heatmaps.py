@@ -62,7 +62,7 @@ class HeatmapCodec(Codec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.5 <= self.sigma < np.inf:
+        if not isinstance(self.sigma, int | float) or not 0.5 <= self.sigma < np.inf:
             raise ValueError(f"codec: sigma must be finite and at least 0.5 heatmap pixels, not {self.sigma!r}")
 
     def encode(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hbcore.optim.losses import IGNORED
 from training.errors import DataError
-from training.labels.skeletons import Skeleton, flip_index, pairs
+from training.labels.skeletons import Skeleton, flip_index, is_name, pairs, texts
 
 Mask = NDArray[np.uint8]
 _GOLDEN = 0.618034  # of a turn: hues this far apart never crowd
@@ -36,7 +36,9 @@ class Parts:
     def __post_init__(self) -> None:
         if not 2 <= len(self.names) <= IGNORED:
             raise ValueError(f"parts {self.name}: 2 to {IGNORED} classes expected, not {len(self.names)}")
-        if not all(isinstance(name, str) and name.isprintable() and name for name in self.names):
+        if not self.name.isprintable():
+            raise ValueError(f"parts {self.name!r}: its name is no text in one line")
+        if not all(map(is_name, self.names)):
             raise ValueError(f"parts {self.name}: a class has no name")
         if len(set(self.names)) != len(self.names):
             raise ValueError(f"parts {self.name}: a class name occurs twice")
@@ -67,7 +69,7 @@ class Parts:
 
         Raises KeyError, TypeError or ValueError where `values`, which may come from any file, are no part scheme.
         """
-        return cls(str(values["name"]), tuple(values["names"]), pairs(values["flip_pairs"]))
+        return cls(str(values["name"]), texts(values["names"]), pairs(values["flip_pairs"]))
 
 
 Scheme = Skeleton | Parts

@@ -26,8 +26,8 @@ class Skeleton:
     `sigmas`, one per keypoint, are what OKS measures in: the standard deviation of the annotators over the square root
     of the instance's area, where it has been measured.
 
-    Raises ValueError if an index is out of range, a name occurs twice, a keypoint stands in two flip pairs or a
-    sigma is not positive.
+    Raises ValueError if a name is no text in one line or occurs twice, an index is out of range, a keypoint stands in
+    two flip pairs or a sigma is not positive.
     """
 
     name: str
@@ -42,6 +42,8 @@ class Skeleton:
     sigmas: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
+        if not self.name.isprintable() or not all(map(is_name, self.keypoints)):
+            raise ValueError(f"skeleton {self.name!r}: a name is missing, or no text in one line")
         groups = (*self.edges, *self.flip_pairs, self.head, self.torso, self.outer_eyes, *(self.pupils or ()))
         if any(not 0 <= keypoint < len(self.keypoints) for group in groups if group for keypoint in group):
             raise ValueError(f"skeleton {self.name}: a pair names a keypoint outside 0..{len(self.keypoints) - 1}")
@@ -75,18 +77,24 @@ class Skeleton:
         Raises KeyError, TypeError or ValueError where `values`, which may come from any file, are no skeleton.
         """
         pupils, sigmas = values.get("pupils"), values.get("sigmas")
+        eyes = None if pupils is None else _two(tuple(map(_indices, _list(pupils))))
         return cls(
-            name=values["name"],
-            keypoints=tuple(values["joints"]),
+            name=str(values["name"]),
+            keypoints=texts(values["joints"]),
             edges=pairs(values["edges"]),
             flip_pairs=pairs(values["flip_pairs"]),
             head=_pair(values["head"]),
             torso=_pair(values["torso"]),
             outer_eyes=_pair(values.get("outer_eyes")),
-            pupils=None if pupils is None else (_indices(pupils[0]), _indices(pupils[1])),
+            pupils=eyes,
             flips=bool(values.get("flips", True)),
-            sigmas=None if sigmas is None else tuple(float(sigma) for sigma in sigmas),
+            sigmas=None if sigmas is None else tuple(map(_number, _list(sigmas))),
         )
+
+
+def is_name(value: object) -> bool:
+    """Whether a value is a text that can stand in a message, a table or a file: not empty, all of it printable."""
+    return isinstance(value, str) and bool(value) and value.isprintable()
 
 
 def flip_index(count: int, flip_pairs: Sequence[tuple[int, int]]) -> NDArray[np.intp]:
@@ -97,17 +105,50 @@ def flip_index(count: int, flip_pairs: Sequence[tuple[int, int]]) -> NDArray[np.
     return index
 
 
-def pairs(values: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
-    """Pairs of indices as they come out of JSON. Raises TypeError or ValueError for anything else."""
-    return tuple((int(a), int(b)) for a, b in values)
+# What follows reads values as they come out of JSON, and raises ValueError for any other than those it is meant for:
+# int() would take infinity for an OverflowError, 0.5 for 0, and a text for a list of its letters.
 
 
-def _pair(values: Sequence[int] | None) -> tuple[int, int] | None:
-    return None if values is None else pairs([values])[0]
+def texts(values: Any) -> tuple[str, ...]:
+    """Names, as a list of texts."""
+    return tuple(_checked(value, str) for value in _list(values))
 
 
-def _indices(values: Sequence[int]) -> tuple[int, ...]:
-    return tuple(int(value) for value in values)
+def pairs(values: Any) -> tuple[tuple[int, int], ...]:
+    """Pairs of indices."""
+    return tuple(_two(_indices(pair)) for pair in _list(values))
+
+
+def _pair(values: Any) -> tuple[int, int] | None:
+    return None if values is None else _two(_indices(values))
+
+
+def _indices(values: Any) -> tuple[int, ...]:
+    return tuple(_checked(value, int) for value in _list(values))
+
+
+def _number(value: Any) -> float:
+    try:
+        return float(_checked(value, float, int))
+    except OverflowError:  # a whole number of more than 308 digits
+        return math.inf
+
+
+def _two(values: tuple[Any, ...]) -> tuple[Any, Any]:
+    if len(values) != 2:
+        raise ValueError(f"{len(values)} values where two are expected")
+    return values[0], values[1]
+
+
+def _list(values: Any) -> list[Any]:
+    return list(_checked(values, list, tuple))
+
+
+def _checked(value: Any, *types: type) -> Any:
+    """The value, which is of one of these types; True is no number."""
+    if type(value) not in types:
+        raise ValueError(f"{type(value).__name__} where {types[0].__name__} is expected")
+    return value
 
 
 MPII = Skeleton(

@@ -14,7 +14,7 @@ from training.errors import UserError
 from training.files.logs import read_log
 from training.files.writing import atomic_write
 from training.ledger.plan import Ledger
-from training.ledger.results import Outcome, Statistics, lower_is_better
+from training.ledger.results import Outcome, Statistics, compared_in, lower_is_better
 from training.ledger.verdicts import FAILED, WITHIN, Verdict
 
 if TYPE_CHECKING:
@@ -40,19 +40,20 @@ def side_by_side(ledger: Ledger, outcomes: Mapping[str, Outcome], path: Path) ->
     grid = figure.subplots(len(groups), 2, squeeze=False, sharey="row", height_ratios=heights)
     for ((task, metric), names), (left, right) in zip(groups.items(), grid, strict=True):
         sign = -1 if lower_is_better(metric) else 1
+        (shown,) = compared_in(r for name in names for r in outcomes[name].results.values() if r.metric == metric)
         # Best on top, rows without a figure at the bottom, by our score.
         names.sort(key=lambda name: _order(ledger, outcomes, name, sign))
         for place, name in enumerate(names):
             row, results = ledger.rows[name], outcomes[name].results.values()
             if row.figure is not None:
                 left.plot(row.figure, place, "o", color=PAPER)
-            ours = Statistics.of(result.score for result in results if result.metric == metric)
+            ours = Statistics.of(result.scores[shown] for result in results if result.metric == metric)
             error = None if math.isnan(ours.spread) else ours.spread
             right.errorbar(ours.mean, place, xerr=error, fmt="o", color=OURS, capsize=3)
         left.set_yticks(range(len(names)), names)
         left.set_ylim(-0.7, len(names) - 0.3)
         left.set_title(f"{task}, paper: {ledger.rows[names[0]].metric}", fontsize=9)
-        right.set_title(f"{task}, ours: {metric}", fontsize=9)
+        right.set_title(f"{task}, ours: {shown}", fontsize=9)
         for axes in (left, right):
             if sign < 0:
                 axes.invert_xaxis()  # better is to the right everywhere
@@ -86,30 +87,30 @@ def lost_claims(verdicts: Sequence[Verdict], outcomes: Mapping[str, Outcome], pa
                 log = read_log(result.folder / "log.csv")
                 label = None if index else name
                 left.plot(log["step"], log["train_loss"], color=colour, linewidth=0.9, label=label)
-                scores = log.get(verdict.metric, np.empty(0))
+                scores = log.get(result.metric, np.empty(0))  # the log has no other total
                 there = np.isfinite(scores)
                 if np.count_nonzero(there) > 1:
                     curves = True
                     right.plot(log["step"][there], scores[there], "o-", color=colour, markersize=3, linewidth=0.9)
         if not curves:
-            _pairs(right, claim.than, claim.better, outcomes)
+            _pairs(right, claim.than, claim.better, outcomes, verdict.metric)
         left.set_yscale("log")
         left.set_ylabel("loss", fontsize=8)
         left.set_xlabel("step", fontsize=8)
         left.legend(frameon=False, fontsize=7)
         left.set_title(f"{claim.name}: {verdict.status}", fontsize=9)
-        right.set_ylabel(verdict.metric, fontsize=8)
+        right.set_ylabel(result.metric if curves else verdict.metric, fontsize=8)
         for axes in (left, right):
             axes.grid(visible=True, linewidth=0.4, alpha=0.5)
     _save(figure, path)
     return True
 
 
-def _pairs(axes: Any, than: str, better: str, outcomes: Mapping[str, Outcome]) -> None:
+def _pairs(axes: Any, than: str, better: str, outcomes: Mapping[str, Outcome], metric: str) -> None:
     """Scores of two rows, those of the same seed joined."""
     left, right = outcomes[than].results, outcomes[better].results
     for seed in sorted(left.keys() | right.keys()):
-        ends = [(place, row[seed].score) for place, row in enumerate((left, right)) if seed in row]
+        ends = [(place, row[seed].scores[metric]) for place, row in enumerate((left, right)) if seed in row]
         axes.plot(*zip(*ends, strict=True), "o-", markersize=4, linewidth=0.9, label=f"seed {seed}")
     axes.set_xticks([0, 1], [than, better])
     axes.set_xlim(-0.5, 1.5)

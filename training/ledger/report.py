@@ -13,7 +13,7 @@ from training.configuration.schema import literal
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write
 from training.ledger.plan import Ledger, Row, Table
-from training.ledger.results import Outcome, Result, Statistics, without_place
+from training.ledger.results import Outcome, Result, Statistics, compared_in, without_place
 from training.ledger.verdicts import NOT_RUN, Verdict
 
 NONE = "-"
@@ -23,6 +23,11 @@ LEGEND = (
     "inferred. Ours: mean over seeds ± standard deviation between them (number of seeds). Where data or size are not "
     "the paper's, compare the order of rows, not the figures."
 )
+# Said where the runs of a table have no total as the paper's is; see `Result.published`.
+CONVENTIONS = {
+    "PCKh@0.5": "Ours are shares of all labelled joints, not plain means over joints as published totals are",
+    "NME_box": "Ours are means over faces, not over the three bins of yaw as the paper's",
+}
 # What a reader must know of the runs of a task; the rest is in config.toml of each run folder.
 CONDITIONS = (
     "data.train", "data.test", "data.limit", "data.size", "model.features", "model.depth", "optim.name", "optim.lr",
@@ -126,14 +131,15 @@ def _conditions(ledger: Ledger, outcomes: Mapping[str, Outcome]) -> str:
 
 def _table(table: Table, ledger: Ledger, outcomes: Mapping[str, Outcome], size: Callable[[Row], int]) -> str:
     rows = [ledger.rows[name] for name in table.rows]
-    metrics = {result.metric for row in rows for result in outcomes[row.name].results.values()}
-    ours = f"ours, {' or '.join(sorted(metrics))}" if metrics else "ours"
+    results = [result for row in rows for result in outcomes[row.name].results.values()]
+    metrics = compared_in(results)
+    ours = f"ours, {' or '.join(metrics)}" if metrics else "ours"
     scores = [
         [
             f"{row.label} (`{row.name}`)",
             NONE if row.figure is None else f"{row.figure:g}",
             row.mark or NONE,
-            row.not_here or _ours(outcomes[row.name]),
+            row.not_here or _ours(outcomes[row.name], metrics),
             _same(r.steps for r in outcomes[row.name].results.values()),
             _mean(r.minutes for r in outcomes[row.name].results.values()),
         ]
@@ -148,6 +154,9 @@ def _table(table: Table, ledger: Ledger, outcomes: Mapping[str, Outcome], size: 
         parts.append(_sizes(trained, outcomes, size))
     if table.columns or any(row.details for row in rows):
         parts.append(_details(table, rows, outcomes))
+    older = [result for result in results if result.published not in result.scores]
+    if older and (told := CONVENTIONS.get(table.metric)):
+        parts.append(f"{told}: {len(older)} of {len(results)} runs here were scored without these.")
     parts += [f"`{row.name}`: {row.note}." for row in rows if row.note]
     return "\n\n".join(parts)
 
@@ -204,11 +213,16 @@ def _failures(outcomes: Mapping[str, Outcome]) -> str:
     return _markdown(["row", "seed", "exit code", "why"], lines) if lines else "No run failed."
 
 
-def _ours(outcome: Outcome) -> str:
+def _ours(outcome: Outcome, metrics: Sequence[str]) -> str:
     if not outcome.results:
         return "failed" if outcome.failures else "not run"
-    statistics = Statistics.of(result.score for result in outcome.results.values())
+    statistics = Statistics.of(_scores(outcome, metrics))
     return f"{statistics.mean:.2f}{spread(statistics.spread)} ({statistics.count})"
+
+
+def _scores(outcome: Outcome, metrics: Sequence[str]) -> list[float]:
+    """The scores of all seeds, in the one metric or, of several, in that which each is judged by."""
+    return [result.scores[metrics[0] if len(metrics) == 1 else result.metric] for result in outcome.results.values()]
 
 
 def spread(value: float) -> str:
@@ -239,7 +253,8 @@ def rows_csv(ledger: Ledger, outcomes: Mapping[str, Outcome], size: Callable[[Ro
     for row in ledger.rows.values():
         outcome = outcomes[row.name]
         result = outcome.any
-        statistics = Statistics.of(r.score for r in outcome.results.values()) if result else None
+        metrics = compared_in(outcome.results.values())
+        statistics = Statistics.of(_scores(outcome, metrics)) if result else None
         network = result.network if result else {}
         lines.append(
             {
@@ -249,11 +264,11 @@ def rows_csv(ledger: Ledger, outcomes: Mapping[str, Outcome], size: Callable[[Ro
                 "paper_metric": row.metric,
                 "paper": row.figure,
                 "certainty": row.mark,
-                "metric": result.metric if result else None,
+                "metric": " or ".join(metrics) or None,
                 "mean": statistics.mean if statistics else None,
                 "spread": None if statistics is None or math.isnan(statistics.spread) else statistics.spread,
                 "seeds": " ".join(map(str, outcome.results)),
-                "scores": " ".join(f"{r.score:.4f}" for r in outcome.results.values()),
+                "scores": " ".join(f"{value:.4f}" for value in _scores(outcome, metrics)),
                 "failed_seeds": " ".join(map(str, outcome.failures)),
                 "paper_parameters": row.params,
                 "parameters_at_paper_size": None if row.not_here else size(row),

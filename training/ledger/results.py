@@ -14,6 +14,7 @@ from typing import Any
 from training.configuration.toml import read_toml
 from training.errors import DataError
 from training.ledger.plan import Row, Settings
+from training.metrics.points import PLAIN_MEAN
 
 METRICS, FAILED = "metrics.json", "failed.json"
 MAX_BYTES = 16 << 20  # no such file comes near
@@ -49,6 +50,14 @@ class Result:
     def score(self) -> float:
         """In percent, as all scores."""
         return self.scores[self.metric]
+
+    @property
+    def published(self) -> str:
+        """The name of the same total as published tables compute it; not every run has that, see `docs/data.md`.
+
+        For faces the mean of the three bins of yaw, for poses the plain mean over joints.
+        """
+        return f"{self.metric}/{'yaw_mean' if self.metric == 'NME_box' else PLAIN_MEAN}"
 
 
 @dataclass(frozen=True)
@@ -169,11 +178,23 @@ def without_place(value: Any) -> Any:
     return name + colon + re.sub(r"[^?&=]*/(?=[^/?&])|/(?=[?&]|$)", "", place) if colon else value
 
 
+def compared_in(results: Iterable[Result]) -> list[str]:
+    """The metrics in which these runs stand beside each other and beside the paper's figures; one if they share it.
+
+    That is the total as published tables compute it, where all of them have it, else what each is judged by.
+    """
+    results = list(results)
+    published = {result.published for result in results}
+    if len(published) == 1 and all(result.published in result.scores for result in results):
+        return list(published)
+    return sorted({result.metric for result in results})
+
+
 def pooled_spread(outcomes: Iterable[Outcome], metric: str) -> float:
     """The spread between seeds, from all rows that were run with several of them; nan if none was."""
     squares, freedom = 0.0, 0
     for outcome in outcomes:
-        sample = [result.score for result in outcome.results.values() if result.metric == metric]
+        sample = [result.scores[metric] for result in outcome.results.values() if metric in result.scores]
         if len(sample) > 1:
             squares += (len(sample) - 1) * statistics.variance(sample)
             freedom += len(sample) - 1

@@ -8,7 +8,15 @@ from dataclasses import dataclass
 
 from training.configuration.schema import literal
 from training.ledger.plan import Claim, Ledger
-from training.ledger.results import Outcome, Result, Statistics, lower_is_better, pooled_spread, without_place
+from training.ledger.results import (
+    Outcome,
+    Result,
+    Statistics,
+    compared_in,
+    lower_is_better,
+    pooled_spread,
+    without_place,
+)
 
 HELD, FAILED, WITHIN = "held", "did not hold", "within the spread"
 NOT_RUN, NOT_COMPARABLE = "not run", "not comparable"
@@ -48,21 +56,22 @@ def judge(claim: Claim, ledger: Ledger, outcomes: Mapping[str, Outcome]) -> Verd
     ]
     if not better.results or not than.results:
         return Verdict(claim, NOT_RUN, notes=tuple(notes))
-    metrics = {result.metric for outcome in (better, than) for result in outcome.results.values()}
+    metrics = compared_in(result for outcome in (better, than) for result in outcome.results.values())
     if len(metrics) > 1:
-        notes.append(f"measured in {' and in '.join(sorted(metrics))}")
+        notes.append(f"measured in {' and in '.join(metrics)}")
         return Verdict(claim, NOT_COMPARABLE, notes=tuple(notes))
     (metric,) = metrics
     notes += inequalities(claim, ledger, better, than)
     sign = -1.0 if lower_is_better(metric) else 1.0
     common = sorted(better.results.keys() & than.results.keys())
     if common:
-        gain = Statistics.of(sign * (better.results[seed].score - than.results[seed].score) for seed in common)
+        pairs = [(better.results[seed].scores[metric], than.results[seed].scores[metric]) for seed in common]
+        gain = Statistics.of(sign * (left - right) for left, right in pairs)
         mean, spread, seeds = gain.mean, gain.spread, len(common)
     else:
-        left, right = (Statistics.of(r.score for r in outcome.results.values()) for outcome in (better, than))
-        mean, spread = sign * (left.mean - right.mean), math.hypot(left.spread, right.spread)
-        seeds = min(left.count, right.count)
+        ours, other = (Statistics.of(r.scores[metric] for r in o.results.values()) for o in (better, than))
+        mean, spread = sign * (ours.mean - other.mean), math.hypot(ours.spread, other.spread)
+        seeds = min(ours.count, other.count)
     if math.isnan(spread):
         task = ledger.rows[claim.better].task
         others = [outcomes[row.name] for row in ledger.rows.values() if row.task == task]

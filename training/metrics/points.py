@@ -9,7 +9,8 @@ PCKh, of MPII Human Pose (Andriluka et al., 2014): the norm is the head size, 0.
 box, and the threshold 0.5. The row "Head" is the head top alone; the other rows are the plain mean of left
 and right. The total is the share of correct keypoints among all labelled ones, every keypoint counting once,
 without pelvis and thorax. Upper neck has no row but counts. AUC is the mean of that total over the thresholds
-0, 0.01, ..., 0.5.
+0, 0.01, ..., 0.5. Published totals are often the plain mean of the joints' percentages instead, which is the score
+`mean_of_joints`: ankles are labelled less often than heads, and here they count as much. See `docs/data.md`.
 
 PCK, usual on Leeds Sports Pose (Yang and Ramanan, 2013): the norm is the distance from left shoulder to right
 hip and the threshold 0.2. One row per keypoint, same total.
@@ -52,11 +53,13 @@ NOT_SCORED = frozenset({"pelvis", "thorax"})
 
 PROTOCOLS: Mapping[str, str] = MappingProxyType(
     {
-        "PCKh": "share of joints within 0.5 head size; total over all labelled joints but pelvis and thorax; "
+        "PCKh": "share of joints within 0.5 head size; total over all labelled joints but pelvis and thorax, "
+        "mean_of_joints the plain mean over these joints; "
         "Head is the head top; AUC is the mean over thresholds 0, 0.01, ..., 0.5",
         "PCK": "share of joints within 0.2 of the distance left shoulder to right hip; "
-        "total over all labelled joints but pelvis and thorax",
-        "PCKbox": "share of points within 0.05 of the longer side of the box; total over all labelled points",
+        "total over all labelled joints but pelvis and thorax, mean_of_joints the plain mean over these joints",
+        "PCKbox": "share of points within 0.05 of the longer side of the box; total over all labelled points, "
+        "mean_of_joints the plain mean over the points",
     }
 )
 """One line per metric, to print beside its numbers."""
@@ -65,6 +68,9 @@ HEADLINES: Mapping[str, tuple[str, float]] = MappingProxyType(
     {"PCKh": ("PCKh@0.5", 0.5), "PCK": ("PCK@0.2", 0.2), "PCKbox": ("PCKbox@0.05", 0.05)}
 )
 """The name of the total that a metric is known by, and its threshold."""
+
+PLAIN_MEAN = "mean_of_joints"
+"""The row of a headline metric that is the mean over keypoints, each of them counting the same."""
 
 AUC_STEP = 0.01
 
@@ -100,6 +106,17 @@ def total(percent: Floats, labelled: NDArray[np.bool_], keypoints: Sequence[int]
     if not seen.any():
         return float("nan")
     return float(np.average(percent[chosen][seen], weights=count[seen]))
+
+
+def plain_mean(percent: Floats, keypoints: Sequence[int] | None = None) -> float:
+    """Mean of the per-keypoint percentages (K,) of `pck`, whatever is labelled how often: published tables have it.
+
+    `keypoints` are the indices that count, all by default. nan where none of them is labelled anywhere.
+    """
+    percent = np.asarray(percent, dtype=np.float64)
+    chosen = percent[_chosen(keypoints, len(percent))]
+    seen = chosen[~np.isnan(chosen)]
+    return float(seen.mean()) if len(seen) else float("nan")
 
 
 def auc(
@@ -174,7 +191,8 @@ def summarise(
 ) -> dict[str, float]:
     """The numbers of a table under the names they are searched by.
 
-    "PCKh" gives 'PCKh@0.5', one 'PCKh@0.5/Ankle' per row, 'PCKh@0.1' and 'AUC'; `norm` is then the head size.
+    "PCKh" gives 'PCKh@0.5', one 'PCKh@0.5/Ankle' per row, 'PCKh@0.1' and 'AUC'; `norm` is then the head size. These
+    totals weigh joints by their labels; 'PCKh@0.5/mean_of_joints' does not, and the other two metrics have its like.
     "PCK" gives 'PCK@0.2' and one 'PCK@0.2/right_ankle' per keypoint; `norm` is then `torso_size`. "PCKbox" gives the
     same at 0.05, and 'PCKbox@0.2'; `norm` is then the longer side of the box. Rows that are labelled nowhere are left
     out, so every value is finite.
@@ -196,7 +214,7 @@ def summarise(
         rows = grouped(percent, skeleton)
     else:
         rows = {name: float(p) for name, p in zip(skeleton.keypoints, percent, strict=True) if not np.isnan(p)}
-    result = {headline: total(percent, labelled, scored)}
+    result = {headline: total(percent, labelled, scored), f"{headline}/{PLAIN_MEAN}": plain_mean(percent, scored)}
     result |= {f"{headline}/{row}": value for row, value in rows.items()}
     if metric == "PCKh":
         result["PCKh@0.1"] = total(pck(pred, truth, labelled, norm, 0.1), labelled, scored)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, load_model
 from hbcore.autograd.ops import sigmoid
-from hbcore.deploy.model_file import ModelFileError, model_bytes
+from hbcore.deploy.model_file import ModelFileError, model_bytes, reason
 from hbcore.nn.architecture import STRIDE
 from training.codecs.codec import Codec
 from training.codecs.heatmaps import HeatmapCodec
@@ -139,7 +139,7 @@ class Model:
         except ModelFileError as error:
             raise DataError(str(error)) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: not a model of this version ({error})") from None
+            raise DataError(f"{path}: not a model of this version ({reason(error)})") from None
         return cls(network, scheme, codec, output, trained, way)
 
 
@@ -153,12 +153,9 @@ def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str)
     if codec.input_size > MOST:
         raise ValueError(f"an input of {codec.input_size} pixels, more than {MOST}")
     if isinstance(codec, HeatmapCodec) and codec.sigma > codec.heatmap_size:
-        raise ValueError(f"sigma = {codec.sigma:g} is wider than the map of {codec.heatmap_size} pixels")
+        raise ValueError(f"sigma = {codec.sigma} is wider than the map of {codec.heatmap_size} pixels")
     if output not in codec.OUTPUTS:
         raise ValueError(f"output {output!r}")
-    for name, array in network.state_dict().items():
-        if not np.isfinite(array).all():
-            raise ValueError(f"{name} is not finite")
 
 
 def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -208,6 +208,55 @@ def test_wrong_tensors(tmp_path, model, change, message):
     assert_refused(tmp_path, repack(model, change_state=change), message)
 
 
+def spoil(name, value, dtype=np.float32):
+    """The array of that name with one number changed."""
+
+    def change(state):
+        array = state[name].astype(dtype)
+        array.flat[-1] = value
+        return state | {name: array}
+
+    return change
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("stem.modules.0.weight", np.nan, "is not finite"),
+        ("stem.modules.1.running_variance", np.inf, "is not finite"),
+        ("stem.modules.1.running_mean", -np.inf, "is not finite"),
+        ("stem.modules.0.weight", 1e38, r"holds 1e\+38 in size, more than 1e\+06"),
+        ("stem.modules.1.gamma", -1.1e6, r"holds 1.1e\+06 in size"),
+        ("stem.modules.1.running_variance", -1e-6, "holds -1e-06, and no variance is below zero"),
+        ("stem.modules.1.running_variance", 1.1e12, r"holds 1.1e\+12 in size, more than 1e\+12"),
+    ],
+)
+def test_numbers_that_no_network_can_be_evaluated_with(tmp_path, model, name, value, message, dtype):
+    content = repack(model, change_state=spoil(name, value, dtype))
+    assert_refused(tmp_path, content, f"{name.replace('.', '[.]')} {message}")
+
+
+def test_numbers_beyond_float32_are_not_finite_there(tmp_path, model):
+    content = repack(model, change_state=spoil("stem.modules.0.weight", 1e300, np.float64))
+    assert_refused(tmp_path, content, r"stem.modules.0.weight holds 1e\+300")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("stem.modules.0.weight", -1e6), ("stem.modules.1.running_variance", 1e12), ("stem.modules.1.running_mean", 0)],
+)
+def test_large_numbers_within_reason_are_welcome(tmp_path, model, name, value):
+    loaded, _ = load_bytes(tmp_path, repack(model, change_state=spoil(name, value)))
+    assert loaded.state_dict()[name].flat[-1] == np.float32(value)
+
+
+def test_a_message_quotes_a_file_in_one_line(tmp_path, model):
+    message = assert_refused(tmp_path, repack(model, architecture(**{"a\n\x1b[31m" + "b" * 9999: 1})), "unexpected")
+    assert message.isprintable()
+    assert len(message) < 800
+
+
 def test_hundreds_of_mutations(tmp_path, good):
     """Whatever bytes change, a file loads or is refused by name. Most changes in weights look like other weights."""
     rng = np.random.default_rng(0)
@@ -275,6 +324,7 @@ def test_an_activation_without_effect_is_forgotten(tmp_path):
         ({"binarize": "weights"}, "missing|unknown"),
         ({"sharpness": "3"}, "real number"),
         ({"sharpness": -3}, "sharpness must be a number above 0"),
+        ({"sharpness": 10**400}, "too large"),
     ],
 )
 def test_damaged_choices_are_named(tmp_path, model, changes, message):

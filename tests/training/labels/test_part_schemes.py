@@ -56,6 +56,13 @@ def test_schemes_that_cannot_be(values: dict[str, object], message: str) -> None
         replace(SIDES, **values)  # type: ignore[arg-type]
 
 
+def test_values_of_a_file_that_are_no_scheme() -> None:
+    good = SIDES.to_dict()
+    for change in ({"names": "ab"}, {"flip_pairs": [[1, float("inf")]]}, {"flip_pairs": ""}, {"name": "a\nb"}):
+        with pytest.raises(ValueError, match=r"expected|in one line"):
+            Parts.from_dict(good | change)
+
+
 @pytest.mark.parametrize("parts", [FACE7, HELEN11, SIDES])
 def test_schemes_survive_json(parts: Parts) -> None:
     assert Parts.from_dict(json.loads(json.dumps(parts.to_dict()))) == parts

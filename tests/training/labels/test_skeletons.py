@@ -50,7 +50,15 @@ def test_the_orders_of_the_annotation_files() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"edges": ((0, 3),)}, {"torso": (-1, 0)}, {"keypoints": ("a", "a", "b")}, {"flip_pairs": ((0, 1), (1, 2))}],
+    [
+        {"name": "toy\n"},
+        {"keypoints": ("a", "b", "")},
+        {"keypoints": ("a", 2, "c")},
+        {"edges": ((0, 3),)},
+        {"torso": (-1, 0)},
+        {"keypoints": ("a", "a", "b")},
+        {"flip_pairs": ((0, 1), (1, 2))},
+    ],
 )
 def test_a_skeleton_that_contradicts_itself_is_refused(change: dict[str, object]) -> None:
     good: dict[str, object] = {
@@ -64,3 +72,35 @@ def test_a_skeleton_that_contradicts_itself_is_refused(change: dict[str, object]
     Skeleton(**good)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="toy"):
         Skeleton(**(good | change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"joints": "abc"},
+        {"joints": [1, 2, 3]},
+        {"edges": [[0, float("inf")]]},
+        {"edges": [[0, float("nan")]]},
+        {"edges": [[0, 0.5]]},
+        {"edges": [[0, True]]},
+        {"edges": ["01"]},
+        {"edges": ""},
+        {"edges": [[0, 1, 2]]},
+        {"edges": None},
+        {"torso": ""},
+        {"torso": [0]},
+        {"pupils": ""},
+        {"pupils": [[0]]},
+        {"pupils": [[0], [1], [2]]},
+        {"pupils": [0, 1]},
+        {"sigmas": ""},
+        {"sigmas": [1, 1, "1"]},
+        {"sigmas": [1, 1, 10**400]},
+        {"sigmas": [1, 1, float("nan")]},
+    ],
+)
+def test_values_of_a_file_that_are_no_skeleton(change: dict[str, object]) -> None:
+    good = Skeleton("toy", ("a", "b", "c"), ((0, 1),), (), torso=(0, 2), sigmas=(1, 2, 3)).to_dict()
+    assert Skeleton.from_dict(good).keypoints == ("a", "b", "c")
+    with pytest.raises(ValueError, match=r"expected|positive"):
+        Skeleton.from_dict(good | change)

@@ -64,6 +64,43 @@ def test_the_papers_figures_beside_ours(ledger: Ledger, out: Path) -> None:
     assert line(sizes, "`pose-wider`")[1:] == ["11.3M (C-hi)", "1.00M", "-", "-", "-", "-", "-"]
     assert line(details, "`pose-bottleneck`")[1:3] == ["90.5 / 70.50", "79.6"]
     assert "`pose-hpm`: 76.0 is also the figure" in table
+    assert "4 of 4 runs here were scored without these" in table
+
+
+PLAIN = "PCKh@0.5/mean_of_joints"
+
+
+def test_beside_the_papers_totals_stand_plain_means_if_all_runs_have_them(ledger: Ledger, tmp_path: Path) -> None:
+    finished(tmp_path, "pose-hpm", 0, {"PCKh@0.5": 60.0, PLAIN: 59.0, "PCKh@0.5/Head": 80.0})
+    finished(tmp_path, "pose-bottleneck", 0, {"PCKh@0.5": 50.0, PLAIN: 49.5, "PCKh@0.5/Head": 70.0})
+    outcomes = read_outcomes(tmp_path, ledger.rows.values())
+    found = parts(ledger, tmp_path)
+    table = found["blocks"]
+    assert line(table.split("\n\n")[1], "row")[3] == f"ours, {PLAIN}"
+    assert line(table, "(`pose-hpm`)")[3] == "59.00 (1)"
+    assert line(table.split("\n\n")[3], "`pose-bottleneck`")[1] == "90.5 / 70.00"
+    assert "not plain means" not in table
+    assert line(found["claims"], "(`hpm-over-bottleneck`)")[4] == f"+9.50 {PLAIN}"
+    rows = list(csv.DictReader(io.StringIO(report.rows_csv(ledger, outcomes, size))))
+    hpm = next(row for row in rows if row["row"] == "pose-hpm")
+    assert (hpm["metric"], hpm["mean"], hpm["scores"]) == (PLAIN, "59.0", "59.0000")
+    assert pictures.side_by_side(ledger, outcomes, tmp_path / "a.png")
+
+    finished(tmp_path, "pose-wider", 0, 55.0)  # an older run
+    table = parts(ledger, tmp_path)["blocks"]
+    assert line(table.split("\n\n")[1], "row")[3] == "ours, PCKh@0.5"
+    assert line(table, "(`pose-hpm`)")[3] == "60.00 (1)"
+    assert "not plain means over joints as published totals are: 1 of 3 runs here were scored without these." in table
+    assert pictures.side_by_side(ledger, read_outcomes(tmp_path, ledger.rows.values()), tmp_path / "b.png")
+
+
+def test_beside_the_papers_faces_stands_the_mean_of_the_bins(ledger: Ledger, out: Path, tmp_path: Path) -> None:
+    assert "Ours are means over faces, not over the three bins of yaw" in parts(ledger, out)["faces"]
+    finished(out, "face-hpm", 0, {"NME_ioc": 8.0, "NME_box": 4.5, "NME_box/yaw_mean": 5.5})
+    table = parts(ledger, out)["faces"]
+    assert line(table.split("\n\n")[1], "(`face-hpm`)")[3] == "5.50 (1)"
+    assert "NME_box/yaw_mean" in table
+    assert "three bins" not in table
 
 
 def test_methods_of_others_and_further_norms(ledger: Ledger, out: Path) -> None:

@@ -232,3 +232,25 @@ def test_runs_of_one_row_must_be_equal_too(tmp_path: Path, ledger: Ledger) -> No
         finished(tmp_path, row, 0, 50.0)
         finished(tmp_path, row, 1, 51.0, {"optim": {"lr": 0.02}})
     assert verdict(ledger, tmp_path).notes == ("unequal optim.lr: 0.01 or 0.02 against 0.01 or 0.02",)
+
+
+PLAIN = "PCKh@0.5/mean_of_joints"
+
+
+def test_claims_are_judged_by_the_plain_mean_where_both_rows_have_it(tmp_path: Path, ledger: Ledger) -> None:
+    both(tmp_path, [{"PCKh@0.5": 50.0, PLAIN: 51.0}], [{"PCKh@0.5": 52.0, PLAIN: 48.0}])
+    found = verdict(ledger, tmp_path)
+    assert (found.status, found.metric, found.gain) == ("held", PLAIN, 3.0)
+
+
+def test_with_an_older_run_claims_are_judged_by_what_both_have(tmp_path: Path, ledger: Ledger) -> None:
+    both(tmp_path, [{"PCKh@0.5": 50.0, PLAIN: 51.0}], [52.0])
+    found = verdict(ledger, tmp_path)
+    assert (found.status, found.metric, found.gain) == ("did not hold", "PCKh@0.5", -2.0)
+
+
+def test_the_spread_is_that_of_the_metric_compared_in(tmp_path: Path, ledger: Ledger) -> None:
+    both(tmp_path, [{"PCKh@0.5": 50.0, PLAIN: 1.0}, {"PCKh@0.5": 50.0, PLAIN: 3.0}], [7.0])
+    outcomes = read_outcomes(tmp_path, ledger.rows.values()).values()
+    assert pooled_spread(outcomes, PLAIN) == pytest.approx(math.sqrt(2))
+    assert pooled_spread(outcomes, "PCKh@0.5") == 0

@@ -50,6 +50,13 @@ def test_total_weights_joints_by_their_labels() -> None:
     assert math.isnan(metrics.total(percent, labelled, [2]))
 
 
+def test_the_plain_mean_weighs_joints_alike() -> None:
+    percent = np.array([75.0, 100.0, np.nan])
+    assert metrics.plain_mean(percent) == 87.5
+    assert metrics.plain_mean(percent, [0, 2]) == 75
+    assert math.isnan(metrics.plain_mean(percent, [2]))
+
+
 def test_auc_is_the_mean_over_51_thresholds() -> None:
     pred, truth, labelled, norm = people(1, 1)
     assert metrics.auc(pred, truth, labelled, norm) == 100  # an exact hit counts at threshold 0 as well
@@ -97,6 +104,7 @@ def test_pckh_follows_the_protocol_of_mpii() -> None:
 
     assert list(result) == [
         "PCKh@0.5",
+        "PCKh@0.5/mean_of_joints",
         *(f"PCKh@0.5/{row}" for row in ("Head", "Shoulder", "Elbow", "Wrist", "Hip", "Knee", "Ankle")),
         "PCKh@0.1",
         "AUC",
@@ -107,6 +115,8 @@ def test_pckh_follows_the_protocol_of_mpii() -> None:
     scored = 14 * 4 - 3
     wrong = 2 + 1 + 3 + 1
     assert result["PCKh@0.5"] == pytest.approx(100 * (scored - wrong) / scored, abs=EXACT)
+    # Of 14 joints: neck 50, head 75, left wrist 25, right ankle 0 (one label, and it counts as much), ten others 100.
+    assert result["PCKh@0.5/mean_of_joints"] == pytest.approx((50 + 75 + 25 + 0 + 1000) / 14, abs=EXACT)
     assert result["PCKh@0.1"] == pytest.approx(100 * (scored - wrong - 4) / scored, abs=EXACT)
     # 42 joints are exact (51 thresholds), 4 are right from 0.11 on (40), 7 never.
     assert result["AUC"] == pytest.approx(100 * ((scored - wrong - 4) * 51 + 4 * 40) / (51 * scored), abs=EXACT)
@@ -130,7 +140,9 @@ def test_pck_is_listed_per_joint() -> None:
     labelled = np.ones((2, 14), bool)
     labelled[:, LSP.keypoints.index("head_top")] = False
     result = metrics.summarise("PCK", pred, truth, labelled, norm, LSP)
-    assert list(result) == ["PCK@0.2", *(f"PCK@0.2/{name}" for name in LSP.keypoints if name != "head_top")]
+    rows = ("mean_of_joints", *(name for name in LSP.keypoints if name != "head_top"))
+    assert list(result) == ["PCK@0.2", *(f"PCK@0.2/{row}" for row in rows)]
+    assert result["PCK@0.2/mean_of_joints"] == pytest.approx((50 + 12 * 100) / 13, abs=EXACT)
     assert result["PCK@0.2/right_ankle"] == 50
     assert result["PCK@0.2/left_ankle"] == 100
     assert result["PCK@0.2"] == pytest.approx(100 * 25 / 26, abs=EXACT)
@@ -281,6 +293,7 @@ def test_pckbox_is_a_share_of_the_box_and_counts_every_point() -> None:
     scores = metrics.summarise("PCKbox", pred, truth, np.ones((2, 2), bool), np.array([100.0, 20.0]), skeleton)
     assert scores == {
         "PCKbox@0.05": 50.0,  # 5 <= 5, 5.1 > 5; 0 <= 1, 5 > 1
+        "PCKbox@0.05/mean_of_joints": 50.0,
         "PCKbox@0.05/thorax": 100.0,
         "PCKbox@0.05/sting": 0.0,
         "PCKbox@0.2": 75.0,  # within 20; 5 > 4

@@ -166,7 +166,7 @@ def test_a_test_set_without_a_body_is_scored_by_box_and_area(tmp_path: Path) -> 
     off[1, 0] += [0, 0.81]
     scores = POSE.score(test, off) | POSE.ranking(test, off, np.ones((2, 2)))
     assert list(scores) == [
-        *("PCKbox@0.05", "PCKbox@0.05/a", "PCKbox@0.05/b", "PCKbox@0.2"),
+        *("PCKbox@0.05", "PCKbox@0.05/mean_of_joints", "PCKbox@0.05/a", "PCKbox@0.05/b", "PCKbox@0.2"),
         *("AP@0.50:0.95", "AP@0.50", "AP@0.75", "OKS"),
     ]
     assert scores["PCKbox@0.05"] == pytest.approx(100 * 2 / 3)

@@ -1,0 +1,90 @@
+"""What a report of a defect needs to say about the machine: `python -m hbcore`."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+
+import hbcore
+from hbcore import kernels
+
+CPUINFO = Path("/proc/cpuinfo")
+FLAGS = (
+    "sse2", "popcnt", "avx2", "fma", "avx512f", "avx512bw", "avx512dq", "avx512_vpopcntdq", "avx512_vnni",
+    "avx512_bf16", "avx_vnni", "amx_int8", "asimd", "asimddp", "i8mm", "bf16", "sve",
+)  # fmt: skip
+"""Of those that a CPU says it has, the ones that kernels are or might be written for; asimd is NEON."""
+
+
+def report() -> dict[str, str]:
+    """Version, kernels, CPU, threads and libraries: a line for each name. Changes nothing in the process."""
+    name, flags = cpu()
+    forced = os.environ.get("HBCORE_KERNELS")
+    return {
+        "hbcore": hbcore.__version__,
+        "kernels": kernels.backend.name + (f" (HBCORE_KERNELS={forced})" if forced else ""),
+        "available": ", ".join(kernels.available()),
+        "CPU": name,
+        "CPU flags": " ".join(flags) or "not known",
+        "cores": f"{usable()} of {os.cpu_count()} usable",
+        "threads": f"{hbcore.get_threads()} (hbcore.set_threads)",
+        "Python": f"{platform.python_version()} ({platform.python_implementation()})",
+        "platform": platform.platform(),
+        "NumPy": np.__version__,
+        "BLAS": blas(),
+        "safetensors": safetensors.__version__,
+    }
+
+
+def cpu(path: Path = CPUINFO) -> tuple[str, list[str]]:
+    """The name of the CPU and those of FLAGS that it has, from Linux's description of it; elsewhere without flags."""
+    said: dict[str, str] = {}
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    for line in text.splitlines():
+        key, _, value = line.partition(":")
+        said.setdefault(key.strip(), value.strip())
+    known = said.get("flags", said.get("Features", "")).split()
+    return said.get("model name") or platform.processor() or platform.machine(), [f for f in FLAGS if f in known]
+
+
+def usable() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def blas() -> str:
+    """The library behind NumPy's matrix products; its threads as well, where threadpoolctl is installed."""
+    built: dict[str, Any] = np.show_config(mode="dicts")  # type: ignore[assignment]
+    found = built.get("Build Dependencies", {}).get("blas", {})
+    name = f"{found.get('name', 'not known')} {found.get('version', '')}".strip()
+    try:
+        import threadpoolctl
+    except ImportError:
+        return f"{name}, threads not known without threadpoolctl"
+    loaded = [library for library in threadpoolctl.threadpool_info() if library.get("user_api") == "blas"]
+    threads = [f"{library['num_threads']} threads, {library.get('architecture', 'any')}" for library in loaded]
+    return ", ".join([name, *threads])
+
+
+def main(arguments: list[str]) -> int:
+    if arguments:
+        print("usage: python -m hbcore (says what a report of a defect needs to say)", file=sys.stderr)
+        return 2
+    lines = report()
+    width = max(map(len, lines))
+    for name, value in lines.items():
+        print(f"{name:<{width}}  {value}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
