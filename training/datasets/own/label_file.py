@@ -34,6 +34,11 @@ class LabelFile:
     base_names: bool = False
     _short: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
+    @property
+    def name(self) -> str:
+        """That of the file without its ending, or of the folder."""
+        return self.path.stem if self.path.is_file() else self.path.resolve().name
+
     def folder(self, root: Path | None = None) -> Path:
         """The folder of the pictures: `images`, else `root`, else that of the file. DataError if there is none."""
         folder = (root or self.path.parent) if self.images is None else Path(self.images)
@@ -45,7 +50,9 @@ class LabelFile:
         """The TOML file that describes the labels, None if there is none. One that was named must be there."""
         if self.skeleton is not None:
             return Path(self.skeleton)
-        beside = self.path.with_suffix(".toml")
+        beside = (
+            self.path.with_suffix(".toml") if self.path.is_file() else self.path.resolve().parent / f"{self.name}.toml"
+        )
         return beside if beside.is_file() else None
 
     def division(self, scheme: OwnScheme, listed: Mapping[str, str]) -> Division:

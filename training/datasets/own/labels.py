@@ -86,19 +86,31 @@ class OwnSamples:
         file = self.labels.files[index]
         width, height = self.fitting.size(header)
         black = np.broadcast_to(np.uint8(0), (height, width, 3))
-        return self._sample(index, black, self.fitting.zoom(file, self.sizes.get(file), header))
+        return self._sample(index, black, self.zoom(file, header))
 
     def header(self, file: str) -> Header:
         """Of a picture by its name in the label file. Raises BadPicture."""
         return read_header(self.folder / file)
 
-    def _sample(self, index: int, picture: NDArray[np.uint8], zoom: tuple[float, float]) -> Sample:
+    def placed(
+        self, index: int, zoom: tuple[float, float]
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64], float]:
+        """Keypoints (K, 2), labelled (K,), box (4,) and area of sample `index`, scaled to its picture."""
         labels = self.labels
         labelled = labels.labelled[index].copy()
-        keypoints = scaled(labels.keypoints[index], zoom).astype(np.float32)
-        keypoints[~labelled] = 0
+        keypoints = np.where(labelled[:, None], scaled(labels.keypoints[index], zoom), 0.0)
+        area = float(labels.areas[index]) * zoom[0] * zoom[1]
+        return keypoints, labelled, scaled_box(labels.boxes[index], zoom), area
+
+    def zoom(self, file: str, header: Header) -> tuple[float, float]:
+        """The factors of x and y from labels to picture. Raises Misfit."""
+        return self.fitting.zoom(file, self.sizes.get(file), header)
+
+    def _sample(self, index: int, picture: NDArray[np.uint8], zoom: tuple[float, float]) -> Sample:
+        labels = self.labels
+        exact, labelled, box, area = self.placed(index, zoom)
+        keypoints = exact.astype(np.float32)
         points = keypoints[labelled]
-        box, area = scaled_box(labels.boxes[index], zoom), float(labels.areas[index]) * zoom[0] * zoom[1]
         if np.isfinite(box).all():
             x, y, width, height = box.tolist()
             center, side = around_box(x, y, width, height)
@@ -116,9 +128,8 @@ class OwnSamples:
             path = self.folder / file
             picture = read_picture(path, upright=False) if self.fitting.exif == "ignore" else read_picture(path)
             picture.flags.writeable = False
-            told = self.sizes.get(file)
-            fits = told is None or told == picture.shape[1::-1]
-            zoom = (1.0, 1.0) if fits else self.fitting.zoom(file, told, self.header(file))
+            fits = self.sizes.get(file) in (None, picture.shape[1::-1])
+            zoom = (1.0, 1.0) if fits else self.zoom(file, self.header(file))
             self._last = file, picture, zoom
         return self._last[1:]
 

@@ -89,7 +89,7 @@ def _read(label_file: LabelFile, paths: Sequence[Path], root: Path) -> Content:
     check_names(list(names), f"{where}: bodyparts")
     if not instances:
         raise trouble.all_bad(f"{where}: has no row below the names of the columns")
-    scheme = make_scheme(label_file.path.stem, list(names), f"{where}: bodyparts", label_file.toml())
+    scheme = make_scheme(label_file.name, list(names), f"{where}: bodyparts", label_file.toml())
     return Content(scheme, gathered(instances, list(names)), tuple(pictures), trouble=trouble, root=root)
 
 

@@ -97,5 +97,5 @@ def content(
     if not instances or not names:
         raise trouble.all_bad(f"{where}: has no labelled point")
     check_names(names, f"{where}: points")
-    scheme = make_scheme(label_file.path.stem, names, f"{where}: points", label_file.toml())
+    scheme = make_scheme(label_file.name, names, f"{where}: points", label_file.toml())
     return Content(scheme, gathered(instances, names), tuple(pictures), sizes=sizes, trouble=trouble)

@@ -127,7 +127,7 @@ class _Value:
             if text[place : place + 1] in ("[", "{"):
                 value, place = self._flow(text, place, depth + 1)
             else:
-                match = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'[^']*'|[^,\[\]{}"']+)""").match(text, place)
+                match = re.compile(r"""\s*("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^,\[\]{}"']+)""").match(text, place)
                 if match is None:
                     raise self._error("has an entry that is no number, text, list or table")
                 value, place = _scalar(match[1].strip()), match.end()
