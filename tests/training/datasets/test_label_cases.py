@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from training import data as command
 from training.datasets import OWN_KINDS, POSE_KINDS, open_dataset
-from training.datasets.kinds import describe_kinds
+from training.datasets.kinds import describe_kinds, kinds_table
 from training.datasets.own.labels import OwnSamples
 from training.errors import DataError, Misfit, UserError
 
@@ -240,6 +241,12 @@ def test_kinds_describe_themselves() -> None:
     assert sum("?images=FOLDER" in line for line in lines) == 1  # what all share is said once
     assert f"options of {', '.join(OWN_KINDS)}:" in lines
     assert "?labels=crowd|teacher" in text
+
+
+def test_the_page_of_data_sets_says_the_same() -> None:
+    root = Path(__file__).parents[3]
+    page = (root / "docs" / "data.md").read_text(encoding="utf-8")
+    assert kinds_table(command.KINDS) in page, "run python docs/data_sets.py"
 
 
 def test_labels_are_not_changed_by_reading(tmp_path: Path) -> None:

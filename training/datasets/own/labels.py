@@ -160,7 +160,8 @@ def own_samples(kind: str, label_file: LabelFile, split: str, content: Content) 
         first.setdefault(file, index)
     order = sorted(np.flatnonzero(mine & known).tolist(), key=lambda index: first[labels.files[index]])
     unlabelled = [labels.names[index] for index in np.flatnonzero(mine & ~known)]
-    unlabelled += [file for file in content.pictures if file not in first and division.split(file) == split]
+    seen = first.keys() | {bad.picture for bad in trouble.bad}
+    unlabelled += [file for file in content.pictures if file not in seen and division.split(file) == split]
     pairs = len(scheme.skeleton.flip_pairs)
     source = f"{label_file.path.name}, {division.rule}; {len(scheme.source)} points, {pairs} flip pairs"
     return OwnSamples(
