@@ -85,7 +85,7 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
             raise UserError(f"data set {name} is made, not read: leave out ':{folder}'")
         return kind.open(Path(), split, options)
     if not folder:
-        what = "file" if kind.file else "folder"
+        what = {"FOLDER": "folder", "PATH": "file or folder"}.get(kind.path, "file")
         raise UserError(f"data set {name} needs a {what}: {name}:PATH, where PATH holds {kind.folder}")
     root = Path(folder)
     try:

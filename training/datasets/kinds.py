@@ -49,7 +49,7 @@ def describe_kinds(kinds: Mapping[str, Kind]) -> str:
     lines = ["data sets, as NAME:PATH or, with options, 'NAME:PATH?OPTION=VALUE&OPTION=VALUE':"]
     for name, kind in kinds.items():
         place = name if kind.folder is None else f"{name}:{kind.path}"
-        about = kind.about if kind.folder is None or kind.file else f"{kind.about}: {kind.folder}"
+        about = _about(kind)
         lines.append(_columns(2, place, about))
         lines += [_columns(6, f"?{key}={option.value}", option.about) for key, option in _own(kind, kinds)]
     for users, options in _shared(kinds).items():
@@ -63,13 +63,17 @@ def kinds_table(kinds: Mapping[str, Kind]) -> str:
     rows = ["| data set | what it is, and holds | options |", "|---|---|---|"]
     for name, kind in kinds.items():
         place = name if kind.folder is None else f"{name}:{kind.path}"
-        about = kind.about if kind.folder is None else f"{kind.about}: {kind.folder}"
+        about = _about(kind)
         own = "; ".join(f"`?{key}={_cell(option.value)}` {option.about}" for key, option in _own(kind, kinds))
         rows.append(f"| `{place}` | {about} | {own} |")
     rows += ["", "| option | meaning | of |", "|---|---|---|"]
     for users, options in _shared(kinds).items():
         rows += [f"| `?{key}={_cell(option.value)}` | {option.about} | {users} |" for key, option in options]
     return "\n".join(rows)
+
+
+def _about(kind: Kind) -> str:
+    return kind.about if kind.folder in (None, kind.about) else f"{kind.about}: {kind.folder}"
 
 
 def _cell(text: str) -> str:

@@ -1,5 +1,6 @@
 """Labels as labelling tools export them, each in its original layout, and back through `convert`."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -530,6 +531,64 @@ def test_simple_yaml(tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match=r"line \d"):
             load_yaml(path, "a")
+
+
+# ------------------------------------------------------------------------------------------ whatever there is
+
+
+def spoiled(value: Any, new: Any) -> list[Any]:
+    """Copies of a JSON value with one of its parts exchanged each."""
+    keys: Any = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    found = []
+    for key in keys:
+        for part in (new, *spoiled(value[key], new)):
+            other = value.copy()
+            other[key] = part
+            found.append(other)
+    return found
+
+
+WHATEVER: list[Any] = [None, True, -1, 1e400, "", "http://[", [], {}, [[]], {"x": []}]
+
+
+@pytest.mark.parametrize("new", WHATEVER, ids=repr)
+def test_whatever_stands_in_a_file_there_is_one_kind_of_error(photos: Path, new: Any) -> None:
+    point = region("keypointlabels", "nose", 17.5, 51.25, parentID="box")
+    box = region("rectanglelabels", "cow", 10, 25, width=50, height=50, id="box")
+    for tasks in spoiled([task(1, "a.png", box, point)], new):
+        (photos / "export.json").write_text(json.dumps(tasks))
+        with contextlib.suppress(UserError):
+            open_dataset(f"labelstudio:{photos}/export.json", "train")
+    record = json.loads(labelme("a.png", ("point", "nose", 1, [[1, 2]]), ("rectangle", "cow", 1, [[0, 0], [1, 2]])))
+    for changed in spoiled(record, new):
+        (photos / "a.json").write_text(json.dumps(changed))
+        with contextlib.suppress(UserError):
+            open_dataset(f"labelme:{photos}", "train")
+
+
+@pytest.mark.parametrize("new", ["", "x", "nan", "1e999", "-1", "1,2;3", "/a", "1,1,1,1\n"], ids=repr)
+def test_whatever_stands_in_a_table_or_attribute(dlc: Path, yolo: Path, new: str) -> None:
+    for place in range(DLC.count(",")):
+        cells = DLC.split(",")
+        cells[place] = new
+        (dlc / "labeled-data/run/CollectedData_anna.csv").write_text(",".join(cells))
+        with contextlib.suppress(UserError):
+            open_dataset(f"dlc:{dlc}", "train")
+    for place in range(1, CVAT.count('"'), 2):
+        parts = CVAT.split('"')
+        parts[place] = new
+        with contextlib.suppress(UserError):
+            open_dataset(cvat(dlc, '"'.join(parts)), "train")
+    for line in YAML.splitlines():
+        (yolo / "data.yaml").write_text(YAML.replace(line, line.partition(":")[0] + ": " + new))
+        with contextlib.suppress(UserError):
+            open_dataset(f"yolo:{yolo}/data.yaml", "train")
+
+
+def test_yolo_looks_nowhere_else(yolo: Path) -> None:
+    for place in ("/", "..", "../.."):
+        (yolo / "data.yaml").write_text(YAML.replace("train: images/train", f"train: {place}"))
+        assert "is not below" in error_of(f"yolo:{yolo}/data.yaml")
 
 
 # -------------------------------------------------------------------------------------------------- convert

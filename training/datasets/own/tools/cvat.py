@@ -50,7 +50,7 @@ def read_cvat(label_file: LabelFile, category: str | None = None) -> Content:
     names: set[str] = set()
     sizes: dict[str, Size] = {}
     for number, image in enumerate(images):
-        where = f"{path}: image {image.attributes.get('id', number)}"
+        where = f"{path}: image {_whole(image.attributes.get('id')) or number}"
         try:
             picture = label_file.picture(image.attributes.get("name"), f"{where}: name")
             if picture in names:
@@ -248,6 +248,6 @@ def _parse(path: Path) -> _Element:
     parser.StartDoctypeDeclHandler = parser.EntityDeclHandler = refuse
     try:
         parser.Parse(path.read_bytes(), True)
-    except expat.ExpatError as error:
+    except (expat.ExpatError, LookupError, ValueError) as error:  # an unknown encoding is a LookupError
         raise DataError(f"{path}: not an XML file that can be read ({error})") from None
     return top.children[0]

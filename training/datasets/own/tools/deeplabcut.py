@@ -8,6 +8,7 @@ in which integers are pixel centres: the convention is ours. Empty cells are not
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -126,12 +127,13 @@ class _Table:
             raise DataError(
                 f"{path}: has columns of likelihood, so these are predictions; corrected ones are read without them"
             )
+        counts = Counter(self.columns)
         for column in self.columns:
-            if column.axis not in ("x", "y") or self.columns.count(column) > 1:
+            if column.axis not in ("x", "y") or counts[column] > 1:
                 raise DataError(f"{path}: the column {column.axis!r} of {column.name!r} should be there once, x or y")
         for column in self.columns:
             for axis in "xy":
-                if _Column(column.individual, column.name, axis) not in self.columns:
+                if _Column(column.individual, column.name, axis) not in counts:
                     raise DataError(f"{path}: has no column {axis!r} of {column.name!r}")
         self.names = list(dict.fromkeys(column.name for column in self.columns))
 

@@ -41,7 +41,7 @@ def read_label_studio(label_file: LabelFile) -> Content:
     sizes: dict[str, Size] = {}
     pictures: dict[str, str] = {}
     for index, task in enumerate(objects(tasks, f"{path}: task")):
-        where = f"{path}: task {task.get('id', index)}"
+        where = f"{path}: task {task['id'] if isinstance(task.get('id'), int) else index}"
         picture = None
         try:
             picture = _picture(label_file, task, folder, where)
@@ -66,7 +66,10 @@ def _picture(label_file: LabelFile, task: dict[str, Any], folder: Path, where: s
     address = next((text for text in texts if isinstance(text, str) and text), None)
     if address is None:
         raise DataError(f"{where}: data names no picture")
-    parts = urlsplit(address)
+    try:
+        parts = urlsplit(address)
+    except ValueError as error:
+        raise DataError(f"{where}: data: {address!r} is no address ({error})") from None
     local = parse_qs(parts.query).get("d")  # /data/local-files/?d=folder/a.jpg
     name = local[0] if local else unquote(parts.path).replace("\\", "/")
     if not local and (parts.scheme or name.startswith("/")):

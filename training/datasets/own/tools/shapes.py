@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -38,9 +39,9 @@ class Shapes:
             where = f"{self.where}: {f'group {group}' if group is not None else 'points without a group'}"
             boxes = self.boxes.get(group, [])
             try:
-                for name, _ in points:
-                    if sum(name == other for other, _ in points) > 1:
-                        raise DataError(f"{where}: {name!r} occurs twice: give each instance a group of its own")
+                name, count = Counter(name for name, _ in points).most_common(1)[0]
+                if count > 1:
+                    raise DataError(f"{where}: {name!r} occurs twice: give each instance a group of its own")
                 if len(boxes) > 1 and group is not None:
                     raise DataError(f"{where}: has {len(boxes)} boxes")
                 instance = Instance(self.picture, f"{self.picture}#{number if group is None else group}", dict(points))

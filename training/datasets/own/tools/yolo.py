@@ -125,6 +125,8 @@ def _pictures(value: Any, key: str, yaml: Path, folder: Path) -> Iterator[str]:
         found = folder / place
         if not found.exists() and place.startswith("../"):
             found = folder / place.removeprefix("../")
+        if found.exists():  # before anything else is looked for there
+            _below(found, key, yaml, folder)
         if found.is_dir():
             yield from (_below(path, key, yaml, folder) for path in sorted(found.rglob("*")) if _is_picture(path))
         elif found.is_file():
@@ -142,7 +144,7 @@ def _is_picture(path: Path) -> bool:
 
 def _below(path: Path, key: str, yaml: Path, folder: Path) -> str:
     name = posixpath.relpath(posixpath.abspath(path.as_posix()), posixpath.abspath(folder.as_posix()))
-    if name.startswith("../"):
+    if name == ".." or name.startswith("../"):
         raise DataError(f"{yaml}: {key}: {path} is not below {folder}: name a folder with both by ?images=FOLDER")
     return name
 
