@@ -11,6 +11,7 @@ from typing import Any
 
 import hbcore
 from hbcore.inspect.summary import summary
+from training.checks.before import check_before_training
 from training.command_line.common import print_scores, use_threads
 from training.command_line.options import FLAGS
 from training.configuration.schema import literal
@@ -24,6 +25,7 @@ from training.files.run_folder import free_folder, locked, make_run_folder, newe
 from training.files.writing import atomic_write, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.runs.bad_pictures import write_bad_records
 from training.runs.checkpoint import stored_config
 from training.runs.curves import curves
 from training.runs.network import build_network
@@ -51,8 +53,13 @@ def train(task: Task, options: argparse.Namespace) -> None:
     folder = make_run_folder(config.run.out, options.resume)
     with locked(folder):
         use_threads(config.run.threads)
-        data = ConcatenatedDataset([task.open(spec, "train") for spec in config.data.train], config.data.limit)
-        test = _test_set(task, config)
+        training = [(spec, task.open(spec, "train")) for spec in config.data.train]
+        testing = _test_data(task, config)
+        with closing(ProgressBar(0, 1, 1, options.quiet)) as bar:
+            bad = check_before_training([*training, *testing], config.data.max_bad, bar.say)
+        write_bad_records(folder, bad)
+        data = ConcatenatedDataset([dataset for _, dataset in training], config.data.limit)
+        test = TestSet.read([d for _, d in testing], config.data.size, config.data.bad_pictures == "skip")
         run = Run(task, config, folder, data, test)
         run.resume()
         bar = ProgressBar(run.progress.step, run.stop, config.optim.batch_size, options.quiet)
@@ -139,17 +146,17 @@ def _dry_run(task: Task, config: Config, as_json: bool) -> None:
         print(sizes)
 
 
-def _test_set(task: Task, config: Config) -> TestSet:
-    """The test split of the data sets to test on; by default of those trained on that have one."""
-    datasets: list[Dataset] = []
+def _test_data(task: Task, config: Config) -> list[tuple[str, Dataset]]:
+    """The test split of the data sets to test on, with their names; by default of those trained on that have one."""
+    datasets: list[tuple[str, Dataset]] = []
     missing: list[str] = []
     for spec in config.data.test or config.data.train:
         try:
-            datasets.append(task.open(spec, "test"))
+            datasets.append((spec, task.open(spec, "test")))
         except DataError as error:
             if config.data.test:
                 raise
             missing.append(str(error))
     if not datasets:
         raise DataError(f"nothing to test on ({'; '.join(missing)}): name a data set with --test")
-    return TestSet.read(datasets, config.data.size, config.data.bad_pictures == "skip")
+    return datasets
