@@ -15,7 +15,11 @@ import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import Any
+
+if not __package__:  # run as a file, from whatever folder: its own is not the one that holds `training`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from training.checks.findings import ERRORS, WARNINGS, Finding, Scan, check
 from training.checks.sheet import contact_sheet, worst
