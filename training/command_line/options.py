@@ -23,6 +23,15 @@ def _box(text: str) -> tuple[float, float, float, float]:
     return x, y, width, height
 
 
+def _finite(text: str) -> float:
+    try:
+        if math.isfinite(value := float(text)):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+
+
 def _thread_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= 1024):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads, up to 1024 (0: one per core)")
@@ -112,6 +121,12 @@ def _parser(task: Task) -> Parser:
         type=_box,
         metavar="X,Y,W,H",
         help="the instance's box in pixels (--box=-5,... if it begins outside); default: the whole picture",
+    )
+    p.add_argument(
+        "--min-score",
+        type=_finite,
+        metavar="CONFIDENCE",
+        help="draw and keep only answers with this mean score, see docs/confidence.md; default: the model's threshold",
     )
     p.add_argument("--out", default="predictions", help="folder for predictions and overlays")
     p.add_argument("--quiet", action="store_true")

@@ -78,7 +78,7 @@ class PartTask(Task):
         return tint(test.pictures[index], predicted, colours, truth=_masks(test)[index])
 
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
-        return PartFiles(model, out)
+        return PartFiles(model, out, options.min_score)
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """There are none."""

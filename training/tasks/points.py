@@ -83,7 +83,7 @@ class PointTask(Task):
         return overlay(test.pictures[index], predicted, test.skeleton, truth=truth)
 
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
-        return PointFiles(model, out, options.kpt_thr)
+        return PointFiles(model, out, options.kpt_thr, options.min_score)
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--kpt-thr", type=float, default=0.0, help="draw only keypoints with at least this score")
+        parser.add_argument("--kpt-thr", type=float, default=0.0, help="keep and draw only keypoints with this score")

@@ -4,8 +4,8 @@ Wide: one row per instance, with the columns `picture` and NAME_x, NAME_y for ev
 labelled. Optional columns: `person`, which tells the instances of one picture apart in messages; `split`, train or
 test; `box_x`, `box_y`, `box_w`, `box_h`, the box around the instance, empty or complete.
 
-Long: one row per point, with the columns `picture`, `joint`, `x`, `y`, and optionally `person`, `split` and `score`,
-which is not used: what `predict` writes can be corrected and trained on.
+Long: one row per point, with the columns `picture`, `joint`, `x`, `y`, and optionally `person` and `split`; `score`,
+`confidence` and `kept` are not used: what `predict` writes can be corrected and trained on.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def _wide(
 def _long(
     path: Path, header: list[str], rows: Iterator[tuple[str, Row]], splits: dict[str, str]
 ) -> tuple[list[str], list[_Instance]]:
-    known = {*_LONG, "person", "split", "score"}
+    known = {*_LONG, "person", "split", "score", "confidence", "kept"}
     for column in header:
         if column not in known:
             raise DataError(f"{path}: unknown column {column!r}; a row per point has {', '.join(sorted(known))}")
