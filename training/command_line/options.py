@@ -7,6 +7,7 @@ import math
 import shlex
 from collections.abc import Sequence
 
+from training.command_line.data_help import describe_kinds
 from training.command_line.parser import Parser, parse
 from training.tasks.task import Task
 
@@ -95,12 +96,12 @@ def _parser(task: Task) -> Parser:
     t.add_argument("--quiet", action="store_true", help="no progress, no summary")
 
     e = verbs.add_parser("eval", help="score a model")
-    e.add_argument("model", help="a model file (best.safetensors or last.safetensors of a run)")
+    e.add_argument("model", help="a model file, or the folder of a run, for its last.safetensors")
     e.add_argument(
         "--data",
         action="append",
         metavar="NAME[:PATH]",
-        help=f"test on these; repeatable; default: {task.defaults().data.train[0]}",
+        help="test on these; repeatable; default: what the model was tested on in training",
     )
     e.add_argument("--split", choices=("test", "train"), default="test")
     e.add_argument(
@@ -114,7 +115,7 @@ def _parser(task: Task) -> Parser:
     e.add_argument("--pictures", metavar="FOLDER", help="also draw overlays and curves into this folder")
 
     p = verbs.add_parser("predict", help=f"find {task.things} in pictures")
-    p.add_argument("model", help="a model file")
+    p.add_argument("model", help="a model file, or the folder of a run, for its last.safetensors")
     p.add_argument("pictures", nargs="+", help="pictures or folders of pictures")
     p.add_argument(
         "--box",
@@ -131,6 +132,8 @@ def _parser(task: Task) -> Parser:
     p.add_argument("--out", default="predictions", help="folder for predictions and overlays")
     p.add_argument("--quiet", action="store_true")
     task.add_options(p)
+    for verb in (t, e):
+        verb.epilog, verb.formatter_class = describe_kinds(task.kinds), argparse.RawDescriptionHelpFormatter
     for verb in (e, p):
         way = verb.add_mutually_exclusive_group()
         way.add_argument(

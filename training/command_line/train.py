@@ -10,13 +10,12 @@ from typing import Any
 
 import hbcore
 from hbcore.inspect.summary import summary
-from training.command_line.common import print_scores, use_threads
+from training.command_line.common import open_tests, print_scores, use_threads
 from training.command_line.options import FLAGS
 from training.configuration.schema import literal
 from training.configuration.settings import Config
 from training.configuration.toml import describe, load, to_toml
 from training.configuration.values import differences, override, to_dict
-from training.datasets import Dataset
 from training.errors import DataError, UserError
 from training.files.environment import environment
 from training.files.run_folder import locked, make_run_folder
@@ -136,15 +135,10 @@ def _dry_run(task: Task, config: Config, as_json: bool) -> None:
 
 def _test_set(task: Task, config: Config) -> TestSet:
     """The test split of the data sets to test on; by default of those trained on that have one."""
-    datasets: list[Dataset] = []
-    missing: list[str] = []
-    for spec in config.data.test or config.data.train:
-        try:
-            datasets.append(task.open(spec, "test"))
-        except DataError as error:
-            if config.data.test:
-                raise
-            missing.append(str(error))
-    if not datasets:
-        raise DataError(f"nothing to test on ({'; '.join(missing)}): name a data set with --test")
+    try:
+        datasets = open_tests(task, config.data.test or config.data.train, lenient=not config.data.test)
+    except DataError as error:
+        if config.data.test:
+            raise
+        raise DataError(f"nothing to test on ({error}): name a data set with --test") from None
     return TestSet.read(datasets, config.data.size, config.data.bad_pictures == "skip")
