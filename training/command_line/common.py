@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import hbcore
 from training.datasets import Dataset
@@ -55,10 +55,24 @@ def open_tests(task: Task, specs: Sequence[str], split: str = "test", lenient: b
     return datasets
 
 
-def print_scores(scores: dict[str, float]) -> None:
+def print_scores(task: Task, scores: Mapping[str, float]) -> None:
+    """A line for each score, in percent, with a word on the one that a model is judged by."""
     width = max(map(len, scores))
+    headline = task.headline(scores)
     for name, value in scores.items():
-        print(f"{name:<{width}}  {value:6.2f}")
+        word = f"   {'lower' if task.lower_is_better else 'higher'} is better" if name == headline else ""
+        print(f"{name:<{width}}  {value:6.2f} %{word}")
+
+
+def print_protocol(protocol: Mapping[str, str]) -> None:
+    """What the scores rest on and mean, a line for the data and one for each metric."""
+    for name, text in protocol.items():
+        print(f"{name}: {text}")
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "42 seconds", "3.3 minutes"."""
+    return f"{seconds:.0f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
 
 
 def print_speed(model: Model) -> None:

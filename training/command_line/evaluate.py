@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.command_line.common import load_model, open_tests, print_scores, print_speed
+from training.command_line.common import load_model, open_tests, print_protocol, print_scores, print_speed
 from training.datasets import Dataset
 from training.errors import UserError
 from training.files.writing import make_folder, write_json
@@ -57,13 +57,12 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    print_scores(scores)
+    print_scores(task, scores)
     print_speed(model)
-    for name, text in result["protocol"].items():
-        print(f"{name}: {text}")
+    print_protocol(result["protocol"])
     if mean_of:
         print(f"{task.baseline} of the training set:")
-        print_scores(result[baseline])
+        print_scores(task, result[baseline])
 
 
 def tested_on(task: Task, model: Model, name: str) -> Sequence[str]:

@@ -233,7 +233,7 @@ class Run:
             self.diverged(str(error))
         score = scores[self.headline]
         passing = f" ({self.phase})" if self.progress.step <= settled(self.config) else ""
-        self.say(f"step {self.progress.step}: {self.headline} {score:.2f}{passing}")
+        self.say(f"step {self.progress.step}: {self.headline} {score:.2f} %{passing}")
         self.progress.stale += 1
         better = score < self.progress.best if self.task.lower_is_better else score > self.progress.best
         if better or not self.progress.best_step:
