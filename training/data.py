@@ -19,6 +19,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+if not __package__:  # run as a file, from whatever folder: its own is not the one that holds `training`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 from training.checks.faults import ERRORS, WARNINGS, Finding
 from training.checks.findings import Scan, check
 from training.checks.sheet import contact_sheet, worst

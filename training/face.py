@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+
+if not __package__:  # run as a file, from whatever folder: its own is not the one that holds `training`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from training.command_line import main as command_line
 from training.tasks.face import FACE

@@ -22,6 +22,7 @@ CELLS = 48
 _SIZE = 220  # pixels of a picture in the sheet
 _CAPTION = 40  # pixels below it
 _LETTERS = 36  # of a line of the caption
+_WEIGHT = 2.5  # of dots and lines, see `overlay`: five pixels wide, to be seen on a sheet of many pictures
 _ROOM = 1.15  # side of what is shown over what is needed
 
 
@@ -79,4 +80,4 @@ def _view(sample: Sample, scheme: Scheme) -> NDArray[np.uint8]:
         assert sample.mask is not None
         return tint(picture, crop.extract_mask(sample.mask, IGNORED), scheme.colours(), zoom=1)
     points = np.where(sample.labelled[:, None], crop.to_input(sample.keypoints), np.nan)
-    return overlay(picture, points, scheme, zoom=1, weight=_SIZE / 160)
+    return overlay(picture, points, scheme, zoom=1, weight=_WEIGHT)

@@ -51,6 +51,10 @@ class Codec(ABC):
     def decode(self, heatmaps: NDArray[np.floating[Any]]) -> tuple[NDArray[Any], ...]:
         """The answer in maps (..., h, w, K), in input pixels, and what else there is to say about it."""
 
+    @abstractmethod
+    def confidence(self, heatmaps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """How sure the answers in maps (..., h, w, K) are, (...,): one number each, the higher the surer."""
+
     def to_heatmap(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Heatmap coordinates of input coordinates, any shape."""
         return (points + 0.5) / self.stride - 0.5

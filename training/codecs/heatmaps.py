@@ -130,6 +130,11 @@ class HeatmapCodec(Codec):
             scores.astype(np.float32).reshape(lead),
         )
 
+    def confidence(self, heatmaps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """The mean of the keypoints' scores, see `decode`: what answers are ranked by for OKS, too."""
+        mean: NDArray[np.float64] = self.decode(heatmaps)[1].mean(axis=-1, dtype=np.float64)
+        return mean
+
     def _peaks(self, planes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column, (N,) each, of the largest smoothed value of every plane (N, size, size) >= 0."""
         pixels = np.arange(self.heatmap_size)

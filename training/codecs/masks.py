@@ -32,6 +32,18 @@ class MaskCodec(Codec):
         masks = np.stack([self.classes(plane, pixels, pixels) for plane in planes])
         return (masks.reshape(*heatmaps.shape[:-3], self.input_size, self.input_size),)
 
+    def confidence(self, heatmaps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """The mean probability of the chosen class, over the map pixels that are not of the first, the background.
+
+        0 where there are none. A network is sure of a background wherever it looks: that says nothing.
+        """
+        raised = np.exp(heatmaps - heatmaps.max(axis=-1, keepdims=True), dtype=np.float64)
+        chosen = 1 / raised.sum(axis=-1)
+        part = heatmaps.argmax(axis=-1) > 0
+        count = part.sum(axis=(-2, -1))
+        mean: NDArray[np.float64] = (chosen * part).sum(axis=(-2, -1)) / np.maximum(count, 1)
+        return mean
+
     def classes(self, maps: NDArray[np.floating[Any]], y: NDArray[np.float64], x: NDArray[np.float64]) -> Mask:
         """The classes, uint8 (n, m), at the points of n rows y and m columns x, in input pixels; maps (h, w, C).
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping, Sequence
 
 import hbcore
+from training.datasets import Dataset
+from training.errors import DataError
 from training.prediction.model import Model
 from training.tasks.task import Task
+
+LAST = "last.safetensors"  # the model that a run ends in, in its folder
 
 
 def use_threads(wanted: int) -> None:
@@ -18,15 +23,56 @@ def use_threads(wanted: int) -> None:
 
 
 def load_model(task: Task, options: argparse.Namespace) -> Model:
+    """The model that the options name; the last one of a run, if they name its folder."""
     use_threads(options.threads)
     way = "simulate" if options.simulate else "packed" if options.packed else "engine"
-    return Model.load(options.model, task.name, way)
+    return Model.load(model_file(options.model), task.name, way)
 
 
-def print_scores(scores: dict[str, float]) -> None:
+def model_file(given: str) -> str:
+    """A model file, or of a run folder the model it ends in. Raises DataError for a folder that holds none."""
+    if not os.path.isdir(given):
+        return given
+    last = os.path.join(given, LAST)
+    if not os.path.exists(last):
+        raise DataError(f"{given} is a folder without {LAST}: name a model file, or the folder of a run")
+    return last
+
+
+def open_tests(task: Task, specs: Sequence[str], split: str = "test", lenient: bool = False) -> list[Dataset]:
+    """The data sets to test on. lenient: those that have no such split are left out, unless none has. DataError."""
+    datasets: list[Dataset] = []
+    missing: list[str] = []
+    for spec in specs:
+        try:
+            datasets.append(task.open(spec, split))
+        except DataError as error:
+            if not lenient:
+                raise
+            missing.append(str(error))
+    if not datasets:
+        raise DataError("; ".join(missing))
+    return datasets
+
+
+def print_scores(task: Task, scores: Mapping[str, float]) -> None:
+    """A line for each score, in percent, with a word on the one that a model is judged by."""
     width = max(map(len, scores))
+    headline = task.headline(scores)
     for name, value in scores.items():
-        print(f"{name:<{width}}  {value:6.2f}")
+        word = f"   {'lower' if task.lower_is_better else 'higher'} is better" if name == headline else ""
+        print(f"{name:<{width}}  {value:6.2f} %{word}")
+
+
+def print_protocol(protocol: Mapping[str, str]) -> None:
+    """What the scores rest on and mean, a line for the data and one for each metric."""
+    for name, text in protocol.items():
+        print(f"{name}: {text}")
+
+
+def duration(seconds: float) -> str:
+    """A time for people: "42 seconds", "3.3 minutes"."""
+    return f"{seconds:.0f} seconds" if seconds < 60 else f"{seconds / 60:.1f} minutes"
 
 
 def print_speed(model: Model) -> None:

@@ -5,15 +5,18 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.command_line.common import load_model, print_scores, print_speed
+from training.command_line.common import load_model, open_tests, print_protocol, print_scores, print_speed
+from training.datasets import Dataset
+from training.errors import UserError
 from training.files.writing import make_folder, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
-from training.prediction.model import BATCH
+from training.prediction.model import BATCH, Model
 from training.runs.progress import followed
 from training.tasks.evaluation import baseline_scores, evaluate
 from training.tasks.task import Task
@@ -22,8 +25,8 @@ from training.tasks.task import Task
 def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     """Score a model file."""
     model = load_model(task, options)
-    specs = options.data or task.defaults().data.train
-    datasets = [task.open(spec, options.split) for spec in specs]
+    specs = options.data or tested_on(task, model, options.model)
+    datasets = _open(task, specs, options)
     test = TestSet.read(datasets, model.codec.input_size, follow=partial(followed, unit="reading"))
     computing = partial(followed, unit="computing", size=BATCH)
     scores, predicted = evaluate(task, model, test, options.flip_test, computing)
@@ -31,6 +34,7 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
         "metrics": scores,
         "protocol": task.used_protocols(test, scores),
         "people": len(test.pictures),
+        "data": list(specs),
         "split": options.split,
         "flip_test": options.flip_test,
         "packed": options.packed,
@@ -53,10 +57,33 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(result, indent=2))
         return
-    print_scores(scores)
+    print_scores(task, scores)
     print_speed(model)
-    for name, text in result["protocol"].items():
-        print(f"{name}: {text}")
+    print_protocol(result["protocol"])
     if mean_of:
         print(f"{task.baseline} of the training set:")
-        print_scores(result[baseline])
+        print_scores(task, result[baseline])
+
+
+def tested_on(task: Task, model: Model, name: str) -> Sequence[str]:
+    """The data sets that a model was tested on in training. Raises UserError if its file does not say."""
+    told, data = model.trained.get("test"), model.trained.get("data")
+    if isinstance(told, list) and told and all(isinstance(spec, str) and spec.isprintable() for spec in told):
+        return told
+    if data == ["synthetic"]:  # a file from before there was more than this name
+        return task.defaults().data.train
+    names = (
+        f" (only the kinds of data it was trained on: {', '.join(map(repr, data))})" if isinstance(data, list) else ""
+    )
+    raise UserError(f"{name} does not say what it was tested on{names}: name a data set with --data")
+
+
+def _open(task: Task, specs: Sequence[str], options: argparse.Namespace) -> list[Dataset]:
+    if options.data:
+        return open_tests(task, specs, options.split)
+    try:
+        return open_tests(task, specs, options.split, lenient=True)
+    except UserError as error:
+        raise type(error)(
+            f"{error}; that is what {options.model} was tested on: if it lies elsewhere, name it with --data"
+        ) from None

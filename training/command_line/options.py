@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Sequence
 
 from training.command_line.parser import Parser, parse
+from training.datasets.kinds import describe_kinds
 from training.tasks.task import Task
 
 
@@ -21,6 +22,15 @@ def _box(text: str) -> tuple[float, float, float, float]:
     if not (width > 0 and height > 0):
         raise argparse.ArgumentTypeError(f"the box {text!r} has no area")
     return x, y, width, height
+
+
+def _finite(text: str) -> float:
+    try:
+        if math.isfinite(value := float(text)):
+            return value
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number")
 
 
 def _thread_count(text: str) -> int:
@@ -86,12 +96,12 @@ def _parser(task: Task) -> Parser:
     t.add_argument("--quiet", action="store_true", help="no progress, no summary")
 
     e = verbs.add_parser("eval", help="score a model")
-    e.add_argument("model", help="a model file (best.safetensors or last.safetensors of a run)")
+    e.add_argument("model", help="a model file, or the folder of a run, for its last.safetensors")
     e.add_argument(
         "--data",
         action="append",
         metavar="NAME[:PATH]",
-        help=f"test on these; repeatable; default: {task.defaults().data.train[0]}",
+        help="test on these; repeatable; default: what the model was tested on in training",
     )
     e.add_argument("--split", choices=("test", "train"), default="test")
     e.add_argument(
@@ -105,7 +115,7 @@ def _parser(task: Task) -> Parser:
     e.add_argument("--pictures", metavar="FOLDER", help="also draw overlays and curves into this folder")
 
     p = verbs.add_parser("predict", help=f"find {task.things} in pictures")
-    p.add_argument("model", help="a model file")
+    p.add_argument("model", help="a model file, or the folder of a run, for its last.safetensors")
     p.add_argument("pictures", nargs="+", help="pictures or folders of pictures")
     p.add_argument(
         "--box",
@@ -113,9 +123,17 @@ def _parser(task: Task) -> Parser:
         metavar="X,Y,W,H",
         help="the instance's box in pixels (--box=-5,... if it begins outside); default: the whole picture",
     )
+    p.add_argument(
+        "--min-score",
+        type=_finite,
+        metavar="CONFIDENCE",
+        help="draw and keep only answers with this mean score, see docs/confidence.md; default: the model's threshold",
+    )
     p.add_argument("--out", default="predictions", help="folder for predictions and overlays")
     p.add_argument("--quiet", action="store_true")
     task.add_options(p)
+    for verb in (t, e):
+        verb.epilog, verb.formatter_class = describe_kinds(task.kinds), argparse.RawDescriptionHelpFormatter
     for verb in (e, p):
         way = verb.add_mutually_exclusive_group()
         way.add_argument(

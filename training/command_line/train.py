@@ -6,13 +6,14 @@ import argparse
 import json
 import re
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hbcore
 from hbcore.inspect.summary import summary
 from training.checks.before import check_before_training
-from training.command_line.common import print_scores, use_threads
+from training.command_line.common import duration, print_protocol, print_scores, use_threads
 from training.command_line.options import FLAGS
 from training.configuration.schema import literal
 from training.configuration.settings import Config
@@ -28,11 +29,11 @@ from training.loading.test_set import TestSet
 from training.runs.bad_pictures import write_bad_records
 from training.runs.checkpoint import stored_config
 from training.runs.curves import curves
-from training.runs.network import build_network
+from training.runs.network import LOSS_PER, build_network
 from training.runs.progress import ProgressBar
 from training.runs.run import Run
 from training.tasks.evaluation import evaluate
-from training.tasks.task import Task
+from training.tasks.task import OWN_AUGMENT, Task
 
 # What may differ between a run and its resumption: nothing that changes the weights.
 FREE_TO_CHANGE = (
@@ -64,13 +65,15 @@ def train(task: Task, options: argparse.Namespace) -> None:
         run.resume()
         bar = ProgressBar(run.progress.step, run.stop, config.optim.batch_size, options.quiet)
         with closing(bar):
-            run.report, run.say = bar.update, bar.say
+            run.report, run.say, bar.loss_name = bar.update, bar.say, LOSS_PER[config.optim.loss]
             write_json(folder / "env.json", environment() | hbcore.kernel_report() | {"command": options.command})
             atomic_write(folder / "config.toml", to_toml(config).encode())
             usual = task.defaults().run.out
             if not options.resume and re.fullmatch(rf"{re.escape(usual)}-\d+", config.run.out):
                 bar.say(f"{usual} holds a run already: this one goes to {folder}")
             bar.say(f"{len(data)} samples to train on, {len(test.pictures)} to test on; run folder {folder}")
+            if task.is_own(config.data.train):
+                bar.say(_varied(config))
             if test.bad:
                 samples = len(test.pictures) + len(test.bad)
                 bar.say(f"{len(test.bad)} of {samples} test pictures cannot be read: see bad_images.csv")
@@ -79,8 +82,9 @@ def train(task: Task, options: argparse.Namespace) -> None:
     if options.json:
         print(json.dumps(result, indent=2))
     elif not options.quiet:
-        print_scores(result["metrics"])
-        print(f"{result['minutes']:.1f} minutes of training; model, curves and pictures in {folder}")
+        print_scores(task, result["metrics"])
+        print_protocol(result["protocol"])
+        print(f"{duration(run.progress.seconds)} of training; model, curves and pictures in {folder}")
 
 
 def _report(run: Run, test: TestSet) -> dict[str, Any]:
@@ -102,13 +106,16 @@ def _report(run: Run, test: TestSet) -> dict[str, Any]:
         "bad_pictures": len(run.progress.bad) + len(test.bad),
     }
     write_json(folder / "metrics.json", result)
-    curves(folder / "log.csv", folder / "curves.png", [run.headline])
+    curves(folder / "log.csv", folder / "curves.png", [run.headline], LOSS_PER[config.optim.loss])
     task.draw(test, predicted, folder)
     return result
 
 
 def resolve(task: Task, options: argparse.Namespace) -> Config:
-    """Defaults < the file < --set < flags; for a resumed run its own configuration instead of the defaults."""
+    """Defaults < the file < --set < flags; for a resumed run its own configuration instead of the defaults.
+
+    Those for a user's own labels vary the pictures more.
+    """
     defaults = task.defaults()
     base = load(options.config, defaults) if options.config else defaults
     assignments = list(options.set or [])
@@ -122,6 +129,9 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
         out = str(newest_folder(out) if options.resume else free_folder(out))
         assignments.append(f"run.out={literal(out)}")
     stored = stored_config(Path(out)) if options.resume else None
+    if task.is_own(override(base, assignments).data.train):  # what the settings leave open is another thing then
+        defaults = replace(defaults, augment=stored.augment) if stored else override(defaults, OWN_AUGMENT)
+        base = load(options.config, defaults) if options.config else defaults
     if stored is None:
         return task.check(override(base, assignments))
     place = [f"run.out={literal(out)}"]
@@ -133,6 +143,17 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
             "leave them out, or start anew with another --out"
         )
     return task.check(changed)
+
+
+def _varied(config: Config) -> str:
+    """How training varies a user's own pictures, and how to change that."""
+    augment = config.augment
+    if not augment.enabled:
+        return "your pictures are not varied: augment.enabled = false"
+    return (
+        f"your pictures are varied: rotation {augment.rotate:g} degrees, size {augment.scale:g} octaves, "
+        f"shift {100 * augment.shift:g} %, colour {100 * augment.colour:g} %; --set augment.enabled=false for none"
+    )
 
 
 def _dry_run(task: Task, config: Config, as_json: bool) -> None:

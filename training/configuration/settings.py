@@ -58,7 +58,7 @@ class Data(Section):
 
 @dataclass(frozen=True)
 class Augment(Section):
-    """Random changes to each training picture, see `training/pictures/augmentation.py`."""
+    """Random changes to each training picture; of your own labels, more without a word, see `docs/data.md`."""
 
     enabled: Annotated[bool, "False: none of them, whatever the other settings say."] = True
     flip: Annotated[Share, "Probability of a mirror."] = 0.5
@@ -114,7 +114,7 @@ class Run(Section):
     threads: Annotated[int, Limits(0, 1024), "Threads of the engine; 0: one per core."] = 0
     checkpoint_minutes: Annotated[float, Limits(above=0), "Most minutes of work a crash may cost."] = 10.0
     log_every: Annotated[int, Limits(1), "Steps between two rows of log.csv."] = 50
-    eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 2_250
+    eval_every: Annotated[int, Limits(1), "Steps between two evaluations."] = 750
     stop_after: Annotated[int | None, Limits(1), "Stop at this step; the schedule stays."] = None
     patience: Annotated[int | None, Limits(1), "Stop after so many evaluations without a new best."] = None
 

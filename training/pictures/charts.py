@@ -50,6 +50,16 @@ def style(axes: Any, legend: bool) -> None:
         axes.legend(frameon=False)
 
 
+def plain_ticks(axes: Any) -> None:
+    """Numbers beside the y axis as they are read aloud, 25 and 0.002, also on a logarithmic one."""
+    axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    if axes.get_yscale() == "log":
+        from matplotlib.ticker import LogLocator, NullFormatter  # late, as in `new_figure`
+
+        axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 1.5, 2.0, 3.0, 5.0, 7.0)))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+
+
 def save_figure(figure: Any, path: str | Path) -> None:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})

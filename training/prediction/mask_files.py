@@ -13,21 +13,25 @@ from training.codecs.masks import MaskCodec
 from training.files.writing import atomic_write, make_folder, write_json
 from training.labels.parts import Mask, parts_of
 from training.pictures.drawing import save_png, tint
+from training.pictures.legend import captioned
 from training.prediction.model import Model
-from training.prediction.predict import View, presentable
+from training.prediction.predict import View, not_drawn, presentable
 
 
 class PartFiles:
     """A mask of every picture, an overlay of it, and predictions.json with the share of every class.
 
     masks/NAME.png is an index-colour PNG in the pixels of the picture: each holds its class, or IGNORED where the
-    network did not look. classes.txt names the classes.
+    network did not look. classes.txt names the classes. Where the confidence is below `least`, by default the model's
+    own threshold, the overlay shows no parts, and predictions.json says so.
     """
 
     files = "masks/, classes.txt, predictions.json and overlays"
 
-    def __init__(self, model: Model, out: Path) -> None:
+    def __init__(self, model: Model, out: Path, least: float | None = None) -> None:
         self.model, self.out = model, out
+        self.least = model.least_confidence if least is None else least
+        self.doubtful: list[tuple[Path, float]] = []
         self.parts = parts_of(model.scheme)
         self.masks = make_folder(out / "masks")
         self.pictures: list[dict[str, Any]] = []
@@ -40,7 +44,12 @@ class PartFiles:
         save_png(self.masks / name, mask, palette)
         picture, zoom = presentable(view.picture)
         shown = np.asarray(Image.fromarray(mask).resize(picture.shape[1::-1], Image.Resampling.NEAREST))
-        save_png(self.out / name, tint(picture, shown, colours, zoom=zoom))
+        below = self.least is not None and view.confidence < self.least
+        drawn = tint(picture, np.zeros_like(shown) if below else shown, colours, zoom=zoom)
+        if self.least is not None and below:
+            self.doubtful.append((view.path, view.confidence))
+            drawn = captioned(drawn, not_drawn(view.confidence, self.least))
+        save_png(self.out / name, drawn)
         counts = np.bincount(mask.ravel(), minlength=256)[: len(self.parts.names)]
         shares = {part: round(int(n) / mask.size, 6) for part, n in zip(self.parts.names, counts, strict=True)}
         self.pictures.append(
@@ -50,12 +59,15 @@ class PartFiles:
                 "center": view.crop.center,
                 "side": view.crop.side,
                 "shares": shares,
+                "confidence": round(view.confidence, 4),
+                "below": below,
             }
         )
 
     def close(self) -> None:
         atomic_write(self.out / "classes.txt", "".join(f"{name}\n" for name in self.parts.names).encode())
-        write_json(self.out / "predictions.json", {"classes": self.parts.names, "pictures": self.pictures})
+        content = {"classes": self.parts.names, "pictures": self.pictures, "min_score": self.least}
+        write_json(self.out / "predictions.json", content)
 
 
 def parts_in(model: Model, view: View) -> Mask:

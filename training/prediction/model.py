@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -22,6 +22,7 @@ from training.errors import DataError, UserError
 from training.files.writing import atomic_write
 from training.labels.parts import Parts, Scheme, skeleton_of
 from training.labels.skeletons import Skeleton
+from training.prediction.confidence import Calibration
 from training.prediction.runner import WAYS, Runner
 
 CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
@@ -46,6 +47,8 @@ class Model:
     output: "sigmoid" if the network's maps are logits of probabilities, "identity" if they are the maps themselves,
     "softmax" if they are the logits of classes, of which the codec wants no more.
     task: the name of the task it was trained for; a model of one task is no use in another. way: see `Runner`.
+    trained: what its file says of its training: "steps", names of the "data", and the data sets of "test". calibration:
+    what confidence an answer needs; None for a model of an unfinished run, and in files from before there was one.
     """
 
     network: StackedHourglass
@@ -54,11 +57,18 @@ class Model:
     output: str = "sigmoid"
     task: str = "pose"
     way: str = WAYS[0]
+    trained: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     @property
     def skeleton(self) -> Skeleton:
         """The keypoints. Raises DataError if the model finds parts."""
         return skeleton_of(self.scheme)
+
+    @property
+    def least_confidence(self) -> float | None:
+        """The confidence that an answer needs to be worth something; None where that is not known."""
+        return self.calibration.threshold if self.calibration else None
 
     def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
         """Maps (N, h, w, K) for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
@@ -114,6 +124,8 @@ class Model:
             "output": self.output,
             "input": {"size": self.codec.input_size, "channels": "RGB", "range": [0, 1]},
             "crop": CROP_RULE,
+            **({"trained": dict(self.trained)} if self.trained else {}),
+            **({"confidence": self.calibration.to_dict()} if self.calibration else {}),
             **more,
         }
         atomic_write(path, model_bytes(self.network, metadata))
@@ -135,12 +147,14 @@ class Model:
             else:
                 scheme, codec = Skeleton.from_dict(header["skeleton"]), HeatmapCodec(**header["codec"])
             output = header["output"]
+            told = header.get("trained")
+            calibration = Calibration.from_dict(header["confidence"]) if "confidence" in header else None
             _check(network, scheme, codec, output)
         except ModelFileError as error:
             raise DataError(str(error)) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a model of this version ({reason(error)})") from None
-        return cls(network, scheme, codec, output, trained, way)
+        return cls(network, scheme, codec, output, trained, way, told if isinstance(told, dict) else {}, calibration)
 
 
 def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:

@@ -12,49 +12,70 @@ from numpy.typing import NDArray
 
 from training.files.writing import atomic_write, write_json
 from training.pictures.drawing import overlay, save_png
+from training.pictures.legend import captioned
 from training.prediction.model import Model
-from training.prediction.predict import View, presentable
+from training.prediction.predict import View, not_drawn, presentable
 
 
 class PointFiles:
-    """predictions.json, predictions.csv, and one overlay per picture with the keypoints of at least a threshold."""
+    """predictions.json, predictions.csv, and one overlay per picture with the keypoints that are kept.
+
+    A keypoint is kept if its score is at least `threshold` and the confidence of the answer at least `least`, by
+    default the model's own threshold. The others are in the files all the same, and marked.
+    """
 
     files = "predictions.json, predictions.csv and overlays"
 
-    def __init__(self, model: Model, out: Path, threshold: float = 0.0) -> None:
+    def __init__(self, model: Model, out: Path, threshold: float = 0.0, least: float | None = None) -> None:
         self.model, self.out, self.threshold = model, out, threshold
+        self.least = model.least_confidence if least is None else least
+        self.doubtful: list[tuple[Path, float]] = []
         self.skeleton = model.skeleton
         self.samples: list[dict[str, Any]] = []
         self.table = io.StringIO()
         self.rows = csv.writer(self.table, lineterminator="\n")
-        self.rows.writerow(["picture", "joint", "x", "y", "score"])
+        self.rows.writerow(["picture", "joint", "x", "y", "score", "confidence", "kept"])
 
     def add(self, number: int, view: View) -> None:
         keypoints, scores = points_in(self.model, view)
-        records = [
-            {"name": name, "x": round(float(x), 2), "y": round(float(y), 2), "score": round(float(score), 4)}
-            for name, (x, y), score in zip(self.skeleton.keypoints, keypoints, scores, strict=True)
+        confidence = round(view.confidence, 4)
+        below = self.least is not None and view.confidence < self.least
+        kept = np.full(len(scores), False) if below else scores >= self.threshold
+        records: list[dict[str, Any]] = [
+            {
+                "name": name,
+                "x": round(float(x), 2),
+                "y": round(float(y), 2),
+                "score": round(float(score), 4),
+                "kept": bool(keep),
+            }
+            for name, (x, y), score, keep in zip(self.skeleton.keypoints, keypoints, scores, kept, strict=True)
         ]
         picture = str(view.path)
-        self.samples.append({"picture": picture, "center": view.crop.center, "side": view.crop.side, "joints": records})
-        self.rows.writerows([picture, j["name"], j["x"], j["y"], j["score"]] for j in records)
-        save_png(self.out / view.file_name(number), self._draw(view, keypoints, scores))
+        place = {"picture": picture, "center": view.crop.center, "side": view.crop.side}
+        self.samples.append({**place, "joints": records, "confidence": confidence, "below": below})
+        self.rows.writerows(
+            [picture, j["name"], j["x"], j["y"], j["score"], confidence, int(j["kept"])] for j in records
+        )
+        drawn = self._draw(view, np.where(kept[:, None], keypoints, np.float32(np.nan)))
+        if self.least is not None and below:
+            self.doubtful.append((view.path, view.confidence))
+            drawn = captioned(drawn, not_drawn(view.confidence, self.least))
+        save_png(self.out / view.file_name(number), drawn)
 
     def close(self) -> None:
         atomic_write(self.out / "predictions.csv", self.table.getvalue().encode(errors="backslashreplace"))
         content = {"joints": self.skeleton.keypoints, "edges": self.skeleton.edges, "people": self.samples}
-        write_json(self.out / "predictions.json", content)
+        write_json(self.out / "predictions.json", {**content, "min_score": self.least, "kpt_thr": self.threshold})
 
-    def _draw(self, view: View, keypoints: NDArray[np.float32], scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-        """The picture with the keypoints on it."""
+    def _draw(self, view: View, keypoints: NDArray[np.float32]) -> NDArray[np.uint8]:
+        """The picture with the keypoints on it that are not NaN."""
         picture, zoom = presentable(view.picture)
         scale = np.divide(picture.shape[1::-1], view.picture.shape[1::-1])
         return overlay(
             picture,
             ((keypoints + 0.5) * scale - 0.5).astype(np.float32),
             self.skeleton,
-            scores=scores,
-            threshold=self.threshold,
             zoom=zoom,
             weight=max(picture.shape[:2]) / 160,
         )

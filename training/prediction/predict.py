@@ -23,12 +23,13 @@ DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One picture (H, W, 3), the square of it that the network saw, and its maps (h, w, K) of that square."""
+    """One picture (H, W, 3), the square of it that the network saw, its maps (h, w, K), and how sure these are."""
 
     path: Path
     picture: NDArray[np.uint8]
     crop: Crop
     maps: NDArray[np.float32]
+    confidence: float
 
     def file_name(self, number: int) -> str:
         """The name of a PNG made of it; `number` keeps pictures of the same name apart."""
@@ -38,10 +39,13 @@ class View:
 class Predictions(Protocol):
     """Where the answers for a user's pictures are written: `add` for each of them, then `close`.
 
-    `files` says what there will be in the folder.
+    `files` says what there will be in the folder, `least` what confidence an answer needs to be drawn, `doubtful` which
+    views had less.
     """
 
     files: str
+    least: float | None
+    doubtful: list[tuple[Path, float]]
 
     def add(self, number: int, view: View) -> None: ...
     def close(self) -> None: ...
@@ -87,7 +91,13 @@ def look(model: Model, path: Path, box: tuple[float, float, float, float] | None
         crop = crop_for(picture, model.codec.input_size, box)
     except ValueError as error:
         raise BadPicture(f"{path}: {error}") from None
-    return View(path, picture, crop, model.heatmaps(crop.extract(picture)[None], flip)[0])
+    maps = model.heatmaps(crop.extract(picture)[None], flip)
+    return View(path, picture, crop, maps[0], float(model.codec.confidence(maps)[0]))
+
+
+def not_drawn(confidence: float, least: float) -> str:
+    """What stands on the overlay of an answer that is not drawn."""
+    return f"confidence {confidence:.2f}, below {least:.2f}: not drawn"
 
 
 def presentable(picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:

@@ -9,14 +9,14 @@ import numpy as np
 
 from training.errors import UserError
 from training.files.logs import read_log
-from training.pictures.charts import new_figure, save_figure, style
+from training.pictures.charts import new_figure, plain_ticks, save_figure, style
 
 
-def curves(log: str | Path, path: str | Path, metrics: Sequence[str] | None = None) -> None:
+def curves(log: str | Path, path: str | Path, metrics: Sequence[str] | None = None, loss: str = "loss") -> None:
     """Draw a log as a PNG: loss, learning rate (`lr`) and metrics against the step, one above the other.
 
-    The loss panel shows every column with "loss" in its name, the last panel the columns named by `metrics`,
-    by default those with an "@" (`PCKh@0.5`). Raises DataError for a broken log, UserError if matplotlib is
+    The loss panel, labelled `loss`, shows every column with "loss" in its name, the last panel the columns named by
+    `metrics`, by default those with an "@" (`PCKh@0.5`). Raises DataError for a broken log, UserError if matplotlib is
     missing or a metric is not in the log, DiskError if the picture cannot be written.
     """
     columns = read_log(log)
@@ -38,7 +38,13 @@ def curves(log: str | Path, path: str | Path, metrics: Sequence[str] | None = No
             axes.plot(columns["step"][there], values, label=name, marker=marker, markersize=3, linewidth=1.2)
         if title == "loss" and positive:
             axes.set_yscale("log")
-        axes.set_ylabel(names[0] if len(names) == 1 else title)
+        plain_ticks(axes)
+        axes.set_ylabel(loss if title == "loss" else _label(title, names))
         style(axes, legend=len(names) > 1)
     axes.set_xlabel("step")
     save_figure(figure, path)
+
+
+def _label(title: str, names: Sequence[str]) -> str:
+    """What a panel shows, with its unit: scores are in percent."""
+    return title if title == "learning rate" else f"{names[0] if len(names) == 1 else title} in %"

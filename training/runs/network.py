@@ -12,6 +12,9 @@ PRIOR = 0.01  # probability that a pixel of a heatmap is on, at the start
 OUTPUTS = {"bce": "sigmoid", "mse": "identity", "softmax": "softmax"}
 """What turns a network's maps into answers, by the loss it is trained with; see `Model`."""
 
+LOSS_PER = {"bce": "loss per map", "mse": "loss per map", "softmax": "loss per pixel"}
+"""What the number is that falls, by the loss, see `hbcore/optim/losses.py`."""
+
 
 def build_network(config: Config, maps: int) -> StackedHourglass:
     """The network with so many maps, one for each keypoint or class."""

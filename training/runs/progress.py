@@ -26,6 +26,7 @@ class ProgressBar:
         self.started = self.shown = time.monotonic()
         self.first = start
         self.loss = 0.0
+        self.loss_name = "loss"
         self.ends = True  # with a line that all is done, however soon
 
     def update(self, step: int, values: Mapping[str, float] = MappingProxyType({})) -> None:
@@ -55,7 +56,7 @@ class ProgressBar:
             )
 
     def _shown(self) -> dict[str, str]:
-        return {"loss": f"{self.loss:.2f}"} if self.loss else {}
+        return {self.loss_name: f"{self.loss:.2f}"} if self.loss else {}
 
     def say(self, text: str) -> None:
         """Print a line above the bar."""

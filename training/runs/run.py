@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -29,6 +29,7 @@ from training.runs.network import OUTPUTS
 from training.runs.signals import stop_signals
 from training.runs.techniques import Phase, Teacher, phase, settled
 from training.runs.trainer import BadUpdate, Trainer, learning_rate
+from training.tasks.calibration import calibrate
 from training.tasks.evaluation import evaluate
 from training.tasks.task import Task
 
@@ -119,11 +120,28 @@ class Run:
         """The network to be used: averaged weights if there is an average. In the phase of the last step taken."""
         network = self.trainer.averaged()
         self.phase.enter(network)
-        return Model(network, self.data.scheme, self.trainer.codec, OUTPUTS[self.config.optim.loss], self.task.name)
+        trained = {
+            "steps": self.progress.step,
+            "data": [dataset.name for dataset in self.data.datasets],
+            "test": list(self.config.data.test or self.config.data.train),
+        }
+        output = OUTPUTS[self.config.optim.loss]
+        return Model(network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained)
 
     def save_model(self, name: str) -> None:
-        data = [dataset.name for dataset in self.data.datasets]
-        self.model().save(self.folder / f"{name}.safetensors", trained={"steps": self.progress.step, "data": data})
+        self.model().save(self.folder / f"{name}.safetensors")
+
+    def calibrate(self) -> None:
+        """Give the models of a finished run what confidence their answers need."""
+        last = self.model()
+        last = replace(last, calibration=calibrate(last, self.data))
+        last.save(self.folder / "last.safetensors")
+        path = self.folder / "best.safetensors"
+        if self.progress.best_step == self.progress.step:
+            last.save(path)
+        elif path.exists():
+            best = Model.load(path)
+            replace(best, calibration=calibrate(best, self.data)).save(path)
 
     # ------------------------------------------------------------------------------------------- training
 
@@ -145,6 +163,7 @@ class Run:
             self.save()
             if signalled:
                 raise Interrupted(f"stopped at step {self.progress.step}; go on with --resume --out {self.folder}")
+            self.calibrate()
         if self.out_of_patience:
             self.say(f"no better {self.headline} in {self.progress.stale} evaluations: stopped")
 
@@ -214,7 +233,7 @@ class Run:
             self.diverged(str(error))
         score = scores[self.headline]
         passing = f" ({self.phase})" if self.progress.step <= settled(self.config) else ""
-        self.say(f"step {self.progress.step}: {self.headline} {score:.2f}{passing}")
+        self.say(f"step {self.progress.step}: {self.headline} {score:.2f} %{passing}")
         self.progress.stale += 1
         better = score < self.progress.best if self.task.lower_is_better else score > self.progress.best
         if better or not self.progress.best_step:

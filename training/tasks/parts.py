@@ -22,7 +22,7 @@ from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.metrics.parts import PROTOCOLS, confusion, summarise_parts
 from training.pictures.augmentation import plain
-from training.pictures.drawing import tint
+from training.pictures.drawing import TRUTH, Colour, tint
 from training.prediction.mask_files import PartFiles
 from training.prediction.model import Model
 from training.prediction.predict import Predictions
@@ -77,8 +77,14 @@ class PartTask(Task):
         colours = parts_of(test.scheme).colours()
         return tint(test.pictures[index], predicted, colours, truth=_masks(test)[index])
 
+    def legend(self, test: TestSet) -> list[tuple[Colour | None, str]]:
+        """All parts but the background, which is not tinted."""
+        parts = parts_of(test.scheme)
+        words = [(tuple(colour), name) for colour, name in zip(parts.colours().tolist(), parts.names, strict=True)]
+        return [(None, "found:"), *words[1:], (TRUTH, "borders of the labels")]
+
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
-        return PartFiles(model, out)
+        return PartFiles(model, out, options.min_score)
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         """There are none."""

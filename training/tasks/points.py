@@ -19,7 +19,7 @@ from training.loading.batch import Batch
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.metrics.points import mean_pose
-from training.pictures.drawing import overlay
+from training.pictures.drawing import LEFT, MIDDLE, RIGHT, TRUTH, Colour, overlay
 from training.pictures.geometry import Crop
 from training.prediction.model import Model
 from training.prediction.point_files import PointFiles
@@ -82,8 +82,14 @@ class PointTask(Task):
         truth = np.where(test.labelled[index][:, None], test.keypoints[index], np.nan)
         return overlay(test.pictures[index], predicted, test.skeleton, truth=truth)
 
+    def legend(self, test: TestSet) -> list[tuple[Colour | None, str]]:
+        """Sides only where points have them."""
+        sides = {name.partition("_")[0] for name in test.skeleton.keypoints}
+        words = [(RIGHT, "right"), (LEFT, "left")] if {"right", "left"} <= sides else []
+        return [(None, "found:"), *words, (MIDDLE, "middle" if words else "points"), (TRUTH, "labels")]
+
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
-        return PointFiles(model, out, options.kpt_thr)
+        return PointFiles(model, out, options.kpt_thr, options.min_score)
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--kpt-thr", type=float, default=0.0, help="draw only keypoints with at least this score")
+        parser.add_argument("--kpt-thr", type=float, default=0.0, help="keep and draw only keypoints with this score")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,16 +15,23 @@ from numpy.typing import NDArray
 from training.codecs.codec import Codec
 from training.configuration.settings import Config
 from training.configuration.values import override
-from training.datasets import Dataset, Kind, open_dataset
+from training.datasets import OWN_KINDS, Dataset, Kind, open_dataset
 from training.errors import UserError
 from training.loading.batch import Batch
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
-from training.pictures.drawing import grid, save_png
+from training.pictures.drawing import Colour, grid, save_png
+from training.pictures.legend import with_legend
 from training.prediction.model import Model
 from training.prediction.predict import Predictions
 
 SHOWN = 12  # pictures in overlays.png
+
+OWN = {*OWN_KINDS, "pts", "masks"}
+"""Kinds of data that hold a user's own labels: seldom many, so that training varies them unless told otherwise."""
+
+OWN_AUGMENT = ("augment.rotate=20.0", "augment.scale=0.2", "augment.shift=0.05", "augment.colour=0.2")
+"""How much: between the recipes for people and for faces, which were measured, see `training/recipes/`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +69,10 @@ class Task(ABC):
     def defaults(self) -> Config:
         """The configuration of a run without settings of its own."""
         return override(Config(), (f"run.out=runs/{self.name}", *self.settings))
+
+    def is_own(self, specs: Sequence[str]) -> bool:
+        """Whether a user's own labels are among these data sets."""
+        return any(spec.partition(":")[0] in OWN for spec in specs)
 
     def check(self, config: Config) -> Config:
         """`config`, unless it asks for what this task does not have: then UserError."""
@@ -120,7 +131,11 @@ class Task(ABC):
     def draw(self, test: TestSet, predicted: NDArray[Any], folder: Path) -> None:
         """Pictures of how a model does on a test set: overlays.png, with the first few of it."""
         cells = [self.overlay(test, index, predicted[index]) for index in range(min(SHOWN, len(predicted)))]
-        save_png(folder / "overlays.png", grid(cells, columns=4))
+        save_png(folder / "overlays.png", with_legend(grid(cells, columns=4), self.legend(test)))
+
+    @abstractmethod
+    def legend(self, test: TestSet) -> list[tuple[Colour | None, str]]:
+        """What the colours of an overlay mean: colours and words."""
 
     @abstractmethod
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:

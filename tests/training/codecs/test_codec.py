@@ -271,3 +271,12 @@ def test_the_description_survives_a_model_file() -> None:
     assert description == {"input_size": 256, "stride": 8, "sigma": 1.5}
     assert HeatmapCodec(**description) == codec
     assert codec.heatmap_size == 32
+
+
+def test_confidence_is_the_mean_of_the_scores() -> None:
+    codec = HeatmapCodec(64)
+    maps = np.stack([draw(codec, [(9.5, 21.5), (33.5, 41.5)]), np.zeros((16, 16, 2), np.float32)])
+    maps[0, ..., 1] *= 0.5
+    assert codec.confidence(maps) == pytest.approx([0.75, 0])
+    assert codec.confidence(maps[0]) == pytest.approx(0.75)
+    np.testing.assert_allclose(codec.confidence(maps), codec.decode(maps)[1].mean(axis=-1))

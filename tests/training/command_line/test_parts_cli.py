@@ -98,7 +98,8 @@ def test_a_run_learns_and_says_what_its_numbers_rest_on(trained: Path) -> None:
     assert log["train_loss"][-1] < 0.5 * log["train_loss"][0]
     assert (trained / "curves.png").exists()
     with Image.open(trained / "overlays.png") as overlays:
-        assert overlays.size == (4 + 4 * (96 + 4), 4 + 96 + 4)
+        assert overlays.width == 4 + 4 * (96 + 4)
+        assert overlays.height > 4 + 96 + 4  # and what the colours mean
 
 
 def test_the_model_file_describes_itself(trained: Path) -> None:

@@ -99,7 +99,9 @@ def test_the_model_of_a_run_describes_itself_and_needs_no_configuration(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     _, header = read_arrays(trained / "last.safetensors", "hbcore-model/1")
-    assert header["trained"] == {"steps": 2, "data": ["synthetic"]}
+    assert header["trained"] == {"steps": 2, "data": ["synthetic"], "test": ["synthetic?length=2&size=48"]}
+    assert list(header["confidence"]) == ["crops", "right", "threshold", "wrong"]
+    assert header["confidence"]["crops"] == 4
     assert tuple(header["skeleton"]["joints"]) == MPII.keypoints
     assert header["input"]["size"] == 32
     assert header["crop"]
@@ -114,18 +116,23 @@ def test_the_model_of_a_run_describes_itself_and_needs_no_configuration(
 def test_pictures_of_a_run_can_be_opened(trained: Path) -> None:
     with Image.open(trained / "curves.png") as curves, Image.open(trained / "overlays.png") as overlays:
         assert min(curves.size) >= 400
-        # Two people of 32 pixels, enlarged threefold, in four columns with gaps of 4.
-        assert overlays.size == (4 + 4 * (96 + 4), 4 + 96 + 4)
+        # Two people of 32 pixels, enlarged threefold, in four columns with gaps of 4, and a line on the colours.
+        assert overlays.size == (4 + 4 * (96 + 4), 4 + 96 + 4 + 28)
 
 
 def test_train_is_the_default_verb_and_reports(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     default = Outcome(pose.main, capsys, "--out", tmp_path / "a", *TINY)
     named = Outcome(pose.main, capsys, "train", "--out", tmp_path / "b", *TINY)
     assert default.code == named.code == 0
-    assert re.search(r"^PCKh@0.5 +\d+\.\d\d$", default.out, re.MULTILINE)
+    assert re.search(r"^PCKh@0.5 +\d+\.\d\d %   higher is better$", default.out, re.MULTILINE)
+    assert re.search(r"^AUC +\d+\.\d\d %$", default.out, re.MULTILINE)
+    assert re.search(r"^PCKh: share of joints within 0.5 head size", default.out, re.MULTILINE)
+    assert re.search(r"^\d+ seconds of training; model", default.out, re.MULTILINE)
     assert f"model, curves and pictures in {tmp_path / 'a'}" in default.out
     assert f"4 samples to train on, 2 to test on; run folder {tmp_path / 'a'}" in default.errors
-    assert "step 2: PCKh@0.5 " in default.errors
+    assert re.search(r"^step 2: PCKh@0.5 \d+\.\d\d %$", default.errors, re.MULTILINE)
+    assert "loss per map " in default.errors
+    assert "your pictures" not in default.errors
     assert load_file(tmp_path / "a/last.safetensors").keys() == load_file(tmp_path / "b/last.safetensors").keys()
     assert (tmp_path / "a/last.safetensors").read_bytes() == (tmp_path / "b/last.safetensors").read_bytes()
 
@@ -182,6 +189,35 @@ def test_a_configuration_is_written_whole_or_not_at_all(
     )
     assert Outcome(pose.main, capsys, "--out", tmp_path / "run", *TINY, "--seed", 3, "--quiet").code == 0
     assert written == ["config.toml 3"]
+
+
+def own_labels(folder: Path) -> str:
+    """A table of two points in three pictures, two of them to train on."""
+    folder.mkdir()
+    lines = ["picture,split,a_x,a_y,b_x,b_y"]
+    for number, split in enumerate(("train", "train", "test")):
+        Image.fromarray(np.full((40, 40, 3), 60 * number, np.uint8)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{split},10,12,30,28")
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n")
+    return f"csv:{folder / 'labels.csv'}"
+
+
+def test_own_labels_are_varied_unless_told_otherwise(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    own, out, file = own_labels(tmp_path / "own"), tmp_path / "run", tmp_path / "c.toml"
+    file.write_text("[augment]\nshift = 0.25\n")
+    size = ("--steps", 1, "--batch-size", 2, "--threads", 1, "--workers", 0, "--set", "model.features=16")
+    small = ("--data", own, "--out", out, *size, "model.depth=1", "data.size=32", "augment.scale=0")
+    done = Outcome(pose.main, capsys, *small, "--config", file)
+    assert done.code == 0
+    augment = load(out / "config.toml").augment
+    assert (augment.rotate, augment.scale, augment.shift, augment.colour, augment.erase) == (20, 0, 0.25, 0.2, 0)
+    assert "your pictures are varied: rotation 20 degrees, size 0 octaves, shift 25 %, colour 20 %" in done.errors
+    again = Outcome(pose.main, capsys, *small, "--config", file, "--resume", "--quiet")
+    assert (again.code, again.errors) == (0, "")
+    none = Outcome(pose.main, capsys, *small, "augment.enabled=false", "--dry-run", "--json")
+    assert json.loads(none.out)["config"]["augment"]["enabled"] is False
+    drawn = json.loads(Outcome(pose.main, capsys, "--dry-run", "--json").out)["config"]["augment"]
+    assert (drawn["rotate"], drawn["scale"], drawn["shift"], drawn["colour"]) == (0, 0, 0, 0)
 
 
 # ------------------------------------------------------------------------------------------------- dry run
@@ -369,22 +405,55 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
 # ----------------------------------------------------------------------------------------------------- eval
 
 
-def test_eval_without_data_uses_the_synthetic_test_set(
-    trained: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_eval_without_data_takes_what_the_model_was_tested_on(
+    trained: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    opened: list[tuple[str, str]] = []
-
-    def small(spec: str, split: str, kinds: object) -> object:
-        opened.append((spec, split))
-        return open_dataset(f"{spec}?length=2&size=48", split)
-
-    monkeypatch.setattr(task, "open_dataset", small)
-    done = Outcome(pose.main, capsys, "eval", trained / "best.safetensors", "--threads", 1)
+    """And the folder of a run stands for its last model."""
+    done = Outcome(pose.main, capsys, "eval", trained, "--threads", 1)
     assert (done.code, done.errors) == (0, "")
-    assert opened == [("synthetic", "test")]
-    assert re.search(r"^PCKh@0.5 +\d+\.\d\d$", done.out, re.MULTILINE)
-    assert re.search(r"^data: synthetic: synthetic figures, split test", done.out, re.MULTILINE)
+    assert re.search(r"^PCKh@0.5 +\d+\.\d\d %   higher is better$", done.out, re.MULTILINE)
+    assert re.search(r"^data: synthetic: synthetic figures, split test of seed 0, 2 persons", done.out, re.MULTILINE)
     assert re.search(r"^PCKh: share of joints within 0.5 head size", done.out, re.MULTILINE)
+    result = json.loads(Outcome(pose.main, capsys, "eval", trained, "--json", "--threads", 1).out)
+    assert result["data"] == ["synthetic?length=2&size=48"]
+    assert result["metrics"] == json.loads((trained / "metrics.json").read_text())["metrics"]
+
+
+def test_a_model_that_does_not_say_what_it_was_tested_on(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, made = tmp_path / "m", Model.load(trained / "last.safetensors")
+    for trained_on, message in (
+        ({}, "m does not say what it was tested on: name a data set with --data"),
+        ({"steps": 3, "data": ["lsp"]}, "(only the kinds of data it was trained on: 'lsp'): name a data set"),
+        ({"test": ["a\nb"]}, "does not say what it was tested on"),
+        ({"test": [7]}, "does not say what it was tested on"),
+        ({"test": ["lsp:gone"]}, "there is no folder gone"),
+        ({"test": ["lsp:gone"]}, f"that is what {path} was tested on: if it lies elsewhere, name it with --data"),
+    ):
+        made.save(path, trained=trained_on)
+        done = Outcome(pose.main, capsys, "eval", path)
+        done.fails(done.code, message)
+        assert done.code in (2, 3)
+    monkeypatch.setattr(task, "open_dataset", lambda spec, split, _: open_dataset(f"{spec}?length=2&size=48", split))
+    made.save(path, trained={"steps": 3, "data": ["synthetic"]})  # as older files were
+    assert Outcome(pose.main, capsys, "eval", path, "--threads", 1).code == 0
+
+
+@pytest.mark.parametrize("verb", ["train", "eval"])
+def test_help_lists_data_sets_and_their_options(capsys: pytest.CaptureFixture[str], verb: str) -> None:
+    done = Outcome(pose.main, capsys, verb, "--help")
+    assert done.code == 0
+    for text in (
+        "synthetic ",
+        "lsp:FOLDER",
+        "coco:FILE.json",
+        "csv:FILE.csv",
+        "?images=",
+        "?test=",
+        "?labels=crowd|teacher",
+    ):
+        assert text in done.out
 
 
 def test_eval_writes_what_it_prints(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -441,7 +510,7 @@ def test_eval_mistakes(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixt
     small = ("--data", "synthetic?length=2&size=48")
     for arguments, code, message in (
         ([tmp_path / "none"], 3, "none: No such file or directory"),
-        ([tmp_path], 3, "is not a file"),
+        ([tmp_path], 3, "is a folder without last.safetensors: name a model file, or the folder of a run"),
         ([text], 3, "not a safetensors file"),
         ([garbage], 3, "not a safetensors file"),
         ([cut], 3, "not a safetensors file"),

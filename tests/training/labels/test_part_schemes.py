@@ -242,6 +242,17 @@ def test_a_constant_added_to_a_cell_changes_nothing_and_one_cell_will_do() -> No
     assert (MaskCodec(4).decode(np.array([[[1.0, 3.0, 2.0]]]))[0] == 1).all()
 
 
+def test_confidence_is_that_of_the_parts_and_not_of_the_background() -> None:
+    codec = MaskCodec(16)
+    maps = np.zeros((2, 4, 4, 3), np.float32)
+    maps[..., 0] = 9  # background everywhere, surely
+    assert codec.confidence(maps).tolist() == [0, 0]
+    maps[1, 0, :2] = [(0, np.log(2), 0), (0, 0, np.log(6))]  # probabilities of a half and of three quarters
+    assert codec.confidence(maps) == pytest.approx([0, 0.625])
+    assert codec.confidence(maps + 50) == pytest.approx([0, 0.625], abs=1e-5)
+    assert codec.confidence(maps[1]) == pytest.approx(0.625)
+
+
 def test_large_pictures_are_done_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = np.random.default_rng(2).standard_normal((8, 8, 4)).astype(np.float32)
     whole = MaskCodec(32).decode(maps)[0]

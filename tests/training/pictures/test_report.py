@@ -1,7 +1,9 @@
 import io
+import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from training.errors import DataError, DiskError, UserError
 from training.files.logs import CsvLog
 from training.labels.skeletons import LSP, MPII, Skeleton
 from training.pictures import drawing
+from training.pictures.legend import captioned, with_legend
 from training.runs import curves
 
 STICK = Skeleton(
@@ -249,6 +252,21 @@ def test_curves_that_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not (tmp_path / "curves.png").exists()
 
 
+def test_ticks_are_plain_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not 2.5 x 10^1, and the loss and the score say what they are."""
+    figures: list[Any] = []
+    monkeypatch.setattr(curves, "save_figure", lambda figure, path: figures.append(figure))
+    curves.curves(a_log(tmp_path, rows=30), tmp_path / "curves.png", ["PCKh@0.5"], "loss per map")
+    (figure,) = figures
+    figure.draw_without_rendering()
+    labels = [axes.get_ylabel() for axes in figure.axes]
+    assert labels == ["loss per map", "learning rate", "PCKh@0.5 in %"]
+    for axes in figure.axes:
+        texts = [text.get_text() for text in axes.get_yticklabels(which="both")]
+        assert any(texts)
+        assert all(re.fullmatch(r"-?\d+(\.\d+)?|", text) for text in texts)
+
+
 def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path: Path) -> None:
     log = a_log(tmp_path, rows=2)
     code = (
@@ -257,3 +275,26 @@ def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path: Path) -> None:
     )
     root = Path(__file__).resolve().parents[3]
     subprocess.run([sys.executable, "-c", code, log, tmp_path / "curves.png"], cwd=root, check=True)
+
+
+def test_a_legend_stands_below_and_wraps() -> None:
+    picture = np.full((50, 400, 3), 90, np.uint8)
+    entries = [(None, "found:"), (drawing.RIGHT, "right"), (drawing.LEFT, "left"), ((255, 255, 255), "labels")]
+    shown = with_legend(picture, entries)
+    assert np.array_equal(shown[:50], picture)
+    assert shown.shape == (78, 400, 3)
+    for colour, _ in entries[1:]:
+        assert (shown[50:] == colour).all(axis=-1).any()
+    narrow = with_legend(picture[:, :100], entries)
+    assert narrow.shape[0] > 100
+    assert narrow.shape[1] == 100
+    assert with_legend(picture[:, :4], [(drawing.LEFT, "ü ñ")]).shape == (78, 4, 3)
+
+
+def test_a_caption_keeps_the_size() -> None:
+    picture = np.full((50, 100, 3), 200, np.uint8)
+    shown = captioned(picture, "confidence 0.10")
+    assert shown.shape == picture.shape
+    assert (shown[:10] != picture[:10]).any()
+    assert np.array_equal(shown[30:], picture[30:])
+    assert (picture == 200).all()

@@ -3,6 +3,7 @@ import hashlib
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.codecs.heatmaps import HeatmapCodec
 from training.errors import BadPicture, DataError, UserError
 from training.labels.skeletons import Skeleton
 from training.pictures.drawing import LEFT, MIDDLE, RIGHT
+from training.prediction.confidence import Calibration
 from training.prediction.model import Model
 from training.prediction.point_files import PointFiles, points_in
 from training.prediction.predict import crop_for, find_pictures, look, save_predictions
@@ -89,6 +91,11 @@ def hashes(folder: Path) -> dict[str, tuple[str, int]]:
     }
 
 
+UNCALIBRATED = (
+    "no warnings of worthless answers: the model file has no calibration (it is of an older version, or its run did "
+    "not finish); choose a --min-score yourself\n"
+)
+
 # A heatmap pixel of the whole picture is 12.5 picture pixels; the spots are Gaussians, but blurred by the shrinking.
 ONE_PIXEL = 1.0
 
@@ -100,14 +107,17 @@ def test_joints_come_back_in_pixels_of_the_picture(
     before = hashes(tmp_path)
     out = tmp_path / "out"
     assert run(model, picture, "--out", out, "--threads", 1) == 0
-    assert capsys.readouterr() == (f"1 of 1 pictures: predictions.json, predictions.csv and overlays in {out}\n", "")
+    assert capsys.readouterr() == (
+        f"1 of 1 pictures: predictions.json, predictions.csv and overlays in {out}\n",
+        UNCALIBRATED,
+    )
     assert {path.name for path in out.iterdir()} == {"predictions.json", "predictions.csv", "0000_flag.png"}
     content = json.loads((out / "predictions.json").read_text())
-    assert list(content) == ["joints", "edges", "people"]
+    assert list(content) == ["joints", "edges", "people", "min_score", "kpt_thr"]
     assert content["joints"] == list(FLAG.keypoints)
     assert content["edges"] == [[0, 2], [1, 2]]
     (person,) = content["people"]
-    assert list(person) == ["picture", "center", "side", "joints"]
+    assert list(person) == ["picture", "center", "side", "joints", "confidence", "below"]
     assert (person["picture"], person["center"], person["side"]) == (str(picture), [99.5, 59.5], 200)
     found = places(person)
     assert list(found) == list(FLAG.keypoints)
@@ -122,10 +132,12 @@ def test_the_table_holds_the_same_as_the_json(tmp_path: Path, model: Path, seein
     assert run(model, *pictures, "--out", tmp_path / "out", "--quiet") == 0
     with open(tmp_path / "out/predictions.csv", newline="") as file:
         header, *rows = list(csv.reader(file))
-    assert header == ["picture", "joint", "x", "y", "score"]
+    assert header == ["picture", "joint", "x", "y", "score", "confidence", "kept"]
     assert [row[:2] for row in rows] == [[str(p), name] for p in pictures for name in FLAG.keypoints]
     joints = [joint for person in people(tmp_path / "out") for joint in person["joints"]]  # type: ignore[attr-defined]
-    assert [list(map(float, row[2:])) for row in rows] == [[j["x"], j["y"], j["score"]] for j in joints]
+    assert [list(map(float, row[2:5])) for row in rows] == [[j["x"], j["y"], j["score"]] for j in joints]
+    sure = [person["confidence"] for person in people(tmp_path / "out") for _ in FLAG.keypoints]
+    assert [(float(row[5]), row[6]) for row in rows] == [(confidence, "1") for confidence in sure]
 
 
 def test_a_box_is_looked_at_with_a_margin(tmp_path: Path, model: Path, seeing: None) -> None:
@@ -214,7 +226,58 @@ def test_weak_joints_are_not_drawn_but_reported(tmp_path: Path, model: Path, see
     assert run(model, picture, "--out", tmp_path / "out", "--kpt-thr", "1.1", "--quiet") == 0
     drawn = np.asarray(Image.open(tmp_path / "out/0000_flag.png"))
     assert np.array_equal(drawn, np.asarray(Image.fromarray(flag()).resize((400, 240), Image.Resampling.BICUBIC)))
-    assert list(places(people(tmp_path / "out")[0])) == list(FLAG.keypoints)
+    (person,) = people(tmp_path / "out")
+    assert list(places(person)) == list(FLAG.keypoints)
+    assert [joint["kept"] for joint in person["joints"]] == [False] * 3  # type: ignore[attr-defined]
+    assert person["below"] is False
+    rows = (tmp_path / "out/predictions.csv").read_text().splitlines()[1:]
+    assert [row.rpartition(",")[2] for row in rows] == ["0", "0", "0"]
+
+
+def test_worthless_answers_are_named_and_not_drawn(
+    tmp_path: Path, model: Path, seeing: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here, a picture that is nearly black."""
+    good, bad = save(tmp_path / "in/good.png", flag()), save(tmp_path / "in/bad.png", flag() // 4)
+    calibrated, out = tmp_path / "calibrated", tmp_path / "out"
+    replace(Model.load(model), calibration=Calibration(0.5, 0.98, 0.97, 200)).save(calibrated)
+    assert run(calibrated, bad, good, "--out", out, "--quiet") == 0
+    printed, errors = capsys.readouterr()
+    assert printed == ""
+    doubtful, sure = people(out)
+    assert errors == (
+        f"warning: {bad}: confidence {doubtful['confidence']:.2f} is below 0.50, the answer is likely worthless and "
+        "not drawn: say where to look with --box x,y,width,height, or lower --min-score\n"
+    )
+    assert [person["below"] for person in (doubtful, sure)] == [True, False]
+    kept = [[joint["kept"] for joint in person["joints"]] for person in (doubtful, sure)]  # type: ignore[attr-defined]
+    assert kept == [[False] * 3, [True] * 3]
+    rows = (out / "predictions.csv").read_text().splitlines()[1:]
+    assert [row.rpartition(",")[2] for row in rows] == ["0"] * 3 + ["1"] * 3
+    assert json.loads((out / "predictions.json").read_text())["min_score"] == 0.5
+    drawn = np.asarray(Image.open(out / "0000_bad.png"))
+    plain = np.asarray(Image.fromarray(flag() // 4).resize((400, 240), Image.Resampling.BICUBIC))
+    assert np.array_equal(drawn[30:], plain[30:])  # no point
+    assert not np.array_equal(drawn[:30], plain[:30])  # but a line that says why
+    # With a box the remedy is another, and a lower threshold is taken at its word.
+    assert run(calibrated, bad, "--out", out, "--quiet", "--box", "10,10,100,100") == 0
+    assert "not drawn: check --box, or lower --min-score\n" in capsys.readouterr().err
+    assert run(calibrated, bad, "--out", out, "--quiet", "--min-score", "0") == 0
+    assert capsys.readouterr().err == ""
+    assert people(out)[0]["below"] is False
+
+
+def test_a_model_whose_confidence_tells_nothing_says_so(
+    tmp_path: Path, model: Path, seeing: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture, path = save(tmp_path / "in/flag.png", flag() // 4), tmp_path / "m"
+    replace(Model.load(model), calibration=Calibration(None, 0.5, 0.5, 200)).save(path)
+    assert run(path, picture, "--out", tmp_path / "out") == 0
+    assert "in training this model was no surer of right crops than of wrong ones" in capsys.readouterr().err
+    assert run(path, picture, "--out", tmp_path / "out", "--min-score", "0.9") == 0
+    errors = capsys.readouterr().err
+    assert errors.startswith(f"warning: {picture}: confidence 0.2")
+    assert errors.count("\n") == 1
 
 
 def test_unreadable_pictures_are_named_and_skipped(

@@ -4,8 +4,8 @@ Wide: one row per instance, with the columns `picture` and NAME_x, NAME_y for ev
 labelled. Optional columns: `person`, which tells the instances of one picture apart in messages; `split`, train or
 test; `box_x`, `box_y`, `box_w`, `box_h`, the box around the instance, empty or complete.
 
-Long: one row per point, with the columns `picture`, `joint`, `x`, `y`, and optionally `person`, `split` and `score`,
-which is not used: what `predict` writes can be corrected and trained on.
+Long: one row per point, with the columns `picture`, `joint`, `x`, `y`, and optionally `person` and `split`; `score`,
+`confidence` and `kept` are not used: what `predict` writes can be corrected and trained on.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class _Reader:
         return names, instances
 
     def long(self, rows: Iterator[tuple[str, list[str]]]) -> tuple[list[str], list[Instance]]:
-        known = {*_LONG, "person", "split", "score"}
+        known = {*_LONG, "person", "split", "score", "confidence", "kept"}
         for column in self.header:
             if column not in known:
                 raise DataError(
