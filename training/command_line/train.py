@@ -129,13 +129,14 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
         out = str(newest_folder(out) if options.resume else free_folder(out))
         assignments.append(f"run.out={literal(out)}")
     stored = stored_config(Path(out)) if options.resume else None
-    if task.is_own(override(base, assignments).data.train):  # what the settings leave open is another thing then
+    on_its_own = stored is not None and not options.config  # then nothing is left open
+    if not on_its_own and task.is_own(override(base, assignments).data.train):
         defaults = replace(defaults, augment=stored.augment) if stored else override(defaults, OWN_AUGMENT)
         base = load(options.config, defaults) if options.config else defaults
     if stored is None:
         return task.check(override(base, assignments))
     place = [f"run.out={literal(out)}"]
-    changed = override(base if options.config else stored, [*assignments, *place])
+    changed = override(stored if on_its_own else base, [*assignments, *place])
     blocking = [line for line in differences(stored, changed) if line.partition(":")[0] not in FREE_TO_CHANGE]
     if blocking:
         raise UserError(

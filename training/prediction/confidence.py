@@ -7,7 +7,6 @@ but how low differs from model to model: so each brings a threshold of its own, 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -17,6 +16,10 @@ from numpy.typing import NDArray
 
 WORTHLESS = 0.25
 """Where more than this share of right and of wrong crops falls on the wrong side, confidence tells nothing."""
+
+
+MOST = 1e9
+"""Numbers beyond are no confidence, nor a number of crops."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class Calibration:
 
     def __post_init__(self) -> None:
         numbers = (self.right, self.wrong, self.crops, *(() if self.threshold is None else (self.threshold,)))
-        if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
-            raise ValueError(f"confidence: {self} should hold finite numbers")
+        # Compared, not tested for being finite: that fails for a whole number of a thousand digits.
+        if not all(isinstance(number, int | float) and abs(number) <= MOST for number in numbers):
+            raise ValueError("confidence: its threshold, shares and number of crops are no numbers of a usual size")
         if not (0 <= self.right <= 1 and 0 <= self.wrong <= 1):
             raise ValueError("confidence: right and wrong are shares from 0 to 1")
 

@@ -64,6 +64,8 @@ def test_a_model_file_keeps_it(tmp_path: Path, model: Model) -> None:
         {"right": 1.5},
         {"wrong": None},
         {"crops": "all"},
+        {"crops": 10**400},
+        {"threshold": float("inf")},
     ],
 )
 def test_a_damaged_one_is_refused(tmp_path: Path, model: Model, change: dict[str, Any]) -> None:

@@ -270,8 +270,8 @@ def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         metadata = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])["__metadata__"]
         return json.loads(metadata["hbcore"])["trained"]
 
-    assert trained("best") == {"steps": 2, "data": ["four"]}
-    assert trained("last") == {"steps": 4, "data": ["four"]}
+    assert trained("best") == {"steps": 2, "data": ["four"], "test": ["synthetic"]}
+    assert trained("last") == {"steps": 4, "data": ["four"], "test": ["synthetic"]}
 
 
 def test_patience_ends_a_run_and_a_resumed_one_stays_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

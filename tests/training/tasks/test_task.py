@@ -67,9 +67,7 @@ def test_a_lower_score_can_be_the_better_one(tmp_path: Path, capsys: pytest.Capt
     pace = ("--steps", "4", "--set", "run.eval_every=1", "optim.lr=0.05")
     assert main.main(ERROR, ["--out", str(tmp_path / "run"), *DATA, *pace]) == 0
     printed = capsys.readouterr().err
-    scores = [
-        float(line.removesuffix(" %").rpartition(" ")[2]) for line in printed.splitlines() if ": error@px " in line
-    ]
+    scores = [float(line.split(" ")[-2]) for line in printed.splitlines() if ": error@px " in line]
     best = json.loads((tmp_path / "run/metrics.json").read_text())["best"]
     assert len(set(scores)) == 4
     assert best == {"metric": "error@px", "value": pytest.approx(min(scores), abs=0.005), "step": best["step"]}
