@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from training.configuration.values import differences, override, to_dict
 from training.datasets import Dataset
 from training.errors import DataError, UserError
 from training.files.environment import environment
-from training.files.run_folder import locked, make_run_folder
+from training.files.run_folder import free_folder, locked, make_run_folder, newest_folder
 from training.files.writing import atomic_write, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
@@ -66,6 +67,9 @@ def train(task: Task, options: argparse.Namespace) -> None:
             run.report, run.say = bar.update, bar.say
             write_json(folder / "env.json", environment() | hbcore.kernel_report() | {"command": options.command})
             atomic_write(folder / "config.toml", to_toml(config).encode())
+            usual = task.defaults().run.out
+            if not options.resume and re.fullmatch(rf"{re.escape(usual)}-\d+", config.run.out):
+                bar.say(f"{usual} holds a run already: this one goes to {folder}")
             bar.say(f"{len(data)} samples to train on, {len(test.pictures)} to test on; run folder {folder}")
             if test.bad:
                 samples = len(test.pictures) + len(test.bad)
@@ -112,11 +116,12 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
         value = getattr(options, name)
         if value is not None:
             assignments.append(f"{key}={literal(value)}")
-    stored = None
-    if options.resume:
-        place = [text for text in assignments if text.partition("=")[0].strip() == "run.out"]
-        out = override(base, place).run.out
-        stored = stored_config(Path(out))
+    place = [text for text in assignments if text.partition("=")[0].strip() == "run.out"]
+    out = override(base, place).run.out
+    if not place and out == defaults.run.out:  # nobody chose one
+        out = str(newest_folder(out) if options.resume else free_folder(out))
+        assignments.append(f"run.out={literal(out)}")
+    stored = stored_config(Path(out)) if options.resume else None
     if stored is None:
         return task.check(override(base, assignments))
     place = [f"run.out={literal(out)}"]
