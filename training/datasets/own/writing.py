@@ -134,7 +134,7 @@ def _toml(skeleton: Skeleton, test: Sequence[str]) -> str:
     def named(points: Sequence[int]) -> list[str]:
         return [names[point] for point in points]
 
-    said: dict[str, Any] = {"edges": [named(edge) for edge in skeleton.edges]}
+    said: dict[str, Any] = {"edges": [named(edge) for edge in skeleton.edges]} if skeleton.edges else {}
     if skeleton.flips:
         said["flip_pairs"] = [named(pair) for pair in skeleton.flip_pairs]
     for key in ("torso", "head", "outer_eyes"):
