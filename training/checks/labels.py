@@ -68,7 +68,8 @@ def label_findings(
         first = own.labels.names[int(shares.argmax())]
         text = f"all points of {shares.sum()} of {len(shares)} samples lie from 0 to 1, the first {first}"
         found.append(Finding("fractions", number, spec, f"{text}: multiply x by the width and y by the height"))
-    for index, point in np.argwhere((points == 0).all(axis=2)).tolist():
+    # Of tools that count from the picture's corner, 0, 0 has become -0.5, -0.5.
+    for index, point in np.argwhere((points == 0).all(axis=2) | (points == -0.5).all(axis=2)).tolist():
         text = f"{own.skeleton.names[point]} is at exactly 0, 0"
         found.append(Finding("origin", number, labels.names[index], text, 0.0, index))
     if own.fitting.exif is None:

@@ -28,7 +28,7 @@ def write_bad_records(folder: Path, bad: Sequence[BadRecord]) -> None:
     """bad_records.csv: the records of a user's own labels that were left out. No file if there are none."""
     if bad:
         table = io.StringIO()
-        rows = dict.fromkeys((record.name, record.reason) for record in bad)  # of no known picture: in both splits
+        rows = [(record.name, record.reason) for record in bad]
         csv.writer(table, lineterminator="\n").writerows([("record", "reason"), *rows])
         atomic_write(folder / RECORDS, table.getvalue().encode(errors="backslashreplace"))
 

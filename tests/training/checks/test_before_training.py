@@ -152,6 +152,18 @@ def test_a_half_turn_shows_in_no_size(bees: Path) -> None:
     assert "e.g. 2.png: its EXIF tag 3 turns it; it is read upright" in line
 
 
+def test_the_corner_of_a_tool_is_the_origin(bees: Path) -> None:
+    shapes = [
+        {"label": name, "shape_type": "point", "group_id": None, "points": [[x, y]]}
+        for name, (x, y) in {"left_eye": (0, 0), "right_eye": (55, 30), "nose": (30.0, 35.5)}.items()
+    ]
+    record = {"shapes": shapes, "imagePath": "0.png", "imageWidth": 60, "imageHeight": 40}
+    (bees / "0.json").write_text(json.dumps(record))
+    assert [line.partition(", e.g. ")[2] for line in said(f"labelme:{bees}")] == [
+        "0.png#1: left_eye is at exactly 0, 0"
+    ]
+
+
 def test_too_many_bad_records_are_refused(bees: Path) -> None:
     value = content()
     value["annotations"][0]["keypoints"] = None

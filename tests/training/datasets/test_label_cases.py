@@ -1,5 +1,6 @@
 """COCO files as tools really write them: the right numbers, or one clear line, and nothing silent."""
 
+import contextlib
 import copy
 import json
 import math
@@ -157,6 +158,21 @@ def test_one_bad_record_does_not_refuse_the_others(tmp_path: Path, change: Json,
     (bad,) = data.bad_records
     assert bad.name.endswith("bees.json: annotations: record 0 (id 1)")
     assert bad.reason == reason
+
+
+@pytest.mark.parametrize("options", ["", "?test=0.5", "?test=1"])
+def test_a_record_of_no_known_picture_is_told_once(tmp_path: Path, options: str) -> None:
+    value = content()
+    value["images"] += [{"id": n, "file_name": f"{n}.png"} for n in range(3, 9)]
+    value["annotations"] += [value["annotations"][0] | {"id": n, "image_id": n} for n in range(3, 9)]
+    value["annotations"].append(value["annotations"][0] | {"id": 99, "image_id": 99})
+    (tmp_path / "bees.json").write_text(json.dumps(value))
+    told = 0
+    for split in ("train", "test"):
+        with contextlib.suppress(DataError):
+            data: Any = open_dataset(f"coco:{tmp_path}/bees.json{options}", split)
+            told += len(data.bad_records)
+    assert told == 1
 
 
 def test_a_file_of_bad_records_names_the_first(tmp_path: Path) -> None:

@@ -642,5 +642,13 @@ def test_convert_says_what_it_left_out_and_overwrites_nothing(
     assert len(own("csv:labels.csv?images=.")) == 3
     assert command.main(["convert", "labelme:.", "--to", "csv"]) == 2
     assert "labels.csv is there already" in capsys.readouterr().err
+    for number in ("a.json", "sub/b.json"):
+        text = (photos / number).read_text()
+        (photos / number).write_text(text.replace('"imageWidth": 60', '"imageWidth": 61'))
+    assert command.main(["convert", "labelme:.", "--to", "csv", "--out", "x.csv"]) == 3
+    assert "nothing is left to write; the first reason: c.json: is no file of labelme" in capsys.readouterr().err
+    assert command.main(["convert", "labelme:.?rescale=yes", "--to", "csv", "--out", "x.toml"]) == 2
+    assert "choose another --out" in capsys.readouterr().err
+    assert not list(photos.glob("x.*"))
     assert command.main(["convert", "synthetic?length=2", "--to", "csv", "--out", "x.csv"]) == 2
     assert "only labels of coco, csv, dlc" in capsys.readouterr().err

@@ -162,6 +162,12 @@ def own_samples(kind: str, label_file: LabelFile, split: str, content: Content) 
     unlabelled = [labels.names[index] for index in np.flatnonzero(mine & ~known)]
     seen = first.keys() | {bad.picture for bad in trouble.bad}
     unlabelled += [file for file in content.pictures if file not in seen and division.split(file) == split]
+    # What is of no known picture is told once, with the first picture that has a split.
+    home = next(filter(None, map(division.split, labels.files)))
+
+    def told(picture: str | None) -> bool:
+        return (home if picture is None else division.split(picture)) == split
+
     pairs = len(scheme.skeleton.flip_pairs)
     source = f"{label_file.path.name}, {division.rule}; {len(scheme.source)} points, {pairs} flip pairs"
     return OwnSamples(
@@ -174,6 +180,6 @@ def own_samples(kind: str, label_file: LabelFile, split: str, content: Content) 
         tuple(unlabelled),
         content.sizes,
         Fitting(label_file.rescale, label_file.exif),
-        tuple(bad for bad in trouble.bad if bad.picture is None or division.split(bad.picture) == split),
-        tuple(note for note in trouble.remarks if note.picture is None or division.split(note.picture) == split),
+        tuple(bad for bad in trouble.bad if told(bad.picture)),
+        tuple(note for note in trouble.remarks if told(note.picture)),
     )

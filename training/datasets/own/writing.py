@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from training.datasets.own.content import Size
 from training.datasets.own.labels import OwnSamples
-from training.errors import BadPicture, UserError
+from training.errors import BadPicture, DataError, UserError
 from training.files.writing import atomic_write, write_json
 from training.labels.skeletons import Skeleton
 
@@ -44,15 +44,19 @@ def write_labels(path: Path, to: str, splits: Sequence[OwnSamples]) -> list[str]
     """Write `path` in the format `to`, coco or csv, of the splits of one data set; what was left out, in lines.
 
     Labels are written as they are read, scaled where that was asked for. Raises UserError for a file that is there
-    already, DiskError where nothing can be written.
+    already, DataError where no label fits its picture, DiskError where nothing can be written.
     """
     toml = path.with_suffix(".toml")
+    if path == toml:
+        raise UserError(f"{path} is the name of the TOML file beside the labels: choose another --out")
     for place in (path, toml):
         if place.exists():
             raise UserError(f"{place} is there already: choose another --out")
     left_out = [bad.text for split in splits for bad in split.bad_records]
     left_out += [f"{note.name}: {note.message}" for split in splits for note in split.remarks]
     records = list(_records(splits, left_out))
+    if not records:
+        raise DataError(f"nothing is left to write; the first reason: {left_out[0]}")
     skeleton = splits[0].skeleton
     files = [name.rpartition("#")[0] or name for split in splits for name in split.unlabelled]
     if to == "coco":
@@ -130,7 +134,7 @@ def _toml(skeleton: Skeleton, test: Sequence[str]) -> str:
     def named(points: Sequence[int]) -> list[str]:
         return [names[point] for point in points]
 
-    said: dict[str, Any] = {"edges": [named(edge) for edge in skeleton.edges]}
+    said: dict[str, Any] = {"edges": [named(edge) for edge in skeleton.edges]} if skeleton.edges else {}
     if skeleton.flips:
         said["flip_pairs"] = [named(pair) for pair in skeleton.flip_pairs]
     for key in ("torso", "head", "outer_eyes"):
