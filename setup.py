@@ -6,7 +6,7 @@ from glob import glob
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.errors import BaseError
+from setuptools.errors import BaseError, CCompilerError
 
 
 def extension(name: str, sources: list[str]) -> Extension:
@@ -31,7 +31,7 @@ class BuildWhatCan(build_ext):
     def build_extensions(self) -> None:
         try:
             super().build_extensions()
-        except (BaseError, OSError) as error:
+        except (BaseError, CCompilerError, OSError) as error:
             if os.environ.get("HBCORE_REQUIRE_KERNELS"):
                 raise
             self.warn(f"no compiled kernels ({error}): hbcore will compute in NumPy, several times slower")

@@ -16,6 +16,12 @@ settings.register_profile("hbcore", deadline=None, derandomize=True, max_example
 settings.load_profile("hbcore")
 
 
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    """Every test works in a folder of its own: none finds what another, or an earlier run, has left."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture(params=["compiled", "numpy"])
 def backend(request, monkeypatch):
     """Run a test twice: with the compiled kernels and with their NumPy fallback."""

@@ -1,6 +1,7 @@
 """Labelled pictures, before anything is trained on them: `python -m training.data check SPEC ...`.
 
     check     look for unreadable pictures, copies in train and test, points outside, exchanged sides and the like
+    convert   write labels of any tool as COCO keypoints JSON or CSV
 
 Exit codes: 0 nothing worse than a warning, 2 usage, 3 errors in the data, 5 disk, 130 interrupted.
 """
@@ -21,11 +22,15 @@ from typing import Any
 if not __package__:  # run as a file, from whatever folder: its own is not the one that holds `training`
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from training.checks.findings import ERRORS, WARNINGS, Finding, Scan, check
+from training.checks.faults import ERRORS, WARNINGS, Finding
+from training.checks.findings import Scan, check
 from training.checks.sheet import contact_sheet, worst
 from training.command_line.parser import Parser, carry_out, parse
-from training.datasets import POSE_KINDS, Dataset, Kind, open_dataset
+from training.datasets import OWN_KINDS, POSE_KINDS, Dataset, Kind, open_dataset
 from training.datasets.faces import FACE_KINDS
+from training.datasets.kinds import describe_kinds
+from training.datasets.own.labels import own_labels
+from training.datasets.own.writing import write_labels
 from training.datasets.parts import PART_KINDS
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write, make_folder, write_json
@@ -67,6 +72,25 @@ def check_data(options: argparse.Namespace) -> None:
     errors = sum(finding.error for finding in findings)
     if errors:
         raise DataError(f"{errors} error{'s' if errors > 1 else ''} in the data: see {out / 'findings.csv'}")
+
+
+def convert(options: argparse.Namespace) -> None:
+    """Write a user's own labels in one of our formats. Raises UserError for a data set of another kind."""
+    spec = options.data
+    opened = [own_labels(dataset) for _, dataset in _open([spec])[0]]
+    splits = [samples for samples in opened if samples is not None]
+    if not splits:
+        raise UserError(f"{spec} is a published or drawn data set: only labels of {', '.join(OWN_KINDS)} are converted")
+    out = Path(options.out or f"labels.{'json' if options.to == 'coco' else 'csv'}")
+    left_out = write_labels(out, options.to, splits)
+    if options.quiet:
+        return
+    for line in left_out[:SHOWN]:
+        print(f"  {line}")
+    if len(left_out) > SHOWN:
+        print(f"  and {len(left_out) - SHOWN} more")
+    exif = f"&exif={splits[0].fitting.exif}" if splits[0].fitting.exif else ""
+    print(f"{sum(map(len, splits))} samples, to be read as '{options.to}:{out}?images={splits[0].folder}{exif}'")
 
 
 def _open(specs: Sequence[str]) -> tuple[list[tuple[str, Dataset]], list[dict[str, str]]]:
@@ -150,15 +174,26 @@ def _print(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequenc
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command line, which is run."""
-    parser = Parser(prog="python -m training.data", description="Check labelled pictures before training on them.")
+    parser = Parser(prog="python -m training.data", description="Labelled pictures, before training on them.")
     verbs = parser.add_subparsers(dest="verb", required=True, parser_class=Parser)
-    c = verbs.add_parser("check", help="find what is wrong with labelled pictures")
-    c.add_argument("data", nargs="+", metavar="NAME[:PATH]", help=f"of {', '.join(KINDS)}; both splits are looked at")
+    described: dict[str, Any] = {
+        "epilog": describe_kinds(KINDS),
+        "formatter_class": argparse.RawDescriptionHelpFormatter,
+    }
+    c = verbs.add_parser("check", help="find what is wrong with labelled pictures", **described)
+    c.add_argument("data", nargs="+", metavar="NAME[:PATH]", help="one of those below; both splits are looked at")
     c.add_argument("--out", default="runs/check", help="folder for findings.csv, check.json and contact_sheet.png")
     c.add_argument("--json", action="store_true", help="print the findings as JSON")
     c.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    described["epilog"] = describe_kinds(OWN_KINDS)
+    v = verbs.add_parser("convert", help="write labels of any tool in our formats", **described)
+    v.add_argument("data", metavar="NAME:PATH", help=f"a user's own labels: {', '.join(OWN_KINDS)}")
+    v.add_argument("--to", choices=("coco", "csv"), required=True, help="COCO keypoints JSON, or a table of points")
+    v.add_argument("--out", metavar="FILE", help="by default labels.json or labels.csv; a TOML file comes beside it")
+    v.add_argument("--quiet", action="store_true", help="do not say what was left out")
     options = parse(parser, sys.argv[1:] if arguments is None else list(arguments))
-    return carry_out(options.verb, lambda: check_data(options))
+    action = {"check": check_data, "convert": convert}[options.verb]
+    return carry_out(options.verb, lambda: action(options))
 
 
 if __name__ == "__main__":

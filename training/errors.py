@@ -26,6 +26,17 @@ class BadPicture(DataError):
     """One picture that cannot be read; a training run names it, counts it and goes on."""
 
 
+class Misfit(BadPicture):
+    """One picture that its labels do not fit, by its size or, where `kind` is "turned", its EXIF tag."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+    def __reduce__(self) -> tuple[type[Misfit], tuple[str, str]]:  # for workers: the default forgets the kind
+        return type(self), (self.kind, str(self))
+
+
 class Diverged(UserError):
     """The loss or a gradient is not finite any more."""
 

@@ -21,7 +21,7 @@ from hbcore.threads import on_thread_count
 __all__ = ["GRADIENTS", "Reference", "available", "backend", "keep_memory", "kernel_report", "popcount_ceiling"]
 
 try:
-    from hbcore import _wide
+    import hbcore._wide as _wide  # not "from hbcore": its error would name a circle of imports
     from hbcore.kernels.compiled import Compiled
     from hbcore.kernels.wide import Wide
 except ImportError as error:

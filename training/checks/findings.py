@@ -11,61 +11,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore.optim.losses import IGNORED
 from training.checks.duplicates import NEAR, Fingerprint, fingerprint, nearest
+from training.checks.faults import ERRORS, WARNINGS, Finding, faults
+from training.checks.labels import label_findings, scheme_findings
 from training.checks.swaps import likely_swaps
-from training.errors import BadPicture
+from training.errors import BadPicture, Misfit
 from training.labels.sample import Dataset, Sample
 from training.labels.skeletons import Skeleton
-
-OUTSIDE = 1.0
-"""Pixels beyond the border from which a point is reported: rounding stays below."""
-
-TINY = 32.0
-"""Pixels of a crop's side: a network's smallest useful input; all beyond is guessed."""
-
-THIN = 10.0
-"""Longer over shorter side of a box or picture."""
-
-ERRORS = {
-    "unreadable": "pictures that cannot be read",
-    "leak": "pictures that are in train and in test, pixel by pixel",
-    "lost": "points farther outside than the picture is large",
-}
-WARNINGS = {
-    "near copy": "pictures in train and in test that look the same",
-    "swap": "samples whose left and right are likely to be exchanged",
-    "outside": "points outside the picture",
-    "uncropped": "points outside the crop, which the network never sees",
-    "collapsed": "samples whose points lie all in one place",
-    "unlabelled": "samples without a point or a known pixel, pictures without a sample",
-    "tiny": f"samples in a crop of fewer than {TINY:g} pixels",
-    "thin": f"boxes and pictures more than {THIN:g} times as long as wide",
-    "copy": "pictures that occur twice in a split",
-    "never": "points and classes that are labelled nowhere",
-    "no pairs": "schemes of points without flip pairs: no picture will be mirrored",
-}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong. `kind` is a key of ERRORS or WARNINGS; of one kind, a larger `weight` is worse.
-
-    `sample` is the index of the sample in data set number `data`, None where it is about no sample; `twin` data set
-    and index of another one with the same picture.
-    """
-
-    kind: str
-    data: int
-    name: str
-    message: str
-    weight: float = 0.0
-    sample: int | None = None
-    twin: tuple[int, int] | None = None
-
-    @property
-    def error(self) -> bool:
-        return self.kind in ERRORS
 
 
 @dataclass(eq=False)
@@ -106,7 +58,9 @@ def check(
     for number, (spec, dataset) in enumerate(datasets):
         scan, found = _scan(number, spec, dataset, advance)
         scans.append(scan)
-        findings += found + _of_scheme(number, scan) + _swaps(number, scan)
+        findings += (
+            found + scheme_findings(number, spec, dataset, scan.counts() if scan.index else {}) + _swaps(number, scan)
+        )
     findings += _copies(scans) + _near_copies(scans)
     kinds = [*ERRORS, *WARNINGS]
     findings.sort(key=lambda finding: (kinds.index(finding.kind), -finding.weight))
@@ -125,7 +79,8 @@ def _scan(number: int, spec: str, dataset: Dataset, advance: Callable[[], None])
         try:
             sample = dataset.sample(index)
         except BadPicture as error:
-            findings.append(Finding("unreadable", number, f"{dataset.name}/{dataset.split}/{index}", str(error)))
+            kind = error.kind if isinstance(error, Misfit) else "unreadable"
+            findings.append(Finding(kind, number, f"{dataset.name}/{dataset.split}/{index}", str(error)))
             advance()
             continue
         found = scan.prints[-1] if sample.picture is last else fingerprint(sample.picture)
@@ -143,66 +98,11 @@ def _scan(number: int, spec: str, dataset: Dataset, advance: Callable[[], None])
     # Not every kind of data set leaves samples out.
     for name in getattr(dataset, "unlabelled", ()):
         findings.append(Finding("unlabelled", number, name, "has no labelled point"))
-    return scan, findings
+    return scan, findings + label_findings(number, spec, dataset)
 
 
 def _present(sample: Sample, count: int) -> NDArray[np.bool_]:
     return sample.labelled if sample.mask is None else np.isin(np.arange(count), sample.mask)
-
-
-def faults(sample: Sample, names: Sequence[str]) -> list[tuple[str, str, float]]:
-    """What is wrong with one sample, looked at alone: kind, message and weight."""
-    height, width = sample.picture.shape[:2]
-    found: list[tuple[str, str, float]] = []
-    if max(height, width) > THIN * min(height, width):
-        found.append(("thin", f"the picture has {width} x {height} pixels", max(height, width) / min(height, width)))
-    if sample.side < TINY:
-        found.append(("tiny", f"its crop is {sample.side:.0f} pixels wide", 1 / sample.side))
-    if sample.mask is not None:
-        return found if (sample.mask != IGNORED).any() else [*found, ("unlabelled", "has no labelled pixel", 0.0)]
-    points = sample.keypoints[sample.labelled].astype(np.float64)
-    if not len(points):
-        return [*found, ("unlabelled", "has no labelled point", 0.0)]
-
-    there = np.flatnonzero(sample.labelled)
-    beyond = np.maximum(-0.5 - points, points - (width - 0.5, height - 0.5)).max(axis=1)
-    if beyond.max() > OUTSIDE:
-        worst = int(beyond.argmax())
-        kind = "lost" if beyond[worst] > max(height, width) else "outside"
-        x, y = points[worst]
-        text = (
-            f"{names[there[worst]]} at {x:.0f}, {y:.0f} is {beyond[worst]:.0f} pixels outside the picture of "
-            f"{width} x {height}{_others((beyond > OUTSIDE).sum() - 1)}"
-        )
-        found.append((kind, text, float(beyond[worst])))
-    cut = np.abs(points - sample.center).max(axis=1) - sample.side / 2
-    if cut.max() > OUTSIDE:
-        worst = int(cut.argmax())
-        text = f"{names[there[worst]]} is {cut[worst]:.0f} pixels outside the crop{_others((cut > OUTSIDE).sum() - 1)}"
-        found.append(("uncropped", text, float(cut[worst] / sample.side)))
-    extent = np.ptp(points, axis=0)
-    if len(points) > 1 and extent.max() < 1:
-        found.append(("collapsed", f"all {len(points)} points lie within a pixel", float(len(points))))
-    elif len(points) > 3 and extent.max() > THIN * extent.min():
-        found.append(("thin", f"its points lie in {extent[0]:.0f} x {extent[1]:.0f} pixels", extent.max()))
-    return found
-
-
-def _others(count: int) -> str:
-    return f", and {count} more" if count else ""
-
-
-def _of_scheme(number: int, scan: Scan) -> list[Finding]:
-    skeleton = scan.dataset.skeleton
-    found = [
-        Finding("never", number, scan.spec, f"no sample has a {name}")
-        for name, count in scan.counts().items()
-        if not count and scan.index
-    ]
-    if not skeleton.flips:
-        text = "no flip pairs are known: name them in a TOML file beside the labels, flip_pairs = [] if there are none"
-        found.append(Finding("no pairs", number, scan.spec, text))
-    return found
 
 
 def _swaps(number: int, scan: Scan) -> list[Finding]:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from hbcore.optim.losses import IGNORED
-from training.checks.findings import Finding, Scan
+from training.checks.faults import Finding
+from training.checks.findings import Scan
 from training.errors import BadPicture
 from training.labels.parts import Parts, Scheme
 from training.labels.sample import Sample

@@ -7,8 +7,8 @@ import math
 import shlex
 from collections.abc import Sequence
 
-from training.command_line.data_help import describe_kinds
 from training.command_line.parser import Parser, parse
+from training.datasets.kinds import describe_kinds
 from training.tasks.task import Task
 
 

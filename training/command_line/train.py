@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -11,18 +12,21 @@ from typing import Any
 
 import hbcore
 from hbcore.inspect.summary import summary
-from training.command_line.common import duration, open_tests, print_protocol, print_scores, use_threads
+from training.checks.before import check_before_training
+from training.command_line.common import duration, print_protocol, print_scores, use_threads
 from training.command_line.options import FLAGS
 from training.configuration.schema import literal
 from training.configuration.settings import Config
 from training.configuration.toml import describe, load, to_toml
 from training.configuration.values import differences, override, to_dict
+from training.datasets import Dataset
 from training.errors import DataError, UserError
 from training.files.environment import environment
-from training.files.run_folder import locked, make_run_folder
+from training.files.run_folder import free_folder, locked, make_run_folder, newest_folder
 from training.files.writing import atomic_write, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.runs.bad_pictures import write_bad_records
 from training.runs.checkpoint import stored_config
 from training.runs.curves import curves
 from training.runs.network import LOSS_PER, build_network
@@ -50,8 +54,13 @@ def train(task: Task, options: argparse.Namespace) -> None:
     folder = make_run_folder(config.run.out, options.resume)
     with locked(folder):
         use_threads(config.run.threads)
-        data = ConcatenatedDataset([task.open(spec, "train") for spec in config.data.train], config.data.limit)
-        test = _test_set(task, config)
+        training = [(spec, task.open(spec, "train")) for spec in config.data.train]
+        testing = _test_data(task, config)
+        with closing(ProgressBar(0, 1, 1, options.quiet)) as bar:
+            bad = check_before_training([*training, *testing], config.data.max_bad, bar.say)
+        write_bad_records(folder, bad)
+        data = ConcatenatedDataset([dataset for _, dataset in training], config.data.limit)
+        test = TestSet.read([d for _, d in testing], config.data.size, config.data.bad_pictures == "skip")
         run = Run(task, config, folder, data, test)
         run.resume()
         bar = ProgressBar(run.progress.step, run.stop, config.optim.batch_size, options.quiet)
@@ -59,6 +68,9 @@ def train(task: Task, options: argparse.Namespace) -> None:
             run.report, run.say, bar.loss_name = bar.update, bar.say, LOSS_PER[config.optim.loss]
             write_json(folder / "env.json", environment() | hbcore.kernel_report() | {"command": options.command})
             atomic_write(folder / "config.toml", to_toml(config).encode())
+            usual = task.defaults().run.out
+            if not options.resume and re.fullmatch(rf"{re.escape(usual)}-\d+", config.run.out):
+                bar.say(f"{usual} holds a run already: this one goes to {folder}")
             bar.say(f"{len(data)} samples to train on, {len(test.pictures)} to test on; run folder {folder}")
             if task.is_own(config.data.train):
                 bar.say(_varied(config))
@@ -111,11 +123,12 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
         value = getattr(options, name)
         if value is not None:
             assignments.append(f"{key}={literal(value)}")
-    stored = None
-    if options.resume:
-        place = [text for text in assignments if text.partition("=")[0].strip() == "run.out"]
-        out = override(base, place).run.out
-        stored = stored_config(Path(out))
+    place = [text for text in assignments if text.partition("=")[0].strip() == "run.out"]
+    out = override(base, place).run.out
+    if not place and out == defaults.run.out:  # nobody chose one
+        out = str(newest_folder(out) if options.resume else free_folder(out))
+        assignments.append(f"run.out={literal(out)}")
+    stored = stored_config(Path(out)) if options.resume else None
     on_its_own = stored is not None and not options.config  # then nothing is left open
     if not on_its_own and task.is_own(override(base, assignments).data.train):
         defaults = replace(defaults, augment=stored.augment) if stored else override(defaults, OWN_AUGMENT)
@@ -155,12 +168,17 @@ def _dry_run(task: Task, config: Config, as_json: bool) -> None:
         print(sizes)
 
 
-def _test_set(task: Task, config: Config) -> TestSet:
-    """The test split of the data sets to test on; by default of those trained on that have one."""
-    try:
-        datasets = open_tests(task, config.data.test or config.data.train, lenient=not config.data.test)
-    except DataError as error:
-        if config.data.test:
-            raise
-        raise DataError(f"nothing to test on ({error}): name a data set with --test") from None
-    return TestSet.read(datasets, config.data.size, config.data.bad_pictures == "skip")
+def _test_data(task: Task, config: Config) -> list[tuple[str, Dataset]]:
+    """The test split of the data sets to test on, with their names; by default of those trained on that have one."""
+    datasets: list[tuple[str, Dataset]] = []
+    missing: list[str] = []
+    for spec in config.data.test or config.data.train:
+        try:
+            datasets.append((spec, task.open(spec, "test")))
+        except DataError as error:
+            if config.data.test:
+                raise
+            missing.append(str(error))
+    if not datasets:
+        raise DataError(f"nothing to test on ({'; '.join(missing)}): name a data set with --test")
+    return datasets

@@ -3,35 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets.own.coco import open_coco
-from training.datasets.own.labels import LabelFile
-from training.datasets.own.table import open_table
+from training.datasets.kinds import Kind, Option, Options, Values
+from training.datasets.own.kinds import OWN_KINDS
 from training.datasets.poses.lsp import Lsp, Lspet
 from training.datasets.poses.mpii import Mpii
 from training.errors import DataError, UserError, unknown
 from training.labels.sample import Dataset, Sample
 
-__all__ = ["OWN_KINDS", "POSE_KINDS", "Dataset", "Kind", "Sample", "open_dataset"]
-Options = dict[str, str]
-Values = tuple[str, ...] | type[str] | type[float]
-"""What an option takes: one of these words, where none are given a whole number; any text; or a share from 0 to 1."""
+__all__ = ["DRAWN", "OWN_KINDS", "POSE_KINDS", "Dataset", "Kind", "Option", "Options", "Sample", "open_dataset"]
 
-
-@dataclass(frozen=True)
-class Kind:
-    """How to open one kind of data set, what its folder holds, if it has one, and what its options take.
-
-    `file`: it is named by a file, which is what `folder` then says.
-    """
-
-    open: Callable[[Path, str, Options], Dataset]
-    folder: str | None
-    options: dict[str, Values]
-    file: bool = False
+DRAWN: Mapping[str, Option] = {
+    "length": Option("how many"),
+    "seed": Option("others"),
+    "size": Option("their side in pixels"),
+}
+"""Options of pictures that are drawn."""
 
 
 def _open_synthetic(_: Path, split: str, options: Options) -> Dataset:
@@ -52,31 +41,21 @@ def _open_mpii(root: Path, split: str, options: Options) -> Dataset:
     return Mpii(root, split, **options)
 
 
-def _open_coco(path: Path, split: str, options: Options) -> Dataset:
-    return open_coco(_label_file(path, options), split, options.get("category"))
-
-
-def _open_table(path: Path, split: str, options: Options) -> Dataset:
-    return open_table(_label_file(path, options), split)
-
-
-def _label_file(path: Path, options: Options) -> LabelFile:
-    test = float(options["test"]) if "test" in options else None
-    return LabelFile(path, options.get("images"), test, options.get("skeleton"))
-
-
-_OWN: dict[str, Values] = {"images": str, "test": float, "skeleton": str}
-OWN_KINDS: Mapping[str, Kind] = {
-    "coco": Kind(_open_coco, "COCO keypoints as JSON", {**_OWN, "category": str}, file=True),
-    "csv": Kind(_open_table, "a table of points", _OWN, file=True),
-}
-"""A user's own labels, of whatever has points."""
-
 POSE_KINDS: Mapping[str, Kind] = {
-    "synthetic": Kind(_open_synthetic, None, {"length": (), "seed": (), "size": ()}),
-    "lsp": Kind(_open_lsp, "joints.mat and images/", {}),
-    "lspet": Kind(_open_lspet, "joints.mat and images/", {"labels": ("crowd", "teacher")}),
-    "mpii": Kind(_open_mpii, "its labels and images/", {"labels": ("release", "hrnet", "hourglass")}),
+    "synthetic": Kind(_open_synthetic, "drawn figures", options=DRAWN),
+    "lsp": Kind(_open_lsp, "Leeds Sports Poses", "joints.mat and images/"),
+    "lspet": Kind(
+        _open_lspet,
+        "Leeds Sports Poses, extended",
+        "joints.mat and images/",
+        {"labels": Option("whose labels", ("crowd", "teacher"))},
+    ),
+    "mpii": Kind(
+        _open_mpii,
+        "MPII Human Pose",
+        "its labels and images/",
+        {"labels": Option("which of its files", ("release", "hrnet", "hourglass"))},
+    ),
     **OWN_KINDS,
 }
 
@@ -86,8 +65,8 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
 
     Options follow a question mark: `lspet:PATH?labels=teacher` (or crowd), `mpii:PATH?labels=hrnet` (or
     release or hourglass, see Mpii), `synthetic?length=500&seed=1&size=160`. A relative PATH starts at the
-    working folder. A user's own labels are a file: `coco:FILE.json?images=FOLDER&test=0.2`, `csv:FILE.csv`, see
-    LabelFile.
+    working folder. A user's own labels are a file: `coco:FILE.json?images=FOLDER&test=0.2`, `csv:FILE.csv` and
+    those of labelling tools, see `own/kinds.py`.
 
     Raises UserError for an unknown name, option, value or split, with the nearest known one, and DataError
     for a folder that is not there, may not be read or does not hold the data set.
@@ -106,7 +85,7 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
             raise UserError(f"data set {name} is made, not read: leave out ':{folder}'")
         return kind.open(Path(), split, options)
     if not folder:
-        what = "file" if kind.file else "folder"
+        what = {"FOLDER": "folder", "PATH": "file or folder"}.get(kind.path, "file")
         raise UserError(f"data set {name} needs a {what}: {name}:PATH, where PATH holds {kind.folder}")
     root = Path(folder)
     try:
@@ -118,7 +97,7 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
         raise DataError(f"{name}: {error.filename or folder} cannot be read: {error.strerror or error}") from error
 
 
-def _options(name: str, query: str, known: dict[str, Values]) -> Options:
+def _options(name: str, query: str, known: Mapping[str, Option]) -> Options:
     options: Options = {}
     for item in filter(None, query.split("&")):
         key, _, value = item.partition("=")
@@ -126,7 +105,7 @@ def _options(name: str, query: str, known: dict[str, Values]) -> Options:
             raise UserError(unknown(f"option of {name}", key, known))
         if key in options:
             raise UserError(f"option {key} of {name} is given twice")
-        _check(f"option {key} of {name}", value, known[key])
+        _check(f"option {key} of {name}", value, known[key].values)
         options[key] = value
     return options
 

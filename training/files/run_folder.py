@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,31 @@ LOCK = "run.lock"
 RUN_FILES = ("config.toml", "log.csv", "state.safetensors", "last.safetensors", "best.safetensors")
 
 
+def free_folder(path: str | Path) -> Path:
+    """The first of `path`, `path`-2, `path`-3, ... that holds no run."""
+    folder, number = Path(path), 1
+    while _run_files(folder):
+        number += 1
+        folder = Path(f"{path}-{number}")
+    return folder
+
+
+def newest_folder(path: str | Path) -> Path:
+    """The one among `path`, `path`-2, `path`-3, ... whose run was at work last; `path` if none of them holds a run."""
+    path = Path(path)
+    name = re.compile(re.escape(path.name) + r"(-\d+)?")
+    there = [
+        folder for folder in path.parent.glob(f"{path.name}*") if name.fullmatch(folder.name) and _run_files(folder)
+    ]
+    return max(
+        there, key=lambda folder: max((folder / file).stat().st_mtime for file in _run_files(folder)), default=path
+    )
+
+
+def _run_files(folder: Path) -> list[str]:
+    return [name for name in RUN_FILES if os.path.exists(folder / name)]
+
+
 def make_run_folder(path: str | Path, resume: bool) -> Path:
     """The folder of a run, created if need be.
 
@@ -26,7 +52,7 @@ def make_run_folder(path: str | Path, resume: bool) -> Path:
     again. Raises DiskError if the folder cannot be made.
     """
     folder = Path(path)
-    found = [name for name in RUN_FILES if os.path.exists(folder / name)]
+    found = _run_files(folder)
     if found and not resume:
         remedy = "choose another --out, or --resume to go on with that run"
         raise UserError(f"{path} holds a run already ({', '.join(found)}): {remedy}")

@@ -101,6 +101,9 @@ def plan_jobs(
     return jobs
 
 
+CHECKOUT = Path(__file__).parents[2]
+
+
 def trainer(task: str) -> list[str]:
     """The command that trains a network for a task."""
     return [sys.executable, "-m", f"training.{task}"]
@@ -162,7 +165,9 @@ def _train(job: Job, command: Sequence[str], end: float | None) -> Failure | Non
     with open(job.folder / LOG, "ab") as log:
         begin = log.tell()
         # Unbuffered: its last words stand last. In a session of its own: Ctrl-C reaches us alone, and it is told once.
-        settings = os.environ | {"PYTHONUNBUFFERED": "1"}
+        # This checkout's training, from whatever folder.
+        places = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
+        settings = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": places}
         process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, env=settings, start_new_session=True)
         try:
             process.wait(None if end is None else max(0.0, end - time.monotonic()))

@@ -67,7 +67,8 @@ class TestSet:
                 lengths = sample.head_size * zoom, sample.box_size * zoom
                 measures.append((*lengths, sample.area * zoom**2, sample.yaw))
         if not examples:
-            raise DataError(f"the test set {', '.join(d.name for d in datasets)} has no readable picture")
+            last = f"; the last one: {bad[-1][1]}" if bad else ""
+            raise DataError(f"the test set {', '.join(d.name for d in datasets)} has no readable picture{last}")
         protocol = "; ".join(f"{dataset.name}: {dataset.protocol}" for dataset in datasets)
         pictures, keypoints, labelled, masks = stack(examples)
         heads, boxes, areas, yaws = (np.array(values, np.float64) for values in zip(*measures, strict=True))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ MAX_PIXELS = 50_000_000
 ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm"})
 """Of the names of picture files, in lower case."""
 
+T = TypeVar("T")
+
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -34,8 +38,8 @@ _UPRIGHT = {
 """EXIF orientation -> the operation that brings the stored pixels upright."""
 
 
-def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """A JPEG, PNG, BMP or PPM file as uint8 RGB of shape (H, W, 3), upright by its EXIF tag.
+def read_picture(path: Path, max_pixels: int = MAX_PIXELS, upright: bool = True) -> NDArray[np.uint8]:
+    """A JPEG, PNG, BMP or PPM file as uint8 RGB of shape (H, W, 3), upright by its EXIF tag unless told not to be.
 
     16-bit grey is scaled to 8 bits, CMYK and palettes are converted, and transparent pixels are laid over
     black, the colour that a crop has outside its picture. Pillow itself caps `max_pixels` at twice
@@ -45,7 +49,7 @@ def read_picture(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     regular file, empty, another format, truncated or corrupt, of floating-point pixels, or of more than
     `max_pixels` pixels, which is found out from the header, before any pixel is decoded.
     """
-    return _decode(path, max_pixels, lambda image: _rgb(_upright(image)))
+    return _decode(path, max_pixels, lambda image: np.array(_rgb(_upright(image) if upright else image), np.uint8))
 
 
 def read_levels(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -53,10 +57,42 @@ def read_levels(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
 
     Raises BadPicture as `read_picture` does, and for a picture with other pixels.
     """
-    return _decode(path, max_pixels, _levels)
+    return _decode(path, max_pixels, lambda image: np.array(_levels(image), dtype=np.uint8))
 
 
-def _decode(path: Path, max_pixels: int, convert: Callable[[Image.Image], Image.Image]) -> NDArray[np.uint8]:
+@dataclass(frozen=True)
+class Header:
+    """What a picture file says before its pixels: their number as stored, and the EXIF orientation, 1 for upright."""
+
+    width: int
+    height: int
+    orientation: int = 1
+
+    @property
+    def stored(self) -> tuple[int, int]:
+        """Width and height as stored."""
+        return self.width, self.height
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height once the picture is turned as its tag says."""
+        return (self.height, self.width) if self.orientation >= 5 else self.stored
+
+
+def read_header(path: Path) -> Header:
+    """The header of a picture file, without decoding it. Raises BadPicture as `read_picture`, if less often."""
+    return _open(path, MAX_PIXELS, lambda image: Header(*image.size, _orientation(image)))
+
+
+def _decode(path: Path, max_pixels: int, convert: Callable[[Image.Image], NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    def loaded(image: Image.Image) -> NDArray[np.uint8]:
+        image.load()
+        return convert(image)
+
+    return _open(path, max_pixels, loaded)
+
+
+def _open(path: Path, max_pixels: int, look: Callable[[Image.Image], T]) -> T:
     try:
         # Only regular files: opening a pipe would wait for its writer.
         if not path.is_file():
@@ -69,8 +105,7 @@ def _decode(path: Path, max_pixels: int, convert: Callable[[Image.Image], Image.
             with Image.open(path, formats=FORMATS) as image:
                 if image.width * image.height > max_pixels:
                     raise BadPicture(f"{path}: {image.width} x {image.height} exceeds {max_pixels} pixels")
-                image.load()
-                return np.array(convert(image), dtype=np.uint8)
+                return look(image)
     except (BadPicture, MemoryError):
         raise
     except Image.DecompressionBombError as error:
@@ -82,12 +117,17 @@ def _decode(path: Path, max_pixels: int, convert: Callable[[Image.Image], Image.
         raise BadPicture(f"{path}: cannot be decoded ({error})") from error
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _orientation(image: Image.Image) -> int:
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except Exception:
         # Broken metadata is no reason to lose the pixels.
-        return image
+        return 1
+    return orientation if orientation in _UPRIGHT else 1
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    orientation = _orientation(image)
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 

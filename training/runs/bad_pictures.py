@@ -1,4 +1,4 @@
-"""Pictures that cannot be read: a run lists them in bad_images.csv, and goes on unless they are too many."""
+"""Pictures and records that cannot be read: a run lists them in CSV files, and goes on unless they are too many."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from training.datasets.own.content import BadRecord
 from training.errors import DataError
 from training.files.writing import atomic_write
 
-NAME = "bad_images.csv"
+NAME, RECORDS = "bad_images.csv", "bad_records.csv"
 
 
 def write_bad_pictures(folder: Path, test: Sequence[tuple[str, str]], train: Mapping[str, str]) -> None:
@@ -21,6 +22,15 @@ def write_bad_pictures(folder: Path, test: Sequence[tuple[str, str]], train: Map
         table = io.StringIO()
         csv.writer(table, lineterminator="\n").writerows([("split", "index", "reason"), *rows])
         atomic_write(folder / NAME, table.getvalue().encode(errors="backslashreplace"))
+
+
+def write_bad_records(folder: Path, bad: Sequence[BadRecord]) -> None:
+    """bad_records.csv: the records of a user's own labels that were left out. No file if there are none."""
+    if bad:
+        table = io.StringIO()
+        rows = dict.fromkeys((record.name, record.reason) for record in bad)  # of no known picture: in both splits
+        csv.writer(table, lineterminator="\n").writerows([("record", "reason"), *rows])
+        atomic_write(folder / RECORDS, table.getvalue().encode(errors="backslashreplace"))
 
 
 def check_share(folder: Path, bad: Mapping[str, str], total: int, most: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets import OWN_KINDS, Dataset, Kind, Options
+from training.datasets import DRAWN, OWN_KINDS, Dataset, Kind, Option, Options
 from training.datasets.faces.cofw import Cofw
 from training.datasets.faces.fitted import POINTS, open_300wlp, open_aflw2000
 from training.datasets.faces.pts import TESTS, open_300w, open_pts
@@ -44,12 +44,29 @@ def _open_wflw(root: Path, split: str, options: Options) -> Dataset:
 
 
 FACE_KINDS: Mapping[str, Kind] = {
-    "synthetic": Kind(_open_synthetic, None, {"length": (), "seed": (), "size": ()}),
-    "300w": Kind(_open_300w, "lfpw/, helen/ and afw/", {"tests": tuple(TESTS)}),
-    "pts": Kind(_open_pts, "pictures and .pts files", {"scheme": (*SCHEMES, "none"), "test": float}),
-    "300wlp": Kind(_open_300wlp, "AFW/, HELEN/, IBUG/ and LFPW/", {"points": POINTS}),
-    "aflw2000": Kind(_open_aflw2000, "imageNNNNN.jpg and imageNNNNN.mat", {}),
-    "cofw": Kind(_open_cofw, "COFW_train_color.mat and COFW_test_color.mat", {}),
-    "wflw": Kind(_open_wflw, "WFLW_annotations/ and WFLW_images/", {"subset": ATTRIBUTES}),
+    "synthetic": Kind(_open_synthetic, "drawn faces", options=DRAWN),
+    "300w": Kind(
+        _open_300w, "300-W", "lfpw/, helen/ and afw/", {"tests": Option("which faces to test on", tuple(TESTS))}
+    ),
+    "pts": Kind(
+        _open_pts,
+        "points in files beside pictures",
+        "pictures and .pts files",
+        {
+            "scheme": Option("what the points are; without it, by their number", (*SCHEMES, "none")),
+            "test": Option("the share of the photos held out", float),
+        },
+    ),
+    "300wlp": Kind(
+        _open_300wlp, "300W-LP", "AFW/, HELEN/, IBUG/ and LFPW/", {"points": Option("which of the points", POINTS)}
+    ),
+    "aflw2000": Kind(_open_aflw2000, "AFLW2000-3D", "imageNNNNN.jpg and imageNNNNN.mat"),
+    "cofw": Kind(_open_cofw, "COFW", "COFW_train_color.mat and COFW_test_color.mat"),
+    "wflw": Kind(
+        _open_wflw,
+        "WFLW",
+        "WFLW_annotations/ and WFLW_images/",
+        {"subset": Option("which faces to test on", ATTRIBUTES)},
+    ),
     **OWN_KINDS,
 }

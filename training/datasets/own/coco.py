@@ -1,11 +1,13 @@
 """COCO keypoints JSON (cocodataset.org, format of the keypoint annotations), with any number of points.
 
 Pixels count from 0 and points are pixel centres. The third number of a point is 0 for unlabelled, 1 for labelled but
-hidden, 2 for visible; hidden points count as labelled. Edges count points from 1. Crowds (`iscrowd`) are left out.
+hidden, 2 for visible; hidden points count as labelled, but none at exactly (0, 0), where tools put what is missing.
+Edges count points from 1. Crowds (`iscrowd`) are left out.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,53 +15,94 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.annotations import box, field, file_name, load_json, numbers, objects, pixels
-from training.datasets.own.labels import LabelFile, Labels, OwnSamples, own_samples
+from training.datasets.annotations import box, field, load_json, numbers, objects, pixels
+from training.datasets.own.content import Content, Contradiction, Labels, Remark, Size, Trouble
+from training.datasets.own.fitting import told_size
+from training.datasets.own.label_file import LabelFile
 from training.datasets.own.scheme import OwnScheme, check_names, make_scheme
 from training.errors import DataError, UserError, unknown
 
+Record = dict[str, Any]
+Id = int | str
 
-def open_coco(label_file: LabelFile, split: str, category: str | None = None) -> OwnSamples:
-    """The samples of one split of `label_file.path`.
 
-    `category` names the category to take where several have keypoints. An instance is named after its picture and,
-    behind #, the id of its annotation. Raises DataError, naming file and record, for a file that is not of this
-    format, and UserError for a category that is not there or not named.
+def read_coco(label_file: LabelFile, category: str | None = None) -> Content:
+    """All that `label_file.path` says.
+
+    `category` names the category to take where several have keypoints that differ. An instance is named after its
+    picture and, behind #, the id of its annotation. A record that cannot be read is left out and kept as a bad one.
+    Raises DataError, naming file and record, for a file that is not of this format, and UserError for a category that
+    is not there or not named.
     """
     content = load_json(label_file.path)
     if not isinstance(content, dict):
         raise DataError(f"{label_file.path}: should hold an object with images, annotations and categories")
     lists = {key: _records(content, key, label_file.path) for key in ("images", "annotations", "categories")}
-    chosen = _category(lists["categories"], category, label_file.path)
+    trouble = Trouble()
+    chosen = _categories(lists["categories"], lists["annotations"], category, label_file.path, trouble)
     scheme = _scheme(chosen, label_file)
-    files = _files(lists["images"], label_file.path)
-    labels = _labels(lists["annotations"], files, chosen, label_file.path)
-    return own_samples("coco", label_file, split, scheme, labels, files.values())
+    images = _images(lists["images"], label_file, trouble)
+    labels = _labels(lists["annotations"], images, chosen, label_file.path, trouble)
+    sizes = {image.file: image.size for image in images.values() if image.size}
+    files = tuple(image.file for image in images.values() if image.file)
+    return Content(scheme, labels, files, sizes=sizes, trouble=trouble)
 
 
-def _records(content: dict[str, Any], key: str, path: Path) -> list[dict[str, Any]]:
+def _records(content: Record, key: str, path: Path) -> list[Record]:
     values = field(content, key, f"{path}: the file")
     if not isinstance(values, list):
         raise DataError(f"{path}: {key} should be a list")
     return objects(values, f"{path}: {key}:")
 
 
-def _category(categories: list[dict[str, Any]], name: str | None, path: Path) -> dict[str, Any]:
-    """The one with this name, or the only one with keypoints."""
+def _categories(
+    categories: list[Record], annotations: list[Record], name: str | None, path: Path, trouble: Trouble
+) -> list[Record]:
+    """The one with this name, else all with keypoints, whose names must be the same.
+
+    Where none names its points, they are numbered: as many as the annotations have.
+    """
     able = [category for category in categories if category.get("keypoints")]
-    names = [str(category.get("name")) for category in able]
+    if not able or (name is not None and name not in map(_name, able)):
+        unnamed = [_numbered(category, annotations) for category in categories if not category.get("keypoints")]
+        found = [category for category in unnamed if category.get("keypoints")]
+        for category in found:
+            if name in (None, _name(category)):
+                count = len(category["keypoints"])
+                text = f"its {count} points have no names and are called 1 to {count}"
+                trouble.remarks.append(Remark("unnamed", f"category {_name(category)!r}", text))
+        able += found
+    names = [_name(category) for category in able]
     if not able:
         raise DataError(f"{path}: no category names keypoints")
     if name is not None and name not in names:
         raise UserError(f"{path}: {unknown('category', name, names)}")
-    if name is None and len(able) > 1:
+    if name is not None:
+        able = [able[names.index(name)]]
+    elif any(category["keypoints"] != able[0]["keypoints"] for category in able):
         raise UserError(f"{path}: several categories have keypoints: choose one by ?category= {', '.join(names)}")
-    found = able[names.index(name) if name is not None else 0]
-    _id(found, "id", f"{path}: category {found.get('name')!r}")
-    return found
+    for category in able:
+        _id(category, "id", f"{path}: category {category.get('name')!r}")
+    return able
 
 
-def _scheme(category: dict[str, Any], label_file: LabelFile) -> OwnScheme:
+def _name(category: Record) -> str:
+    return str(category.get("name"))
+
+
+def _numbered(category: Record, annotations: list[Record]) -> Record:
+    """A category without names, with numbers for as many points as its first annotation with points has."""
+    for annotation in annotations:
+        values = annotation.get("keypoints")
+        if annotation.get("category_id") == category.get("id") and isinstance(values, list) and values:
+            count = len(_flat(values)) // 3
+            return category | {"keypoints": [str(number) for number in range(1, count + 1)]}
+    return category
+
+
+def _scheme(chosen: list[Record], label_file: LabelFile) -> OwnScheme:
+    """What the first of the categories says, which are alike."""
+    category = chosen[0]
     where = f"{label_file.path}: category {category.get('name')!r}: "
     names = category["keypoints"]
     check_names(names, f"{where}keypoints")
@@ -70,9 +113,8 @@ def _scheme(category: dict[str, Any], label_file: LabelFile) -> OwnScheme:
     sigmas = category.get("sigmas")
     if sigmas is not None:
         sigmas = numbers(sigmas, (len(names),), f"{where}sigmas").tolist()
-    return make_scheme(
-        str(category.get("name", "coco")), names, f"{where}keypoints", label_file.toml(), edges, pairs, sigmas
-    )
+    name = "+".join(str(category.get("name", "coco")) for category in chosen)
+    return make_scheme(name, names, f"{where}keypoints", label_file.toml(), edges, pairs, sigmas)
 
 
 def _pairs(values: Any, count: int, what: str) -> list[tuple[int, int]]:
@@ -96,54 +138,41 @@ def _named_pairs(values: Any, names: list[str], what: str) -> list[tuple[int, in
     return [(names.index(a), names.index(b)) for a, b in values]
 
 
-def _id(record: dict[str, Any], key: str, where: str) -> int | str:
+def _id(record: Record, key: str, where: str) -> Id:
+    """A whole number, also one written as 7.0, or a text."""
     value = field(record, key, where)
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if not isinstance(value, (int, str)):
         raise DataError(f"{where}: {key} should be a whole number or a text")
     return value
 
 
-def _files(images: list[dict[str, Any]], path: Path) -> dict[int | str, str]:
-    """File names by the ids of their pictures."""
-    files: dict[int | str, str] = {}
+@dataclass(frozen=True)
+class _Image:
+    """A picture of the file: its name, empty where its record is bad, and its size, if it is told."""
+
+    file: str
+    size: Size | None = None
+
+
+def _images(images: list[Record], label_file: LabelFile, trouble: Trouble) -> dict[Id, _Image]:
+    """Pictures by their ids."""
+    found: dict[Id, _Image] = {}
     for index, image in enumerate(images):
-        where = f"{path}: images: record {index}"
-        number = _id(image, "id", where)
-        if number in files:
-            raise DataError(f"{where}: the id {number!r} occurs twice")
-        files[number] = file_name(field(image, "file_name", where), f"{where}: file_name")
-    return files
-
-
-def _labels(
-    annotations: list[dict[str, Any]], files: dict[int | str, str], category: dict[str, Any], path: Path
-) -> Labels:
-    count = len(category["keypoints"])
-    instances = []
-    seen: set[int | str] = set()
-    for index, annotation in enumerate(annotations):
-        where = f"{path}: annotations: record {index}"
-        number = _id(annotation, "id", where)
-        if number in seen:
-            raise DataError(f"{where}: the id {number!r} occurs twice")
-        seen.add(number)
-        where = f"{where} (id {number})"
-        if _id(annotation, "category_id", where) != category["id"] or annotation.get("iscrowd") == 1:
-            continue
-        image = _id(annotation, "image_id", where)
-        if image not in files:
-            raise DataError(f"{where}: image_id {image!r} is not among the images")
-        instances.append(_instance(annotation, files[image], f"{files[image]}#{number}", count, where))
-    if not instances:
-        raise DataError(f"{path}: has no annotation of the category {category.get('name')!r}")
-    return Labels(
-        tuple(instance.file for instance in instances),
-        tuple(instance.name for instance in instances),
-        np.array([instance.keypoints for instance in instances]),
-        np.array([instance.labelled for instance in instances]),
-        np.array([instance.box for instance in instances]),
-        np.array([instance.area for instance in instances]),
-    )
+        where = f"{label_file.path}: images: record {index}"
+        number: Id | None = None
+        try:
+            number = _id(image, "id", where)
+            file = label_file.picture(field(image, "file_name", where), f"{where}: file_name")
+            if number in found and found[number].file != file:
+                raise Contradiction(f"{where}: the id {number!r} occurs twice")
+            found[number] = _Image(file, told_size(image.get("width"), image.get("height")))
+        except DataError as error:
+            trouble.skip(error, where)
+            if number is not None:
+                found.setdefault(number, _Image(""))
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,8 +185,59 @@ class _Instance:
     area: float
 
 
-def _instance(annotation: dict[str, Any], file: str, name: str, count: int, where: str) -> _Instance:
+def _labels(
+    annotations: list[Record], images: dict[Id, _Image], chosen: Sequence[Record], path: Path, trouble: Trouble
+) -> Labels:
+    names = chosen[0]["keypoints"]
+    wanted = {_id(category, "id", "") for category in chosen}
+    instances = []
+    seen: set[Id] = set()
+    for index, annotation in enumerate(annotations):
+        where = f"{path}: annotations: record {index}"
+        picture = None
+        try:
+            number = _id(annotation, "id", where)
+            if number in seen:
+                raise DataError(f"{where}: the id {number!r} occurs twice")
+            seen.add(number)
+            where = f"{where} (id {number})"
+            if _id(annotation, "category_id", where) not in wanted or annotation.get("iscrowd") == 1:
+                continue
+            image = _id(annotation, "image_id", where)
+            if image not in images:
+                raise DataError(f"{where}: image_id {image!r} is not among the images")
+            picture = images[image].file or None
+            if picture is None:
+                raise DataError(f"{where}: the record of its picture is bad")
+            instances.append(_instance(annotation, picture, f"{picture}#{number}", names, where, trouble))
+        except DataError as error:
+            trouble.skip(error, where, picture)
+    if not instances:
+        name = "+".join(repr(category.get("name")) for category in chosen)
+        raise trouble.all_bad(f"{path}: has no annotation of the category {name}")
+    return Labels(
+        tuple(instance.file for instance in instances),
+        tuple(instance.name for instance in instances),
+        np.array([instance.keypoints for instance in instances]),
+        np.array([instance.labelled for instance in instances]),
+        np.array([instance.box for instance in instances]),
+        np.array([instance.area for instance in instances]),
+    )
+
+
+def _flat(values: list[Any]) -> list[Any]:
+    """Numbers in a row, also of points that are lists of their own."""
+    if all(isinstance(point, list) and len(point) == 3 for point in values):
+        return [number for point in values for number in point]
+    return values
+
+
+def _instance(
+    annotation: Record, file: str, name: str, points_named: Sequence[str], where: str, trouble: Trouble
+) -> _Instance:
+    count = len(points_named)
     values = field(annotation, "keypoints", where)
+    values = _flat(values) if isinstance(values, list) else values
     if not isinstance(values, list) or len(values) != 3 * count:
         size = f"{len(values)}" if isinstance(values, list) else "no list of"
         raise DataError(f"{where}: keypoints: {size} numbers; {count} points need {3 * count}: x, y, flag for each")
@@ -166,7 +246,6 @@ def _instance(annotation: dict[str, Any], file: str, name: str, count: int, wher
         raise DataError(
             f"{where}: keypoints: the third number of a point should be 0 (none), 1 (hidden) or 2 (visible)"
         )
-    labelled = points[:, 2] > 0
     bounds, area = np.full(4, np.nan), annotation.get("area")
     given = annotation.get("bbox")
     if given and given != [0, 0, 0, 0]:  # how converters say that there is none
@@ -175,5 +254,11 @@ def _instance(annotation: dict[str, Any], file: str, name: str, count: int, wher
         area = float(numbers(area, (), f"{where}: area"))
         if area < 0:
             raise DataError(f"{where}: area is negative: {area:g}")
+    labelled = points[:, 2] > 0
+    origin = labelled & (points[:, :2] == 0).all(axis=1)
+    for point in np.flatnonzero(origin).tolist():
+        text = f"{points_named[point]} is flagged as labelled at 0, 0, where tools put what is missing: left out"
+        trouble.remarks.append(Remark("origin", name, text, file))
+    labelled &= ~origin
     keypoints = np.where(labelled[:, None], points[:, :2], 0.0)
     return _Instance(file, name, keypoints, labelled, bounds, area or np.nan)

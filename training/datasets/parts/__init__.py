@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from training.datasets import Dataset, Kind, Options
+from training.datasets import Dataset, Kind, Option, Options
 from training.datasets.faces import FACE_KINDS
 from training.datasets.parts.helen import Helen
 from training.datasets.parts.masks import MaskFolder
@@ -28,6 +28,11 @@ def _open_masks(root: Path, split: str, options: Options) -> Dataset:
 
 PART_KINDS: Mapping[str, Kind] = {
     **{name: replace(kind, open=partial(_open_outlined, kind)) for name, kind in FACE_KINDS.items()},
-    "helen": Kind(_open_helen, "images/, labels/, exemplars.txt and testing.txt", {"test": ("testing", "tuning")}),
-    "masks": Kind(_open_masks, "images/, masks/ and classes.txt or classes.toml", {}),
+    "helen": Kind(
+        _open_helen,
+        "Helen's parts",
+        "images/, labels/, exemplars.txt and testing.txt",
+        {"test": Option("which faces to test on", ("testing", "tuning"))},
+    ),
+    "masks": Kind(_open_masks, "masks in files", "images/, masks/ and classes.txt or classes.toml"),
 }

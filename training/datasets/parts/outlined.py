@@ -30,14 +30,14 @@ class Outlined:
             )
         self.name, self.split = points.name, points.split
         self.protocol = f"{points.protocol}; masks: {len(FACE7.names)} classes, polygons between the 68 points"
-        self._points = points
+        self.points = points
 
     def __len__(self) -> int:
-        return len(self._points)
+        return len(self.points)
 
     def sample(self, index: int) -> Sample:
         """See Dataset."""
-        face = self._points.sample(index)
+        face = self.points.sample(index)
         height, width = face.picture.shape[:2]
         if face.labelled.all():
             mask = face_mask(face.keypoints, height, width)
