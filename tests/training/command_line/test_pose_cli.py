@@ -444,7 +444,15 @@ def test_a_model_that_does_not_say_what_it_was_tested_on(
 def test_help_lists_data_sets_and_their_options(capsys: pytest.CaptureFixture[str], verb: str) -> None:
     done = Outcome(pose.main, capsys, verb, "--help")
     assert done.code == 0
-    for text in ("synthetic ", "lsp:PATH", "coco:PATH", "csv:PATH", "?images=", "?test=", "?labels=crowd|teacher"):
+    for text in (
+        "synthetic ",
+        "lsp:FOLDER",
+        "coco:FILE.json",
+        "csv:FILE.csv",
+        "?images=",
+        "?test=",
+        "?labels=crowd|teacher",
+    ):
         assert text in done.out
 
 
