@@ -164,8 +164,10 @@ def norm_sign(const float[:, ::1] x, const float[::1] scale, const float[::1] sh
 def norm_sums(const float[:, ::1] x, const float[:, ::1] grad, const uint64_t[:, ::1] inside,
                    const float[::1] mean, double[::1] sums, double[::1] products):
     """As norm_sums, with the gradient set to 0 outside the inside unless that is None."""
-    cdef const uint64_t* bits = NULL if inside is None else &inside[0, 0]
+    cdef const uint64_t* bits = NULL
     cdef int status
+    if inside is not None:
+        bits = &inside[0, 0]
     with nogil:
         status = wide.norm_sums(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &mean[0], &sums[0], &products[0])
     check(status)
@@ -174,8 +176,10 @@ def norm_sums(const float[:, ::1] x, const float[:, ::1] grad, const uint64_t[:,
 def norm_backward(const float[:, ::1] x, const float[:, ::1] grad, const uint64_t[:, ::1] inside,
                        const float[::1] a, const float[::1] b, const float[::1] c, float[:, ::1] out):
     """As norm_backward, with the gradient set to 0 outside the inside unless that is None; out may be grad."""
-    cdef const uint64_t* bits = NULL if inside is None else &inside[0, 0]
+    cdef const uint64_t* bits = NULL
     cdef int status
+    if inside is not None:
+        bits = &inside[0, 0]
     with nogil:
         status = wide.norm_backward(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &a[0], &b[0], &c[0], &out[0, 0])
     check(status)

@@ -30,7 +30,7 @@ except ImportError as error:
     _wide = None  # type: ignore[assignment]
     warnings.warn(
         f"hbcore runs without its compiled kernels ({error}): same results, several times slower. "
-        "Install a C compiler and reinstall hbcore.",
+        "Install a C compiler and reinstall hbcore (pip install --force-reinstall --no-cache-dir).",
         RuntimeWarning,
         stacklevel=2,
     )

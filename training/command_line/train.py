@@ -69,7 +69,7 @@ def train(task: Task, options: argparse.Namespace) -> None:
             write_json(folder / "env.json", environment() | hbcore.kernel_report() | {"command": options.command})
             atomic_write(folder / "config.toml", to_toml(config).encode())
             usual = task.defaults().run.out
-            if not options.resume and re.fullmatch(rf"{re.escape(usual)}-\d+", config.run.out):
+            if not (options.resume or options.out) and re.fullmatch(rf"{re.escape(usual)}-\d+", config.run.out):
                 bar.say(f"{usual} holds a run already: this one goes to {folder}")
             bar.say(f"{len(data)} samples to train on, {len(test.pictures)} to test on; run folder {folder}")
             if task.is_own(config.data.train):
