@@ -6,13 +6,13 @@ Apart from the network itself, so that settings can be checked without drawing m
 from __future__ import annotations
 
 from collections.abc import Iterable
-from math import isfinite
 
 from hbcore.nn.blocks import BLOCKS, MULTI_SCALE
 from hbcore.nn.layers import ACTIVATIONS, BINARIZE, POOLS
 
 STRIDE = 4  # input pixels per heatmap pixel: the stem and one pooling halve the picture each
 HOURGLASSES = "plain", "improved"
+SHARPEST = 1e30  # of a smooth sign: a hard one long before, and products with it stay in float32
 LAYERS = range(3, 7)  # 3x3 convolutions that an HPM block may have
 OF_REAL_NETWORKS = {"activation": "none", "scale": True, "binarize": "both", "binary_ends": False}  # the only choice
 
@@ -71,7 +71,7 @@ def check_architecture(
         if not binary and choice != OF_REAL_NETWORKS[name]:
             raise ValueError(f"{name} = {choice!r} is a choice of binary networks: leave it out with binary = False")
     if sharpness is not None:
-        if not (isfinite(sharpness) and sharpness > 0):
-            raise ValueError(f"sharpness must be a number above 0, got {sharpness}")
+        if not isinstance(sharpness, int | float) or not 0 < sharpness <= SHARPEST:
+            raise ValueError(f"sharpness must be a number above 0, at most {SHARPEST:g}, got {sharpness!r}")
         if not binary or binarize == "weights":
             raise ValueError(f"sharpness = {sharpness} is a choice of networks with binary activations")

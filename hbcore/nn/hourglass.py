@@ -188,6 +188,7 @@ class StackedHourglass(Module):
         known = self.architecture
         changed = known | {"binarize": binarize, "sharpness": sharpness}
         check_architecture(**changed)
+        changed["sharpness"] = sharpness = None if sharpness is None else float(sharpness)
         if "weights" in (binarize, known["binarize"]) and binarize != known["binarize"]:
             raise ValueError("a network of which only the weights are binary has other layers: build it anew")
         for _, module in self.named_modules():

@@ -322,9 +322,11 @@ def test_an_activation_without_effect_is_forgotten(tmp_path):
         ({"hourglass": "improved"}, "missing|unknown"),
         ({"binary_ends": True}, "missing|unknown"),
         ({"binarize": "weights"}, "missing|unknown"),
-        ({"sharpness": "3"}, "real number"),
+        ({"sharpness": "3"}, "sharpness must be a number above 0, at most 1e\\+30, got '3'"),
         ({"sharpness": -3}, "sharpness must be a number above 0"),
-        ({"sharpness": 10**400}, "too large"),
+        ({"sharpness": 10**400}, "sharpness must be"),
+        ({"sharpness": 10**31}, "sharpness must be"),
+        ({"sharpness": float("nan")}, "sharpness must be"),
     ],
 )
 def test_damaged_choices_are_named(tmp_path, model, changes, message):
