@@ -1,6 +1,6 @@
 """Model files from anywhere: whatever is changed in one, it loads and can be used, or is refused in one line.
 
-HBCORE_MUTATIONS=100000 makes that many of them, with the same seeds, and takes a quarter of an hour.
+HBCORE_MUTATIONS=100000 makes that many of them, with the same seeds, and takes half an hour.
 """
 
 import json
