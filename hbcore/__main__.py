@@ -13,6 +13,7 @@ import safetensors
 
 import hbcore
 from hbcore import kernels
+from hbcore.threads import usable_cores
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS = (
@@ -32,7 +33,7 @@ def report() -> dict[str, str]:
         "available": ", ".join(kernels.available()),
         "CPU": name,
         "CPU flags": " ".join(flags) or "not known",
-        "cores": f"{usable()} of {os.cpu_count()} usable",
+        "cores": f"{usable_cores()} of {os.cpu_count()} usable",
         "threads": f"{hbcore.get_threads()} (hbcore.set_threads)",
         "Python": f"{platform.python_version()} ({platform.python_implementation()})",
         "platform": platform.platform(),
@@ -54,11 +55,6 @@ def cpu(path: Path = CPUINFO) -> tuple[str, list[str]]:
         said.setdefault(key.strip(), value.strip())
     known = said.get("flags", said.get("Features", "")).split()
     return said.get("model name") or platform.processor() or platform.machine(), [f for f in FLAGS if f in known]
-
-
-def usable() -> int:
-    """Cores that this process may run on."""
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def blas() -> str:

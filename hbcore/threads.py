@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -57,6 +58,11 @@ def set_threads(count: int) -> None:
 def get_threads() -> int:
     """Threads that hbcore's loops use."""
     return _Threads.count
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 def on_thread_count(listener: Callable[[int], None]) -> None:

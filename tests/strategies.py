@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-from hbcore import Tensor, kernels
+from hbcore import Tensor
 from hbcore.autograd.gradcheck import gradcheck
 
 REAL_TYPES = (np.float32, np.float64)
@@ -51,11 +51,6 @@ def naive_conv2d_backward(x, w, g, stride, padding):
             dx[:, rows, columns] += np.einsum("no,ijco->nijc", g[:, oy, ox], w)
             dw += np.einsum("nijc,no->ijco", padded[:, rows, columns], g[:, oy, ox])
     return dx[:, padding : padding + x.shape[1], padding : padding + x.shape[2]], dw
-
-
-def backends():
-    """Names of the kernels that this build has and this CPU can run."""
-    return kernels.available()[::-1]
 
 
 def check_derivatives(f, *inputs):

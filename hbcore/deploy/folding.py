@@ -8,10 +8,10 @@ Batch norm and sign of a number x ask whether  v = scale x + shift  is negative.
 and :func:`threshold` finds it by bisection over all float32, with the very arithmetic of the layer it replaces: no tie,
 no negative gamma and no rounding comes out differently. Three small lines, of one channel each:
 
-    scale, shift     v < 0 for            t                                       flip
-      2,   -1        x < 0.5              0.5                                     0
-     -2,    1        x > 0.5              the float after 0.5, as x < t is x <= 0.5   1
-      0,   -1        every x              NaN, as x < NaN never holds                 1
+    scale, shift    v < 0 for    t                                              flip
+       2,   -1      x < 0.5      0.5                                            0
+      -2,    1      x > 0.5      the float after 0.5, as x < t is x <= 0.5      1
+       0,   -1      every x      NaN, as x < NaN never holds                    1
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Mapping, Sequence
 
 import hbcore
+from hbcore.threads import usable_cores
 from training.datasets import Dataset
 from training.errors import DataError
 from training.prediction.model import Model
@@ -18,8 +18,7 @@ LAST = "last.safetensors"  # the model that a run ends in, in its folder
 
 def use_threads(wanted: int) -> None:
     """0: one per core that this process may use."""
-    cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-    hbcore.set_threads(wanted or cores)
+    hbcore.set_threads(wanted or usable_cores())
 
 
 def load_model(task: Task, options: argparse.Namespace) -> Model:
@@ -39,13 +38,18 @@ def model_file(given: str) -> str:
     return last
 
 
-def open_tests(task: Task, specs: Sequence[str], split: str = "test", lenient: bool = False) -> list[Dataset]:
-    """The data sets to test on. lenient: those that have no such split are left out, unless none has. DataError."""
-    datasets: list[Dataset] = []
+def open_tests(
+    task: Task, specs: Sequence[str], split: str = "test", lenient: bool = False
+) -> list[tuple[str, Dataset]]:
+    """The data sets to test on, with their names.
+
+    lenient: those that have no such split are left out. Raises DataError if one, or with `lenient` every one, has none.
+    """
+    datasets: list[tuple[str, Dataset]] = []
     missing: list[str] = []
     for spec in specs:
         try:
-            datasets.append(task.open(spec, split))
+            datasets.append((spec, task.open(spec, split)))
         except DataError as error:
             if not lenient:
                 raise

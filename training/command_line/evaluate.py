@@ -27,7 +27,7 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     model = load_model(task, options)
     specs = options.data or tested_on(task, model, options.model)
     datasets = _open(task, specs, options)
-    test = TestSet.read(datasets, model.codec.input_size, follow=partial(followed, unit="reading"))
+    test = TestSet.read([d for _, d in datasets], model.codec.input_size, follow=partial(followed, unit="reading"))
     computing = partial(followed, unit="computing", size=BATCH)
     scores, predicted = evaluate(task, model, test, options.flip_test, computing)
     result: dict[str, Any] = {
@@ -78,7 +78,7 @@ def tested_on(task: Task, model: Model, name: str) -> Sequence[str]:
     raise UserError(f"{name} does not say what it was tested on{names}: name a data set with --data")
 
 
-def _open(task: Task, specs: Sequence[str], options: argparse.Namespace) -> list[Dataset]:
+def _open(task: Task, specs: Sequence[str], options: argparse.Namespace) -> list[tuple[str, Dataset]]:
     if options.data:
         return open_tests(task, specs, options.split)
     try:

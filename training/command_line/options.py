@@ -72,8 +72,11 @@ def _parser(task: Task) -> Parser:
     t.add_argument(
         "--test", action="append", metavar="NAME[:PATH]", help="test on these instead of the test splits of --data"
     )
-    t.add_argument("--out", help="run folder")
-    t.add_argument("--resume", action="store_true", help="go on with the run in --out, to the same bytes")
+    usual = task.defaults().run.out
+    t.add_argument("--out", help=f"run folder; default: the first of {usual}, {usual}-2, ... that holds no run")
+    t.add_argument(
+        "--resume", action="store_true", help="go on with the run in --out, or with the newest, to the same bytes"
+    )
     t.add_argument("--config", help="settings as TOML")
     t.add_argument(
         "--set",

@@ -13,7 +13,7 @@ from typing import Any
 import hbcore
 from hbcore.inspect.summary import summary
 from training.checks.before import check_before_training
-from training.command_line.common import duration, print_protocol, print_scores, use_threads
+from training.command_line.common import duration, open_tests, print_protocol, print_scores, use_threads
 from training.command_line.options import FLAGS
 from training.configuration.schema import literal
 from training.configuration.settings import Config
@@ -170,15 +170,9 @@ def _dry_run(task: Task, config: Config, as_json: bool) -> None:
 
 def _test_data(task: Task, config: Config) -> list[tuple[str, Dataset]]:
     """The test split of the data sets to test on, with their names; by default of those trained on that have one."""
-    datasets: list[tuple[str, Dataset]] = []
-    missing: list[str] = []
-    for spec in config.data.test or config.data.train:
-        try:
-            datasets.append((spec, task.open(spec, "test")))
-        except DataError as error:
-            if config.data.test:
-                raise
-            missing.append(str(error))
-    if not datasets:
-        raise DataError(f"nothing to test on ({'; '.join(missing)}): name a data set with --test")
-    return datasets
+    if config.data.test:
+        return open_tests(task, config.data.test)
+    try:
+        return open_tests(task, config.data.train, lenient=True)
+    except DataError as error:
+        raise DataError(f"nothing to test on ({error}): name a data set with --test") from None

@@ -12,10 +12,9 @@ from hbcore.deploy import Engine
 from hbcore.deploy.folding import threshold
 from hbcore.nn.layers import BatchNorm2d, use_packed
 from hbcore.threads import set_threads
-from tests.strategies import backends
 
 
-@pytest.fixture(params=backends())
+@pytest.fixture(params=kernels.available())
 def variant(request, monkeypatch):
     """Run a test with every backend."""
     monkeypatch.setattr(kernels, "backend", kernels.choose(request.param))

@@ -19,7 +19,7 @@ from hbcore.nn.blocks import Style, Unit
 from hbcore.nn.layers import use_gradients
 from hbcore.optim.losses import heatmap_cross_entropy
 from hbcore.threads import set_threads
-from tests.strategies import CHANNELS, backends, convolutions, naive_conv2d, naive_conv2d_backward
+from tests.strategies import CHANNELS, convolutions, naive_conv2d, naive_conv2d_backward
 
 # float32 sums of at most some thousand terms of size about 1: 6e-8 times the square root of that, with room to spare.
 TOLERANCE = 1e-5
@@ -30,7 +30,7 @@ REFERENCE = Reference()
 SUM_TOLERANCE = 1e-11
 
 
-@pytest.fixture(scope="module", autouse=True, params=backends())
+@pytest.fixture(scope="module", autouse=True, params=kernels.available())
 def variant(request):
     """Every test runs with every backend."""
     with pytest.MonkeyPatch.context() as patch:
