@@ -1,12 +1,18 @@
 """Builds the compiled modules; everything else is declared in pyproject.toml."""
 
 import os
+import sys
+import sysconfig
 from glob import glob
+from pathlib import Path
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.errors import BaseError, CCompilerError
+
+# One wheel a platform serves every CPython from 3.11 on; builds without the GIL have no stable interface yet.
+STABLE = sys.implementation.name == "cpython" and not sysconfig.get_config_var("Py_GIL_DISABLED")
 
 
 def extension(name: str, sources: list[str]) -> Extension:
@@ -17,6 +23,8 @@ def extension(name: str, sources: list[str]) -> Extension:
         [f"hbcore/{name}.pyx", *sources],
         include_dirs=["hbcore"],
         depends=[*sorted(glob("hbcore/csrc/**/*.h", recursive=True)), "hbcore/_wide.pxd", "hbcore/_plan.pxi"],
+        define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE else [],
+        py_limited_api=STABLE,
         extra_compile_args=[] if os.name == "nt" else flags,
     )
 
@@ -25,18 +33,32 @@ class BuildWhatCan(build_ext):
     """Without a compiler the install goes on: hbcore then computes in NumPy and says so once.
 
     An extension marked as optional would not do: an editable install copies it into the tree even where it was not
-    built. HBCORE_REQUIRE_KERNELS makes it an error.
+    built, and one of the two modules could be built without the other. HBCORE_REQUIRE_KERNELS makes it an error.
     """
 
-    def build_extensions(self) -> None:
+    def run(self) -> None:
         try:
-            super().build_extensions()
+            super().run()
         except (BaseError, CCompilerError, OSError) as error:
             if os.environ.get("HBCORE_REQUIRE_KERNELS"):
                 raise
             self.warn(f"no compiled kernels ({error}): hbcore will compute in NumPy, several times slower")
+            for module in self.extensions:
+                Path(self.get_ext_fullpath(module.name)).unlink(missing_ok=True)
             self.extensions = []
+
+    def copy_extensions_to_source(self) -> None:
+        # Python prefers a module built for its own version alone, which a checkout may hold from before.
+        ending = Path(sysconfig.get_config_var("EXT_SUFFIX")).suffix
+        for module in self.extensions:
+            for old in Path("hbcore").glob(f"{module.name.removeprefix('hbcore.')}.*{ending}"):
+                old.unlink()
+        super().copy_extensions_to_source()
 
 
 modules = [extension("_kernels", []), extension("_wide", sorted(glob("hbcore/csrc/**/*.c", recursive=True)))]
-setup(ext_modules=cythonize(modules, build_dir="build"), cmdclass={"build_ext": BuildWhatCan})
+setup(
+    ext_modules=cythonize(modules, build_dir="build"),
+    cmdclass={"build_ext": BuildWhatCan},
+    options={"bdist_wheel": {"py_limited_api": "cp311"}} if STABLE else {},
+)

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from pathlib import Path
@@ -18,9 +19,9 @@ LEFT_OUT = shutil.ignore_patterns(
 )
 
 
-def run(*words: object, **more: str) -> str:
+def run(python: str | Path, *words: object, **more: str) -> str:
     environment = os.environ | {"HBCORE_REQUIRE_KERNELS": "1"} | more
-    done = subprocess.run([sys.executable, *map(str, words)], env=environment, capture_output=True, text=True)
+    done = subprocess.run([str(python), *map(str, words)], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -30,10 +31,10 @@ def run(*words: object, **more: str) -> str:
     "HBCORE_DISTRIBUTIONS" not in os.environ, reason="compiles for a minute: set HBCORE_DISTRIBUTIONS=1"
 )
 def test_the_source_distribution_makes_a_wheel_with_every_kernel(tmp_path: Path) -> None:
-    tree, wheels, site = tmp_path / "tree", tmp_path / "wheels", tmp_path / "site"
+    tree, wheels, clean = tmp_path / "tree", tmp_path / "wheels", tmp_path / "clean"
     shutil.copytree(ROOT, tree, ignore=LEFT_OUT)
     build = "import os, sys; os.chdir(sys.argv[1]); from setuptools.build_meta import build_sdist; build_sdist('..')"
-    run("-c", build, tree)
+    run(sys.executable, "-c", build, tree)
     (sdist,) = tmp_path.glob("hbcore-*.tar.gz")
     with tarfile.open(sdist) as file:
         inside = {name.partition("/")[2] for name in file.getnames()}
@@ -43,8 +44,13 @@ def test_the_source_distribution_makes_a_wheel_with_every_kernel(tmp_path: Path)
         assert not missing, folder
     assert {"README.md", "LICENSE", "CHANGELOG.md", "pyproject.toml", "setup.py"} <= inside
 
-    run("-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", wheels, sdist)
-    (wheel,) = wheels.glob("*.whl")
+    run(sys.executable, "-m", "venv", clean)
+    python = clean / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    warnings = {} if os.name == "nt" else {"CFLAGS": "-Wall -Wextra -Werror"}
+    run(python, "-m", "pip", "wheel", "-q", "-w", wheels, sdist, **warnings)  # with what it needs, in isolation
+    (wheel,) = wheels.glob("hbcore-*.whl")
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        assert "-cp311-abi3-" in wheel.name
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     modules = {path.relative_to(tree).as_posix() for path in (tree / "hbcore").rglob("*.py")}
@@ -53,10 +59,9 @@ def test_the_source_distribution_makes_a_wheel_with_every_kernel(tmp_path: Path)
     assert not [name for name in names if name.endswith((".c", ".h", ".pyx"))]
     assert sum(name.endswith((".so", ".pyd")) for name in names) == 2
 
-    run("-m", "pip", "install", "-q", "--no-deps", "--target", site, wheel)
-    ask = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); import hbcore.kernels as k; print(k.__file__, *k.available())"
-    )
-    place, *variants = run("-c", ask, HBCORE_KERNELS="").split()
-    assert place.startswith(str(site))
+    run(python, "-m", "pip", "install", "-q", "--no-index", "--find-links", wheels, "hbcore")
+    place, *variants = run(
+        python, "-c", "import hbcore.kernels as k; print(k.__file__, *k.available())", HBCORE_KERNELS=""
+    ).split()
+    assert place.startswith(str(clean))
     assert variants == list(kernels.available())
