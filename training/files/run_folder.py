@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from training.errors import UserError
 from training.files.writing import TEMPORARY, disk_error, make_folder
@@ -20,9 +21,9 @@ RUN_FILES = ("config.toml", "log.csv", "state.safetensors", "last.safetensors", 
 
 
 def free_folder(path: str | Path) -> Path:
-    """The first of `path`, `path`-2, `path`-3, ... that holds no run."""
+    """The first of `path`, `path`-2, `path`-3, ... that holds no run and in which none is beginning."""
     folder, number = Path(path), 1
-    while _run_files(folder):
+    while _run_files(folder) or _at_work(folder):
         number += 1
         folder = Path(f"{path}-{number}")
     return folder
@@ -42,6 +43,18 @@ def newest_folder(path: str | Path) -> Path:
 
 def _run_files(folder: Path) -> list[str]:
     return [name for name in RUN_FILES if os.path.exists(folder / name)]
+
+
+def _at_work(folder: Path) -> bool:
+    """Whether another process holds the lock of `folder`."""
+    try:
+        with open(folder / LOCK, "rb") as file:
+            _lock(file)
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass  # no lock, or a file system without them
+    return False
 
 
 def make_run_folder(path: str | Path, resume: bool) -> Path:
@@ -71,14 +84,18 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise disk_error(folder / LOCK, 0, error) from error
     with file:
-        if sys.platform != "win32":
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise UserError(f"another run is at work in {folder}: choose another --out") from None
-            except OSError:
-                pass  # a network file system without locks
+        try:
+            _lock(file)
+        except BlockingIOError:
+            raise UserError(f"another run is at work in {folder}: choose another --out") from None
+        except OSError:
+            pass  # a network file system without locks
         for leftover in folder.glob(f"{TEMPORARY}*"):
             with contextlib.suppress(OSError):
                 leftover.unlink()
         yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    if sys.platform != "win32":
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.command_lines import Outcome
 from training import pose
-from training.files.run_folder import free_folder, newest_folder
+from training.files.run_folder import free_folder, locked, newest_folder
 
 TINY = (
     *("--data", "synthetic?length=4&size=48", "--test", "synthetic?length=2&size=48", "--batch-size", "2"),
@@ -42,3 +42,11 @@ def test_free_and_newest_folders(tmp_path: Path) -> None:
             os.utime(tmp_path / name / "log.csv", (1e9 + age, 1e9 + age))
     assert free_folder(base) == tmp_path / "a.b-4"
     assert newest_folder(base) == tmp_path / "a.b-3"
+
+
+def test_a_folder_in_which_a_run_is_beginning_is_not_free(tmp_path: Path) -> None:
+    base = tmp_path / "run"
+    base.mkdir()
+    with locked(base):
+        assert free_folder(base) == tmp_path / "run-2"
+    assert free_folder(base) == base
