@@ -70,6 +70,34 @@ def load_toml(path: Path) -> dict[str, Any]:
         raise DataError(f"{path}: not a TOML file that can be read ({error})") from error
 
 
+def load_yaml(path: Path) -> dict[Any, Any]:
+    """The content of a YAML file that holds a table.
+
+    Raises DataError if it is missing, larger than a mebibyte, none, or has aliases, of which a few can stand for more
+    than fits into memory; UserError if PyYAML, which reads such files, is not installed.
+    """
+    text = load_text(path, 2**20)
+    try:
+        import yaml
+    except ImportError as error:
+        raise UserError(f"{path}: reading YAML files needs PyYAML; run: pip install pyyaml") from error
+    try:
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise DataError(f"{path}: has aliases (*NAME), which are not read: write their values out")
+        table = yaml.compose(text, yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        reason = " ".join(str(error).split())
+        raise DataError(f"{path}: not a YAML file that can be read ({reason})") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: should hold lines KEY: VALUE")
+    keys = [key.value for key, _ in table.value]
+    if len(keys) > len(content):  # PyYAML would take the last one without a word
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise DataError(f"{path}: the key {twice!r} occurs twice")
+    return content
+
+
 def load_json_records(path: Path) -> list[dict[str, Any]]:
     """The content of a JSON file that must be a list of objects. Raises DataError if it is anything else."""
     records = load_json(path)

@@ -14,16 +14,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.datasets.annotations import load_text
+from training.datasets.annotations import load_text, load_yaml
 from training.datasets.own.content import Content, Instance, Remark, Trouble, checked, gathered
 from training.datasets.own.label_file import LabelFile
 from training.datasets.own.scheme import MOST_POINTS, check_names, make_scheme
 from training.datasets.own.tools.shapes import centred
-from training.datasets.own.tools.simple_yaml import load_yaml
 from training.errors import BadPicture, DataError, UserError, unknown
 from training.pictures.reading import ENDINGS, read_header
 
-_KEYS = ("path", "train", "val", "test", "kpt_shape", "flip_idx", "names", "kpt_names", "nc")
 _SPLITS = {"train": "train", "val": "test"}
 
 
@@ -35,7 +33,7 @@ def read_yolo(label_file: LabelFile, category: str | None = None) -> Content:
     are in train and in val; UserError for a category that is not there.
     """
     yaml = label_file.path
-    said = load_yaml(yaml, _KEYS)
+    said = load_yaml(yaml)
     layout = _Layout.of(said, yaml)
     if category is not None and category not in layout.classes.values():
         raise UserError(f"{yaml}: {unknown('category', category, map(str, layout.classes.values()))}")
@@ -69,7 +67,7 @@ class _Layout:
     classes: dict[int, Any]
 
     @classmethod
-    def of(cls, said: dict[str, Any], yaml: Path) -> _Layout:
+    def of(cls, said: dict[Any, Any], yaml: Path) -> _Layout:
         shape: Any = said.get("kpt_shape")
         if not _whole_numbers(shape, 2) or not 1 <= shape[0] <= MOST_POINTS or shape[1] not in (2, 3):
             raise DataError(f"{yaml}: kpt_shape should be [POINTS, 2] or [POINTS, 3], not {shape!r}")
@@ -100,10 +98,10 @@ class _Layout:
 
 
 def _whole_numbers(value: Any, count: int) -> bool:
-    return isinstance(value, list) and len(value) == count and all(isinstance(number, int) for number in value)
+    return isinstance(value, list) and len(value) == count and all(type(number) is int for number in value)
 
 
-def _root(said: dict[str, Any], yaml: Path) -> Path:
+def _root(said: dict[Any, Any], yaml: Path) -> Path:
     """`path`, from the YAML file, if it is there; else the folder of the file, as after a move."""
     path = said.get("path")
     if path is not None and not isinstance(path, str):
