@@ -1,4 +1,4 @@
-"""What a run looks at before it trains: labels that would train nonsense are refused, all else is one line per kind."""
+"""What a run or an evaluation looks at first: labels that make nonsense are refused, all else is one line per kind."""
 
 from __future__ import annotations
 

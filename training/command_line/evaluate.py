@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from training.checks.before import check_before_training
 from training.command_line.common import load_model, open_tests, print_protocol, print_scores, print_speed
 from training.datasets import Dataset
 from training.errors import UserError
@@ -27,6 +28,8 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     model = load_model(task, options)
     specs = options.data or tested_on(task, model, options.model)
     datasets = _open(task, specs, options)
+    for record in check_before_training(datasets, most=1, say=partial(print, file=sys.stderr)):
+        print(f"left out: {record.text}", file=sys.stderr)
     test = TestSet.read([d for _, d in datasets], model.codec.input_size, follow=partial(followed, unit="reading"))
     computing = partial(followed, unit="computing", size=BATCH)
     scores, predicted = evaluate(task, model, test, options.flip_test, computing)

@@ -190,3 +190,24 @@ def test_a_run_says_it_once_and_lists_bad_records(bees: Path, capsys: pytest.Cap
     words[words.index("--out") + 1] += "2"
     assert pose.main(words) == 3
     assert "records cannot be read, more than data.max_bad = 0.01" in capsys.readouterr().err
+
+
+def test_an_evaluation_looks_at_its_labels_as_well(bees: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    value = content()
+    value["annotations"][0]["keypoints"] = None
+    run = bees / "run"
+    tiny = ["--threads", "1", "--quiet", "--set", *TINY, "data.max_bad=0.5"]
+    assert (
+        pose.main(["--data", spec(bees, value), "--test", f"coco:{bees}/bees.json?test=0.4", "--out", str(run), *tiny])
+        == 0
+    )
+    capsys.readouterr()
+    ask = ["eval", str(run), "--split", "train", "--data"]
+    assert pose.main([*ask, spec(bees, value)]) == 0
+    printed = capsys.readouterr().err
+    assert "error: 1 records that cannot be read" in printed
+    assert "left out: " in printed
+    for annotation in value["annotations"][1:]:
+        annotation["keypoints"] = [0.1, 0.25, 2, 0.5, 0.75, 2, 1, 0.5, 1]
+    assert pose.main([*ask, spec(bees, value)]) == 3
+    assert "shares of the picture, from 0 to 1" in capsys.readouterr().err
