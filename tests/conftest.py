@@ -1,5 +1,6 @@
 """Settings and fixtures for all tests."""
 
+import os
 import warnings
 
 import pytest
@@ -10,6 +11,9 @@ with warnings.catch_warnings():
     warnings.filterwarnings("default", "hbcore runs without its compiled kernels", RuntimeWarning)
     from hbcore import kernels
     from hbcore.threads import set_threads
+
+if kernels.backend.name == "numpy":
+    os.environ["HBCORE_KERNELS"] = "numpy"  # processes that tests start need not say again what they lack
 
 # Derandomized: the same examples on every run and machine. No deadline: the machine may be busy.
 settings.register_profile("hbcore", deadline=None, derandomize=True, max_examples=50)

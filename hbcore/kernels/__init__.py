@@ -5,7 +5,8 @@
     wide         wide registers and threads in C, `hbcore/_wide.pyx` and `hbcore/csrc/`
 
 `backend` is the one at work: "avx512", "avx2", "sse2" or "neon" where the CPU has them, else "cython", or "numpy" where
-hbcore was installed without a compiler (one warning says so). The environment variable HBCORE_KERNELS forces one.
+hbcore was installed without a compiler (one warning says so, unless NumPy is asked for). The environment variable
+HBCORE_KERNELS forces one.
 """
 
 from __future__ import annotations
@@ -28,12 +29,14 @@ except ImportError as error:
     if os.environ.get("HBCORE_REQUIRE_KERNELS"):
         raise
     _wide = None  # type: ignore[assignment]
-    warnings.warn(
-        f"hbcore runs without its compiled kernels ({error}): same results, several times slower. "
-        "Install a C compiler and reinstall hbcore (pip install --force-reinstall --no-cache-dir).",
-        RuntimeWarning,
-        stacklevel=2,
-    )
+    if os.environ.get("HBCORE_KERNELS") != "numpy":
+        warnings.warn(
+            f"hbcore runs without its compiled kernels ({error}): same results, several times slower. "
+            "Install a C compiler and reinstall hbcore (pip install --force-reinstall --no-cache-dir); "
+            "HBCORE_KERNELS=numpy says that NumPy is meant.",
+            RuntimeWarning,
+            stacklevel=2,
+        )
 
 if _wide is not None:
     on_thread_count(_wide.set_threads)

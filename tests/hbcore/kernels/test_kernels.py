@@ -470,3 +470,11 @@ def test_required_kernels_that_are_missing_are_an_error(tmp_path):
     assert done.returncode != 0
     assert "Error" in done.stderr.splitlines()[-1]
     assert "hbcore._wide" in done.stderr.splitlines()[-1]
+
+
+def test_who_asks_for_numpy_is_not_warned():
+    script = 'import sys; sys.modules["hbcore._wide"] = None; sys.path.insert(0, "."); import hbcore'
+    for wanted, said in (("numpy", False), ("", True)):
+        done = run_python(script, HBCORE_REQUIRE_KERNELS="", HBCORE_KERNELS=wanted)
+        assert done.returncode == 0, done.stderr
+        assert ("runs without its compiled kernels" in done.stderr) is said

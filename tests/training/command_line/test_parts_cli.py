@@ -310,7 +310,9 @@ def test_masks_come_back_in_pixels_of_the_picture(
     path, out = tmp_path / "halves.png", tmp_path / "out"
     Image.fromarray(picture).save(path)
     code, printed, errors = run(capsys, "predict", trained / "last.safetensors", path, "--out", out, "--threads", 1)
-    assert (code, errors) == (0, "")
+    assert code == 0
+    # Two steps of training may leave a model that is as sure of wrong crops, which depends on the last bits.
+    assert errors == "" or errors.startswith("no warnings of worthless answers: ")
     assert printed == f"1 of 1 pictures: masks/, classes.txt, predictions.json and overlays in {out}\n"
     assert {p.relative_to(out).as_posix() for p in out.rglob("*")} == {
         *("masks", "masks/0000_halves.png", "classes.txt", "predictions.json", "0000_halves.png")
