@@ -12,10 +12,11 @@
  * A sign travels as the unsigned byte 1 + sign, 0 outside the picture becoming 1, so each sum is too large by the sum of
  * its q: `excess`. Four bytes, of four filters or four pixels side by side, are multiplied with four and added:
  *
- *   MULTIPLY(u, s)  int16 lanes: unsigned bytes times signed bytes, neighbours added
- *   WIDEN(v)        int32 lanes: neighbouring int16 added
- *   STORE_BYTES(p, v)  int32 lanes that fit into bytes
- *   BYTE_ROWS       of a register tile
+ *   PART                     sums on the way: int16 lanes, or int32 where instructions add that far
+ *   MULTIPLY_ADD(sum, u, s)  PART: unsigned bytes times signed bytes, neighbours added to the sum
+ *   WIDEN(v)                 int32 lanes: neighbouring int16 added
+ *   STORE_BYTES(p, v)        int32 lanes that fit into bytes
+ *   BYTE_ROWS                of a register tile, of one or two registers each
  *
  * Units that are not finite, or gradients that are not, give NaN. Sums of reals are taken in the same order always.
  */
@@ -132,40 +133,57 @@ TARGET static NAME(byte_block) NAME(make_byte_block)(const NAME(signs_work) *wor
     return b;
 }
 
-INLINE void NAME(signs_tile)(const int rows, const int kind, const NAME(byte_block) *b, const hb_conv *s, ptrdiff_t at,
-                             const uint8_t *panel, const hb_epilogue *end, ptrdiff_t first, ptrdiff_t c)
+INLINE void NAME(signs_tile)(const int rows, const int halves, const int kind, const NAME(byte_block) *b,
+                             const hb_conv *s, ptrdiff_t at, const uint8_t *panel, const hb_epilogue *end,
+                             ptrdiff_t first, ptrdiff_t c)
 {
     vf sum[BYTE_ROWS][2];
     for (int m = 0; m < rows; m++)
-        sum[m][0] = sum[m][1] = -broadcast(b->pull[at + m]);
+        for (int h = 0; h < halves; h++)
+            sum[m][h] = -broadcast(b->pull[at + m]);
     for (ptrdiff_t i = 0; i < s->kernel_h; i++)
         for (ptrdiff_t j = 0; j < s->kernel_w; j++) {
             ptrdiff_t pixel = at + i * b->width + j;
             for (ptrdiff_t begin = 0; begin < b->quads; begin += MOST_QUADS) {
-                vs part[BYTE_ROWS][2] = {{{0}}};
+                PART part[BYTE_ROWS][2] = {{{0}}};
                 const int8_t *bytes = b->bytes + 4 * (pixel * b->quads + begin);
                 for (ptrdiff_t k = MIN(MOST_QUADS, b->quads - begin); k > 0; k--, panel += 4 * PANEL, bytes += 4) {
-                    vi w0 = *(const vi *)panel, w1 = *(const vi *)(panel + 4 * LANES);
+                    vi w[2];
+                    for (int h = 0; h < halves; h++)
+                        w[h] = *(const vi *)(panel + 4 * LANES * h);
 #pragma GCC unroll 16
                     for (int m = 0; m < rows; m++) {
                         vi q = broadcast_bytes(bytes + m * 4 * b->quads);
-                        part[m][0] += MULTIPLY(w0, q);
-                        part[m][1] += MULTIPLY(w1, q);
+                        for (int h = 0; h < halves; h++)
+                            part[m][h] = MULTIPLY_ADD(part[m][h], w[h], q);
                     }
                 }
 #pragma GCC unroll 16
                 for (int m = 0; m < rows; m++)
-                    for (int h = 0; h < 2; h++)
+                    for (int h = 0; h < halves; h++)
                         sum[m][h] = FMA(broadcast(b->unit[pixel + m]), __builtin_convertvector(WIDEN(part[m][h]), vf),
                                         sum[m][h]);
             }
         }
     for (int m = 0; m < rows; m++)
-        for (int h = 0; h < 2; h++)
+        for (int h = 0; h < halves; h++)
             if (c + h * LANES < s->filters) {
                 uint64_t none = 0;
                 NAME(finish)(kind, end, sum[m][h], first + m, c + h * LANES, s->filters, &none);
             }
+}
+
+/* One row of pixels, all filters of a panel. */
+INLINE void NAME(signs_row)(const int halves, const NAME(byte_block) *b, const hb_conv *s, ptrdiff_t at,
+                            const uint8_t *panel, const hb_epilogue *end, ptrdiff_t first, ptrdiff_t c)
+{
+    ptrdiff_t x = 0;
+    for (; s->filters % LANES == 0 && x + BYTE_ROWS <= s->out_w; x += BYTE_ROWS)
+        NAME(signs_tile)(BYTE_ROWS, halves, 0, b, s, at + x, panel, end, first + x, c);
+    for (; x < s->out_w; x += BYTE_ROWS) {
+        FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->out_w - x),
+                 NAME(signs_tile)(rows, halves, ANY, b, s, at + x, panel, end, first + x, c))
+    }
 }
 
 TARGET static void NAME(signs_item)(void *context, ptrdiff_t item)
@@ -183,13 +201,11 @@ TARGET static void NAME(signs_item)(void *context, ptrdiff_t item)
     for (ptrdiff_t c = 0; c < s->filters; c += PANEL) {
         const uint8_t *panel = work->panels + c / PANEL * panel_bytes;
         for (ptrdiff_t y = 0; y < rows_here; y++) {
-            ptrdiff_t x = 0, first = (n * s->out_h + y0 + y) * s->out_w;
-            for (; s->filters % LANES == 0 && x + BYTE_ROWS <= s->out_w; x += BYTE_ROWS)
-                NAME(signs_tile)(BYTE_ROWS, 0, &b, s, y * b.width + x, panel, &work->end, first + x, c);
-            for (; x < s->out_w; x += BYTE_ROWS) {
-                FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->out_w - x),
-                         NAME(signs_tile)(rows, ANY, &b, s, y * b.width + x, panel, &work->end, first + x, c))
-            }
+            ptrdiff_t first = (n * s->out_h + y0 + y) * s->out_w;
+            if (s->filters - c > LANES)
+                NAME(signs_row)(2, &b, s, y * b.width, panel, &work->end, first, c);
+            else
+                NAME(signs_row)(1, &b, s, y * b.width, panel, &work->end, first, c);
         }
     }
 }
@@ -282,22 +298,24 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
     }
 }
 
-INLINE void NAME(filters_tile)(const int rows, const NAME(sign_block) *b, const uint32_t *signs, const int32_t *bytes,
-                               ptrdiff_t o, float *out, ptrdiff_t padded)
+INLINE void NAME(filters_tile)(const int rows, const int halves, const NAME(sign_block) *b, const uint32_t *signs,
+                               const int32_t *bytes, ptrdiff_t o, float *out, ptrdiff_t padded)
 {
-    vs part[BYTE_ROWS][2] = {{{0}}};
+    PART part[BYTE_ROWS][2] = {{{0}}};
     for (ptrdiff_t y = 0; y < b->rows; y++, signs += b->width * LINE)
         for (ptrdiff_t quad = 0; quad < b->quads; quad++, bytes += PANEL) {
-            vi g0 = *(const vi *)bytes, g1 = *(const vi *)(bytes + LANES);
+            vi g[2];
+            for (int h = 0; h < halves; h++)
+                g[h] = *(const vi *)(bytes + h * LANES);
 #pragma GCC unroll 16
             for (int m = 0; m < rows; m++) {
                 vi s = broadcast_bytes(signs + 4 * quad * LINE + m);
-                part[m][0] += MULTIPLY(s, g0);
-                part[m][1] += MULTIPLY(s, g1);
+                for (int h = 0; h < halves; h++)
+                    part[m][h] = MULTIPLY_ADD(part[m][h], s, g[h]);
             }
         }
     for (int m = 0; m < rows; m++)
-        for (int h = 0; h < 2; h++) {
+        for (int h = 0; h < halves; h++) {
             float *sum = out + m * padded + h * LANES;
             vi whole = WIDEN(part[m][h]) - *(const vi *)(b->excess + o + h * LANES);
             store(sum, FMA(load(b->unit + o + h * LANES), __builtin_convertvector(whole, vf), load(sum)));
@@ -320,15 +338,15 @@ TARGET static void NAME(filters_item)(void *context, ptrdiff_t part)
     const hb_conv *s = work->sums.size;
     ptrdiff_t padded = work->sums.padded, per_picture = work->sums.blocks * work->x_blocks;
     NAME(sign_block) b;
-    size_t words = NAME(sign_block_words)(work, &b), bytes = (size_t)(padded * b.rows * b.quads);
-    uint32_t *memory = hb_scratch((words + bytes + 2 * (size_t)padded) * sizeof *memory);
+    size_t words = NAME(sign_block_words)(work, &b), numbers = (size_t)(padded * b.rows * b.quads);
+    uint32_t *memory = hb_scratch((words + numbers + 2 * (size_t)padded) * sizeof *memory);
     if (memory == NULL) {
         work->sums.failed = 1;
         return;
     }
     b.signs = memory;
     b.bytes = (int32_t *)(memory + words);
-    b.unit = (float *)(b.bytes + bytes);
+    b.unit = (float *)(b.bytes + numbers);
     b.excess = (int32_t *)(b.unit + padded);
     float *sums = work->sums.sums + part * work->sums.terms * padded;
     ptrdiff_t blocks = s->batch * per_picture;
@@ -344,8 +362,13 @@ TARGET static void NAME(filters_item)(void *context, ptrdiff_t part)
                     const uint32_t *signs = b.signs + ((c / LINE * b.in_rows + i) * b.width + j) * LINE + c % LINE;
                     float *out = sums + ((i * s->kernel_w + j) * s->channels + c) * padded;
                     for (ptrdiff_t o = 0; o < padded; o += PANEL) {
-                        FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->channels - c),
-                                 NAME(filters_tile)(rows, &b, signs, b.bytes + o * b.rows * b.quads, o, out + o, padded))
+                        const int32_t *bytes = b.bytes + o * b.rows * b.quads;
+                        if (s->filters - o > LANES)
+                            FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->channels - c),
+                                     NAME(filters_tile)(rows, 2, &b, signs, bytes, o, out + o, padded))
+                        else
+                            FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->channels - c),
+                                     NAME(filters_tile)(rows, 1, &b, signs, bytes, o, out + o, padded))
                     }
                 }
     }
