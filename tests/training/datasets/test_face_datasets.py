@@ -159,6 +159,38 @@ def test_splits_of_a_folder(tmp_path: Path) -> None:
     assert "no face for the split 'train'" in error_of(f"pts:{tmp_path}?test=1", "train")
 
 
+def test_faces_of_one_photo_by_two_digits(tmp_path: Path) -> None:
+    """AFW has up to 15 faces of a photo; image_0001 and image_0002 are two photos, and so are numbers alone."""
+    crowds = [f"photo{number}_{face}" for number in range(20) for face in (1, 9, 10, 15)]
+    singles = [f"image_{number:04d}" for number in range(20)]
+    for name in (*crowds, *singles):
+        save_face(tmp_path / "many" / name, FACE[:3])
+    for number in range(1, 31):
+        save_face(tmp_path / "frames" / f"frame_{number}", FACE[:3])
+
+    def split(folder: str, which: str) -> set[str]:
+        data = open_dataset(f"pts:{tmp_path / folder}?test=0.3", which)
+        return {Path(data.sample(k).name).stem for k in range(len(data))}
+
+    train, test = split("many", "train"), split("many", "test")
+    assert not {name.partition("_")[0] for name in train & set(crowds)} & {
+        name.partition("_")[0] for name in test & set(crowds)
+    }
+    assert train & set(crowds)
+    assert test & set(crowds)
+    assert train & set(singles)
+    assert test & set(singles)
+    assert 2 <= len(split("frames", "test")) <= 18
+
+
+@needs_data("300w")
+def test_photos_of_afw_are_in_one_half() -> None:
+    data = [open_dataset(f"pts:{DATA / '300w/afw'}?test=0.3", split) for split in ("train", "test")]
+    train, test = ({Path(name).stem.rpartition("_")[0] for name in map(str, half._files)} for half in data)  # type: ignore[attr-defined]
+    assert len(train | test) == 185  # whole photographs, as afw_photos/ has them
+    assert not train & test
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")
 def test_names_that_are_no_text(tmp_path: Path) -> None:
     for number in range(20):

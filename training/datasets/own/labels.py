@@ -146,14 +146,14 @@ def own_samples(kind: str, label_file: LabelFile, split: str, content: Content) 
     Raises DataError for a split that is empty and a folder that is missing, UserError as `LabelFile.division`.
     """
     scheme, labels, trouble = content.scheme, content.labels, content.trouble
-    division = label_file.division(scheme, content.listed)
     folder = label_file.folder(content.root)
+    division = label_file.division(content, folder)
     mine = np.array([division.split(file) == split for file in labels.files], dtype=np.bool_)
     known = labels.labelled.any(axis=1)
     if not (mine & known).any():
         raise trouble.all_bad(
-            f"{label_file.path}: has no labelled point for the split {split!r} ({division.rule}): ?test=0.2 holds out "
-            "a fifth of the pictures, ?test=1 says that the whole file is for testing"
+            f"{label_file.path}: has no labelled point for the split {split!r} ({division.rule}): "
+            f"{division.remedy(split)}"
         )
     first: dict[str, int] = {}
     for index, file in enumerate(labels.files):

@@ -15,12 +15,13 @@ Without the lists, a fifth of the pictures, drawn by their names, are for testin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from training.datasets.annotations import file_name, load_text, load_toml, picture_folder
 from training.datasets.crops import around_picture
 from training.datasets.parts.base import masked
-from training.datasets.splits import Division
+from training.datasets.splits import Division, same_photos
 from training.errors import DataError
 from training.labels.parts import Parts
 from training.labels.sample import Sample
@@ -38,13 +39,15 @@ class MaskFolder:
 
     name = "masks"
 
-    def __init__(self, root: Path, split: str) -> None:
+    def __init__(self, root: Path, split: str, val: float = 0.0) -> None:
         self.skeleton = read_classes(root)
         pictures = _by_name(picture_folder(root))
-        division = _division(root)
+        division = _division(root, val)
         for name in division.listed:
             if name not in pictures:
                 raise DataError(f"{root}: a list names {name!r}, but there is no such picture in images/")
+        if division.draws:
+            division = replace(division, same=same_photos((path, name) for name, path in pictures.items()))
         self._pictures = [path for name, path in pictures.items() if division.split(name) == split]
         self._masks = root / "masks"
         for path in self._pictures:
@@ -96,14 +99,14 @@ def _pair(names: Sequence[str], pair: Sequence[str]) -> tuple[int, int]:
     return names.index(pair[0]), names.index(pair[1])
 
 
-def _division(root: Path) -> Division:
+def _division(root: Path, val: float) -> Division:
     listed: dict[str, str] = {}
     for split in ("train", "test"):
         path = root / f"{split}.txt"
         for name in _lines(path) if path.exists() else ():
             if listed.setdefault(file_name(name, f"{path}: {name!r}"), split) != split:
                 raise DataError(f"{path}: {name!r} is in train.txt too: test pictures must be others")
-    return Division(share=HELD_OUT, listed=listed)
+    return Division(HELD_OUT, listed, validation=val)
 
 
 def _lines(path: Path) -> list[str]:
