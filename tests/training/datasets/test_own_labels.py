@@ -420,6 +420,22 @@ def test_corrected_predictions_stay_in_their_split(bees: Path, monkeypatch: pyte
         assert {Path(name).name for name in pictures(after)} == set(pictures(before))
 
 
+@pytest.mark.parametrize("name", ["12:30:05.png", "9:30.png", "a\u2028b.png", "a\u2029b.png", "sub/1:2.png"])
+def test_names_of_pictures_that_systems_allow(tmp_path: Path, name: str) -> None:
+    """Times, and signs at which Python, but no editor, ends a line."""
+    save_picture(tmp_path / name)
+    (tmp_path / "t.csv").write_text(f"picture,joint,x,y\n{name},a,1,2\n", encoding="utf-8")
+    data = open_dataset(f"csv:{tmp_path / 't.csv'}", "train")
+    assert data.sample(0).picture.shape == (40, 60, 3)
+    assert pictures(data) == [name]
+
+
+@pytest.mark.parametrize("name", ["C:a.png", "c:/a.png", "sub/../../a.png"])
+def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "t.csv").write_text(f"picture,joint,x,y\n{name},a,1,2\n")
+    assert "leads out of the picture folder" in complaints_of(f"csv:{tmp_path / 't.csv'}")
+
+
 def test_copies_are_in_one_split(tmp_path: Path) -> None:
     """Each of 20 photos lies there three times, once by the same name in another folder."""
     names = [way.format(i) for i in range(20) for way in ("{}.png", "copy-of-{}.png", "more/{}.png")]

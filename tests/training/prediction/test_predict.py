@@ -309,10 +309,10 @@ def test_exit_codes(tmp_path: Path, model: Path, seeing: None, capsys: pytest.Ca
     (tmp_path / "nothing").mkdir()
     out = tmp_path / "out"
     for arguments, code, message in (
-        ([text], 3, f"skipped: {text}: not a JPEG, PNG, BMP, PPM picture; convert it to one of these\n"),
+        ([text], 3, f"skipped: {text}: not a JPEG, PNG, BMP, PPM, WEBP, TIFF picture; convert it to one of these\n"),
         ([tmp_path / "none.png"], 2, f"there is no picture or folder {tmp_path / 'none.png'}\n"),
         (["x" * 4000], 2, "there is no picture or folder xxxx"),
-        ([tmp_path / "nothing"], 2, "holds no picture (.bmp, .jpeg, .jpg, .png, .ppm)\n"),
+        ([tmp_path / "nothing"], 2, "holds no picture (.bmp, .jpeg, .jpg, .png, .ppm, .tif, .tiff, .webp)\n"),
         ([good, "--box", "300,0,10,10"], 3, "the box 300,0,10,10 is not in a picture of 200 x 120 pixels"),
         ([good, "--box", "0,0,1e9,10"], 3, "is not in a picture of 200 x 120 pixels"),
         ([good, "--out", text], 2, f"{text} is a file, not a folder"),

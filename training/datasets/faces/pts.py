@@ -31,7 +31,8 @@ from training.labels.sample import Sample
 from training.labels.skeletons import Skeleton
 from training.pictures.reading import read_picture
 
-ENDINGS = (".jpg", ".png", ".jpeg", ".bmp", ".JPG", ".PNG", ".JPEG", ".BMP")
+_LOWER = (".jpg", ".png", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+ENDINGS = (*_LOWER, *map(str.upper, _LOWER))
 MAX_POINTS = 1000
 MAX_BYTES = 2**20
 _HEADER = re.compile(r"\s*version\s*:\s*\d+\s+n_points\s*:\s*(\d+)\s*\{")

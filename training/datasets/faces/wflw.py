@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from training.datasets.annotations import file_name, load_text, pixels
+from training.datasets.annotations import file_name, pixels, text_lines
 from training.datasets.faces.base import OF_BOX, FaceLabel, as_sample
 from training.errors import DataError
 from training.labels.face_skeletons import WFLW98
@@ -41,7 +41,7 @@ class Wflw:
             raise DataError(f"{self._folder}: no such folder; the pictures of the data set belong there")
         self._files: list[str] = []
         labels: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-        for number, line in enumerate(load_text(path).splitlines(), start=1):
+        for number, line in enumerate(text_lines(path), start=1):
             if not line.strip():
                 continue
             where = f"{path}: line {number}"

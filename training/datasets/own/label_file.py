@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from training.datasets.annotations import file_name
+from training.datasets.annotations import file_name, leads_out
 from training.datasets.own.content import Content, Contradiction
 from training.datasets.own.scheme import OwnScheme
 from training.datasets.splits import Division, same_photos
@@ -111,12 +111,7 @@ class LabelFile:
                 if slashed == base or not base or "leads out" not in str(error):
                     raise
                 raise DataError(f"{error}; ?names=base looks for {base!r} in that folder") from None
-        name = file_name(slashed if _within(slashed) else base, what)
+        name = file_name(base if leads_out(slashed) else slashed, what)
         if self._short.setdefault(name, slashed) != slashed:
             raise Contradiction(f"{what}: {slashed!r} and {self._short[name]!r} are both {name!r} by ?names=base")
         return name
-
-
-def _within(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not (path.is_absolute() or ".." in path.parts or ":" in name)

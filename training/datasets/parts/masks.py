@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from training.datasets.annotations import file_name, load_text, load_toml, picture_folder
+from training.datasets.annotations import file_name, load_toml, picture_folder, text_lines
 from training.datasets.crops import around_picture
 from training.datasets.parts.base import masked
 from training.datasets.splits import Division, same_photos
@@ -110,7 +110,7 @@ def _division(root: Path, val: float) -> Division:
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in load_text(path).splitlines() if line.strip()]
+    return [line.strip() for line in text_lines(path) if line.strip()]
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

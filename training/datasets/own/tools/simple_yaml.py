@@ -8,7 +8,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
-from training.datasets.annotations import load_text
+from training.datasets.annotations import text_lines
 from training.errors import DataError
 
 _KEY = re.compile(r"""(?P<key>[\w.-]+|"[^"\\]*"|'[^']*')\s*:(?:\s+(?P<rest>.*))?$""")
@@ -23,7 +23,7 @@ def load_yaml(path: Path, wanted: Collection[str]) -> dict[str, Any]:
     naming file and line, for a wanted value that is anything else.
     """
     lines = []
-    for number, text in enumerate(load_text(path, 2**20).splitlines(), start=1):
+    for number, text in enumerate(text_lines(path, 2**20), start=1):
         plain = _without_comment(text).rstrip()
         if plain.strip() and plain not in ("---", "..."):
             lines.append((number, len(plain) - len(plain.lstrip(" ")), plain.strip()))
