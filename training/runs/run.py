@@ -15,6 +15,7 @@ import numpy as np
 from hbcore.kernels import keep_memory
 from training.configuration.settings import Config
 from training.configuration.toml import to_toml
+from training.datasets.crops import crop_rules
 from training.errors import DataError, Diverged, Interrupted
 from training.files.logs import CsvLog
 from training.loading.batch import Batch, BatchPlan
@@ -140,7 +141,8 @@ class Run:
             "test": list(self.config.data.test or self.config.data.train),
         }
         output = OUTPUTS[self.config.optim.loss]
-        return Model(network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained)
+        model = Model(network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained)
+        return replace(model, crops=crop_rules(self.data.datasets))
 
     def save_model(self, name: str) -> None:
         self.model().save(self.folder / f"{name}.safetensors")

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from training.datasets import annotations, open_dataset
+from training.datasets.crops import CropRule
 from training.datasets.own.scheme import COCO_SIGMAS, mirror_pairs
 from training.datasets.splits import Division, drawn_for_test
 from training.errors import BadPicture, DataError, UserError
@@ -389,6 +390,21 @@ def test_a_split_is_of_pictures() -> None:
     assert Division(listed={"a": "test"}, rest="train").split("b") == "train"
     assert Division(listed={"a": "test"}).split("b") is None
     assert Division().split("b") == "train"
+
+
+def test_a_data_set_tells_the_rule_of_most_of_its_crops(tmp_path: Path) -> None:
+    """One of three has no box; in the second file nobody has one; in the third there is a single point."""
+    save_picture(tmp_path / "a.png")
+    header = "picture,box_x,box_y,box_w,box_h,a_x,a_y,b_x,b_y\n"
+    for rows, around, margin in (
+        ("a.png,5,5,20,10,6,6,9,9\na.png,5,5,10,20,6,6,9,9\na.png,,,,,6,6,50,9\n", "box", 1.25),
+        ("a.png,,,,,6,6,50,9\n", "points", 1.35),
+        ("a.png,,,,,6,6,,\n", "picture", 1.0),
+    ):
+        (tmp_path / "t.csv").write_text(header + rows)
+        data: Any = open_dataset(f"csv:{tmp_path / 't.csv'}", "train")
+        assert data.crop == CropRule(around, margin)
+        assert data.sample(0).side == pytest.approx({"box": 20, "points": 44, "picture": 60}[around] * margin)
 
 
 @pytest.mark.parametrize("name", ["./1.png", "1.PNG", "photos/1.png", "2"])

@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import load_text, pixels
-from training.datasets.faces.base import OF_POINTS, FaceLabel, as_sample
+from training.datasets.faces.base import OF_POINTS, POINTS_RULE, FaceLabel, as_sample
 from training.datasets.splits import Division, same_photos
 from training.errors import DataError, UserError
 from training.labels.face_skeletons import IBUG68, SCHEMES, generic
@@ -83,6 +83,8 @@ class PtsFaces:
     68 points are taken for ibug's, any other number for points of an unknown order, unless `scheme`
     names it. The crop is a square around the box of the points. Raises DataError as `read_pts` does.
     """
+
+    crop = POINTS_RULE
 
     def __init__(self, name: str, split: str, files: Sequence[Path], source: str, scheme: str | None = None) -> None:
         first = read_pts(files[0])

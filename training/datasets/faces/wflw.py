@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets.annotations import file_name, pixels, text_lines
-from training.datasets.faces.base import OF_BOX, FaceLabel, as_sample
+from training.datasets.faces.base import BOX_RULE, OF_BOX, FaceLabel, as_sample
 from training.errors import DataError
 from training.labels.face_skeletons import WFLW98
 from training.labels.sample import Sample
@@ -30,6 +30,7 @@ class Wflw:
     """
 
     name = "wflw"
+    crop = BOX_RULE
     skeleton = WFLW98
 
     def __init__(self, root: Path, split: str, subset: str | None = None) -> None:

@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.crops import BOX_MARGIN, LEAST_SIDE, POINTS_MARGIN, around_box, around_picture, around_points
+from training.datasets.crops import (
+    BOX_MARGIN,
+    LEAST_SIDE,
+    POINTS_MARGIN,
+    CropRule,
+    around_box,
+    around_picture,
+    around_points,
+)  # fmt: skip
 from training.datasets.own.content import BadRecord, Content, Labels, Remark, Size
 from training.datasets.own.fitting import Fitting, scaled, scaled_box
 from training.datasets.own.label_file import LabelFile
@@ -61,6 +69,7 @@ class OwnSamples:
         self.unlabelled = unlabelled
         self.bad_records, self.remarks = bad_records, remarks
         self.folder, self.labels = folder, labels
+        self.crop = _rule(labels)
         self.sizes, self.fitting = dict(sizes), fitting or Fitting()
         self._last: tuple[str, NDArray[np.uint8], tuple[float, float]] | None = None
 
@@ -132,6 +141,18 @@ class OwnSamples:
             zoom = (1.0, 1.0) if fits else self.zoom(file, self.header(file))
             self._last = file, picture, zoom
         return self._last[1:]
+
+
+def _rule(labels: Labels) -> CropRule:
+    """What most of the crops are around."""
+    boxes = np.isfinite(labels.boxes).all(axis=1)
+    points = ~boxes & (labels.labelled.sum(axis=1) >= 2)
+    rules = {
+        CropRule("box", BOX_MARGIN): boxes,
+        CropRule("points", POINTS_MARGIN): points,
+        CropRule("picture"): ~boxes & ~points,
+    }
+    return max(rules, key=lambda rule: int(rules[rule].sum()))
 
 
 def own_labels(dataset: Dataset) -> OwnSamples | None:

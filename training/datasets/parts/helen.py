@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import file_name, picture_folder, text_lines
-from training.datasets.crops import Square, around_box, around_picture
+from training.datasets.crops import BOX_MARGIN, CropRule, Square, around_box, around_picture
 from training.datasets.parts.base import masked
 from training.errors import BadPicture, DataError
 from training.labels.parts import HELEN11, Mask
@@ -33,6 +33,7 @@ class Helen:
     """
 
     name = "helen"
+    crop = CropRule("box", BOX_MARGIN)
     skeleton = HELEN11
 
     def __init__(self, root: Path, split: str, test: str = "testing") -> None:
