@@ -43,6 +43,8 @@ def predict_pictures(task: Task, options: argparse.Namespace) -> None:
         raise Interrupted(f"interrupted; what was done is in {out}") from None
     for error in [*(boxes.bad if boxes else ()), *bad]:
         print(f"skipped: {error}", file=sys.stderr)
+    if boxes and (unused := boxes.unused(paths)):
+        print(f"{len(unused)} pictures with boxes were not named, the first: {unused[0]}", file=sys.stderr)
     _warn(
         predictions,
         "check --box" if options.box else "check --boxes" if boxes else "say where to look with --box x,y,width,height",

@@ -10,8 +10,9 @@ picture that is looked at, the last part of it will do if no other name has the 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,25 @@ class Boxes:
 
     def of(self, picture: Path) -> list[Box]:
         """Those in one picture, in the order of the file."""
-        found = self.paths.get(os.path.realpath(picture))
-        if found is None:
-            alike = [path for path in self.paths if os.path.basename(path) == picture.name]
-            found = self.paths[alike[0]] if len(alike) == 1 else []
-        return found
+        return self.paths.get(self._path(picture), [])
+
+    def unused(self, pictures: Iterable[Path]) -> list[str]:
+        """The paths that are none of these pictures'."""
+        used = set(map(self._path, pictures))
+        return [path for path in self.paths if path not in used]
+
+    def _path(self, picture: Path) -> str:
+        """The one among `paths` that means this picture, if any does."""
+        path = os.path.realpath(picture)
+        alike = self._bases.get(picture.name, [])
+        return alike[0] if path not in self.paths and len(alike) == 1 else path
+
+    @cached_property
+    def _bases(self) -> dict[str, list[str]]:
+        bases: dict[str, list[str]] = {}
+        for path in self.paths:
+            bases.setdefault(os.path.basename(path), []).append(path)
+        return bases
 
 
 def read_boxes(spec: str) -> Boxes:

@@ -210,6 +210,7 @@ COCO_BOXES = {
         {"image_id": 2, "bbox": [60, 55, 80, 80], "category_id": 9, "score": 0.9},
         {"image_id": 2, "bbox": [60, 55, 0, 80]},
         {"image_id": 2, "bbox": [0, 0, 9, 9], "iscrowd": 1},
+        {"image_id": 3, "bbox": [1, 1, 5, 5]},
     ],
 }
 CSV_BOXES = """picture,who,box_x,box_y,box_w,box_h
@@ -217,6 +218,7 @@ flag.png,a,111,41,80,40
 flag.png,b,-20,-10,80,80
 in/other.png,c,60,55,80,80
 other.png,d,60,,80,80
+no.png,e,1,1,5,5
 """
 
 
@@ -225,15 +227,20 @@ other.png,d,60,,80,80
 def test_boxes_from_a_file(
     tmp_path: Path, model: Path, seeing: None, capsys: pytest.CaptureFixture[str], kind: str, text: str, inside: bool
 ) -> None:
-    """Several in a picture; the file beside the pictures or elsewhere. One box is bad, one picture has none."""
+    """Several in a picture; the file beside the pictures or elsewhere.
+
+    One box is bad, one is of a picture that was not named, and one picture has none.
+    """
     for name in ("flag", "other", "third"):
         save(tmp_path / "in" / f"{name}.png", flag(blur=6))
     file, out = tmp_path / ("in" if inside else "") / f"boxes.{kind}", tmp_path / "out"
     file.write_text(text)
     assert run(model, "in", "--boxes", f"{kind}:{file}", "--out", out, "--quiet") == 0
-    bad, missing = capsys.readouterr().err.splitlines()
+    bad, missing, unused = capsys.readouterr().err.splitlines()
     assert bad.startswith(f"skipped: {file}")
     assert "box" in bad
+    assert unused.startswith("1 pictures with boxes were not named, the first: ")
+    assert unused.endswith("no.png")
     assert missing == f"skipped: in/third.png: has no box in {kind}:{file}"
     assert [(p["picture"], p["person"], p["center"], p["side"]) for p in people(out)] == [
         ("in/flag.png", 1, [150.5, 60.5], 100),
