@@ -47,14 +47,7 @@ class PartFiles:
         palette = np.full((256, 3), 128, dtype=np.uint8)
         palette[: len(colours)] = colours
         save_png(make_folder(self.out / "masks") / f"{name}.png", mask, palette)
-        picture, zoom = presentable(view.picture)
-        shown = np.asarray(Image.fromarray(mask).resize(picture.shape[1::-1], Image.Resampling.NEAREST))
         below = self.least is not None and view.confidence < self.least
-        drawn = tint(picture, np.zeros_like(shown) if below else shown, colours, zoom=zoom)
-        if self.least is not None and below:
-            self.doubtful.append((view.path, view.confidence))
-            drawn = captioned(drawn, not_drawn(view.confidence, self.least))
-        save_png(self.out / view.file_name(number), drawn)
         counts = np.bincount(mask.ravel(), minlength=256)[: len(self.parts.names)]
         shares = {part: round(int(n) / mask.size, 6) for part, n in zip(self.parts.names, counts, strict=True)}
         self.pictures.append(
@@ -68,6 +61,13 @@ class PartFiles:
                 "below": below,
             }
         )
+        picture, zoom = presentable(view.picture)
+        shown = np.asarray(Image.fromarray(mask).resize(picture.shape[1::-1], Image.Resampling.NEAREST))
+        drawn = tint(picture, np.zeros_like(shown) if below else shown, colours, zoom=zoom)
+        if self.least is not None and below:
+            self.doubtful.append((view.path, view.confidence))
+            drawn = captioned(drawn, not_drawn(view.confidence, self.least))
+        save_png(self.out / view.file_name(number), drawn)
 
     def close(self) -> None:
         if not self.pictures:

@@ -55,11 +55,7 @@ class PointFiles:
         picture = str(view.path)
         who = {"person": view.person} if self.several else {}
         place = {"picture": picture, **who, "center": view.crop.center, "side": view.crop.side}
-        drawn = self._draw(view, np.where(kept[:, None], keypoints, np.float32(np.nan)))
-        if self.least is not None and below:
-            self.doubtful.append((view.path, view.confidence))
-            drawn = captioned(drawn, not_drawn(view.confidence, self.least))
-        save_png(self.out / view.file_name(number), drawn)
+        # Before the overlay, which is larger: on a full disk the answer still fits.
         rows = [
             [picture, *who.values(), j["name"], j["x"], j["y"], j["score"], confidence, int(j["kept"])] for j in records
         ]
@@ -68,6 +64,11 @@ class PointFiles:
             atomic_write(self.out / "predictions.csv", _lines([header]))
         append(self.out / "predictions.csv", _lines(rows))
         self.samples.append({**place, "joints": records, "confidence": confidence, "below": below})
+        drawn = self._draw(view, np.where(kept[:, None], keypoints, np.float32(np.nan)))
+        if self.least is not None and below:
+            self.doubtful.append((view.path, view.confidence))
+            drawn = captioned(drawn, not_drawn(view.confidence, self.least))
+        save_png(self.out / view.file_name(number), drawn)
 
     def close(self) -> None:
         if not self.samples:

@@ -321,6 +321,21 @@ def test_what_is_done_stays(
     assert len(data) == len(people(tmp_path / "out")) == 2
 
 
+def test_an_answer_outlives_its_overlay(
+    tmp_path: Path, model: Path, seeing: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a full disk an overlay of half a megabyte is what does not fit."""
+
+    def full(path: Path, picture: object) -> None:
+        raise DiskError(f"cannot write {path}")
+
+    monkeypatch.setattr("training.prediction.point_files.save_png", full)
+    picture = save(tmp_path / "in" / "flag.png", flag())
+    Outcome(pose.main, capsys, "predict", model, picture, "--out", "out", "--quiet").fails(5, "cannot write out")
+    assert len(people(tmp_path / "out")) == 1
+    assert (tmp_path / "out/predictions.csv").read_text().count("flag.png") == 3
+
+
 def test_the_table_ends_with_a_whole_row_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "t.csv"
     path.write_bytes(b"a,b\n")
