@@ -19,7 +19,7 @@ from training.configuration.schema import literal
 from training.configuration.settings import Config
 from training.configuration.toml import describe, load, to_toml
 from training.configuration.values import differences, override, to_dict
-from training.datasets import Dataset
+from training.datasets import Dataset, has_validation
 from training.errors import DataError, UserError
 from training.files.environment import environment
 from training.files.run_folder import free_folder, locked, make_run_folder, newest_folder
@@ -56,12 +56,17 @@ def train(task: Task, options: argparse.Namespace) -> None:
         use_threads(config.run.threads)
         training = [(spec, task.open(spec, "train")) for spec in config.data.train]
         testing = _test_data(task, config)
+        validating = [(spec, task.open(spec, "val")) for spec in config.data.train if has_validation(spec, task.kinds)]
         with closing(ProgressBar(0, 1, 1, options.quiet)) as bar:
-            bad = check_before_training([*training, *testing], config.data.max_bad, bar.say)
+            bad = check_before_training([*training, *validating, *testing], config.data.max_bad, bar.say)
         write_bad_records(folder, bad)
         data = ConcatenatedDataset([dataset for _, dataset in training], config.data.limit)
-        test = TestSet.read([d for _, d in testing], config.data.size, config.data.bad_pictures == "skip")
-        run = Run(task, config, folder, data, test)
+        test, validation = (
+            TestSet.read([d for _, d in some], config.data.size, config.data.bad_pictures == "skip") if some else None
+            for some in (testing, validating)
+        )
+        assert test is not None
+        run = Run(task, config, folder, data, test, validation=validation)
         run.resume()
         bar = ProgressBar(run.progress.step, run.stop, config.optim.batch_size, options.quiet)
         with closing(bar):
@@ -71,7 +76,8 @@ def train(task: Task, options: argparse.Namespace) -> None:
             usual = task.defaults().run.out
             if not (options.resume or options.out) and re.fullmatch(rf"{re.escape(usual)}-\d+", config.run.out):
                 bar.say(f"{usual} holds a run already: this one goes to {folder}")
-            bar.say(f"{len(data)} samples to train on, {len(test.pictures)} to test on; run folder {folder}")
+            some = f"{len(validation.pictures)} to validate on, " if validation else ""
+            bar.say(f"{len(data)} samples to train on, {some}{len(test.pictures)} to test on; run folder {folder}")
             if task.is_own(config.data.train):
                 bar.say(_varied(config))
             if test.bad:
@@ -101,9 +107,14 @@ def _report(run: Run, test: TestSet) -> dict[str, Any]:
         "input_size": config.data.size,
         "steps": run.progress.step,
         "minutes": round(run.progress.seconds / 60, 2),
-        "best": {"metric": run.headline, "value": run.progress.best, "step": run.progress.best_step},
+        "best": {
+            "metric": run.headline,
+            "value": run.progress.best,
+            "step": run.progress.best_step,
+            **({"split": "val"} if run.validation else {}),
+        },
         "network": summary(run.trainer.network, config.data.size, config.data.size).to_dict(),
-        "bad_pictures": len(run.progress.bad) + len(test.bad),
+        "bad_pictures": len(run.progress.bad) + len(run.unreadable),
     }
     write_json(folder / "metrics.json", result)
     curves(folder / "log.csv", folder / "curves.png", [run.headline], LOSS_PER[config.optim.loss])

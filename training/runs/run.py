@@ -15,6 +15,7 @@ import numpy as np
 from hbcore.kernels import keep_memory
 from training.configuration.settings import Config
 from training.configuration.toml import to_toml
+from training.datasets.crops import crop_rules
 from training.errors import DataError, Diverged, Interrupted
 from training.files.logs import CsvLog
 from training.loading.batch import Batch, BatchPlan
@@ -44,6 +45,8 @@ def augmentation(config: Config) -> Augmentation:
 class Run:
     """One training run of a task in its folder.
 
+    The best model, and patience, go by `validation`, or by `test` where there is none.
+
     report(step, values) is called after every step, for a progress bar. Raises DataError if the keypoints of network,
     data and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something
     else.
@@ -57,6 +60,7 @@ class Run:
     report: Callable[[int, dict[str, float]], None] = lambda step, values: None
     say: Callable[[str], None] = print
     progress: Progress = field(default_factory=Progress)
+    validation: TestSet | None = None
 
     def __post_init__(self) -> None:
         task, config = self.task, self.config
@@ -85,9 +89,20 @@ class Run:
             config.run.seed,
             config.data.bad_pictures == "skip",
         )
-        self.headline = task.headline(task.score(self.test, task.truth(self.test)))  # the metric that "best" goes by
+        judge = self.judge
+        self.headline = task.headline(task.score(judge, task.truth(judge)))  # the metric that "best" goes by
         metrics = ["train_loss", "lr", "grad_norm", self.headline]
         self.log = CsvLog(self.folder / "log.csv", ["step", "epoch", *metrics])
+
+    @property
+    def judge(self) -> TestSet:
+        """What the model is scored on while it is trained."""
+        return self.test if self.validation is None else self.validation
+
+    @property
+    def unreadable(self) -> tuple[tuple[str, str], ...]:
+        """Names and reasons of pictures left out of test and validation."""
+        return self.test.bad if self.validation is None else (*self.test.bad, *self.validation.bad)
 
     # ---------------------------------------------------------------------------------------------- state
 
@@ -126,7 +141,8 @@ class Run:
             "test": list(self.config.data.test or self.config.data.train),
         }
         output = OUTPUTS[self.config.optim.loss]
-        return Model(network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained)
+        model = Model(network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained)
+        return replace(model, crops=crop_rules(self.data.datasets))
 
     def save_model(self, name: str) -> None:
         self.model().save(self.folder / f"{name}.safetensors")
@@ -150,7 +166,7 @@ class Run:
         trainer = self.trainer
         check_space(self.folder, trainer.network, trainer.optimizer, trainer.average)
         keep_memory()
-        write_bad_pictures(self.folder, self.test.bad, self.progress.bad)
+        write_bad_pictures(self.folder, self.unreadable, self.progress.bad)
         with stop_signals() as signalled:
             if self.progress.step == 0:
                 self.save()  # from here on there is always a good checkpoint
@@ -226,9 +242,9 @@ class Run:
         return result
 
     def evaluate(self) -> float:
-        """The score on the test set; keeps the best model."""
+        """The score on the validation set, or the test set; keeps the best model."""
         try:
-            scores, _ = evaluate(self.task, self.model(), self.test)
+            scores, _ = evaluate(self.task, self.model(), self.judge)
         except NotFinite as error:
             self.diverged(str(error))
         score = scores[self.headline]
@@ -258,5 +274,5 @@ class Run:
         if not new:
             return
         bad |= new
-        write_bad_pictures(self.folder, self.test.bad, bad)
+        write_bad_pictures(self.folder, self.unreadable, bad)
         check_share(self.folder, bad, len(self.data), self.config.data.max_bad)

@@ -36,6 +36,7 @@ class PartTask(Task):
     things: str = "parts"
     losses: tuple[str, ...] = ("softmax",)
     baseline: str = "mean mask"
+    results: tuple[str, ...] = ("predictions.json", "classes.txt", "classes.toml", "masks")
 
     def codec(self, config: Config) -> Codec:
         return MaskCodec(config.data.size)

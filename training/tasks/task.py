@@ -44,6 +44,7 @@ class Task(ABC):
     preferred one first, since not every test set has each of them. lower_is_better: of that score.
 
     things: what is found ("keypoints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
+    results: what `predict` writes, beside overlays.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Task(ABC):
     things: str
     losses: tuple[str, ...]
     baseline: str
+    results: tuple[str, ...]
 
     @property
     def module(self) -> str:

@@ -26,7 +26,9 @@ from training.configuration.values import from_dict, override
 from training.datasets import open_dataset
 from training.errors import DataError
 from training.labels.skeletons import LSP, MPII
+from training.loading.test_set import TestSet
 from training.prediction.model import Model
+from training.runs import run
 from training.tasks import task
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -218,6 +220,39 @@ def test_own_labels_are_varied_unless_told_otherwise(tmp_path: Path, capsys: pyt
     assert json.loads(none.out)["config"]["augment"]["enabled"] is False
     drawn = json.loads(Outcome(pose.main, capsys, "--dry-run", "--json").out)["config"]["augment"]
     assert (drawn["rotate"], drawn["scale"], drawn["shift"], drawn["colour"]) == (0, 0, 0, 0)
+
+
+def test_the_best_model_goes_by_validation_and_the_test_set_is_scored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["picture,a_x,a_y,b_x,b_y"]
+    for number in range(12):
+        Image.fromarray(np.full((40, 40, 3), 10 * number, np.uint8)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,10,12,30,28")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    spec, out = f"csv:{tmp_path / 'labels.csv'}?test=0.4&val=0.4", tmp_path / "run"
+    sizes = {split: len(pose.POSE.open(spec, split)) for split in ("train", "val", "test")}
+    assert len(set(sizes.values())) == 3  # else the counts below would not tell them apart
+    scored: list[int] = []
+    original = train.evaluate
+
+    def counting(pose: task.Task, model: Model, test: TestSet) -> object:
+        scored.append(len(test.pictures))
+        return original(pose, model, test)
+
+    for place in (run, train):
+        monkeypatch.setattr(place, "evaluate", counting)
+    size = ("--steps", 2, "--batch-size", 2, "--threads", 1, "--workers", 0, "--set", "model.features=16")
+    small = (*size, "model.depth=1", "data.size=32", "run.eval_every=1", "run.patience=5")
+    done = Outcome(pose.main, capsys, "--data", spec, "--out", out, *small)
+    assert done.code == 0
+    assert scored == [sizes["val"], sizes["val"], sizes["test"]]
+    assert (
+        f"{sizes['train']} samples to train on, {sizes['val']} to validate on, {sizes['test']} to test on"
+        in done.errors
+    )
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["best"]["split"], metrics["people"]) == ("val", sizes["test"])
 
 
 # ------------------------------------------------------------------------------------------------- dry run

@@ -18,6 +18,7 @@ import hbcore
 from hbcore.nn.layers import BinaryConv2d
 from tests.tiny_runs import TINY, make_run, tiny
 from training.datasets import Dataset, Sample
+from training.datasets.crops import CropRule
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, DiskError, Diverged, Interrupted
 from training.files.environment import sha256
@@ -73,6 +74,16 @@ def test_a_run_of_another_task_is_not_resumed(tmp_path: Path) -> None:
     other = Run(replace(POSE, name="face"), run.config, tmp_path, run.data, run.test)
     with pytest.raises(DataError, match=r"with training\.face: it began as training\.pose"):
         other.resume()
+
+
+def test_a_model_knows_the_crop_rules_of_its_training(tmp_path: Path) -> None:
+    """Also the best one, which is read and written anew at the end; of a data set that tells none there is none."""
+    figures = SyntheticFigures("train", 4)
+    make(tmp_path, "optim.steps=1", data=figures).train()
+    for name in ("last", "best"):
+        assert Model.load(tmp_path / f"{name}.safetensors").crops == (CropRule("box", 1.14),)
+    (tmp_path / "other").mkdir()
+    assert make(tmp_path / "other").model().crops == ()
 
 
 # ------------------------------------------------------------------------------------------------- learning
