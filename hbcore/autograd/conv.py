@@ -20,24 +20,30 @@ from __future__ import annotations
 import numpy as np
 
 from hbcore import kernels
-from hbcore.autograd.function import Array, Function
+from hbcore.autograd.function import Array, Function, channel_sums, require_one_type
 from hbcore.autograd.tensor import Tensor, apply
 from hbcore.kernels.reference import windows
 
 
 def require_fit(x: Array, w: Array) -> None:
     """ValueError or TypeError unless filters w (kH, kW, C, O) can go over pictures x (N, H, W, C) of the same type."""
-    if x.ndim != 4:
-        raise ValueError(f"a convolution takes pictures (N, H, W, C), got an array of shape {x.shape}")
+    require_pictures(x, "a convolution")
+    if w.ndim != 4:
+        raise ValueError(f"a convolution takes filters (kH, kW, C, O), got an array of shape {w.shape}")
     if x.shape[-1] != w.shape[2]:
         raise ValueError(f"filters for {w.shape[2]} channels do not fit an input of {x.shape[-1]} channels")
     if x.dtype != w.dtype:
         raise TypeError(f"filters of {w.dtype} do not fit an input of {x.dtype}: convert one with astype")
 
 
+def require_pictures(x: Array, taker: str) -> None:
+    """ValueError naming who takes pictures (N, H, W, C) if x is none such."""
+    if x.ndim != 4:
+        raise ValueError(f"{taker} takes pictures (N, H, W, C), got an array of shape {x.shape}")
+
+
 def convolve(x: Array, w: Array, stride: int, padding: int) -> Array:
     """(N, H, W, C) * (kH, kW, C, O) -> (N, Ho, Wo, O)."""
-    require_fit(x, w)
     return kernels.backend.conv2d(x, w, stride, (padding, padding))
 
 
@@ -55,8 +61,18 @@ def convolve_backward(
 class Convolution(Function):
     """Y = X * W + b, real-valued; gradients as in the head of this file, dL/db = sum of g over pixels."""
 
+    fresh = True
+
     def __init__(self, stride: int = 1, padding: int = 0) -> None:
         self.stride, self.padding = stride, padding
+
+    def check(self, *inputs: Array) -> None:
+        x, w, *bias = inputs
+        require_fit(x, w)
+        for b in bias:
+            require_one_type("a convolution", w, b)
+            if b.shape != w.shape[3:]:
+                raise ValueError(f"a bias of shape {b.shape} does not fit {w.shape[3]} filters: it must be one each")
 
     def forward(self, x: Array, w: Array, *bias: Array) -> Array:
         self.x, self.w = x, w
@@ -69,7 +85,7 @@ class Convolution(Function):
         dx, dw = convolve_backward(self.x, self.w, g, self.stride, self.padding, *self.needs_grad[:2])
         if len(self.needs_grad) == 2:
             return dx, dw
-        return dx, dw, g.reshape(-1, g.shape[-1]).sum(axis=0)
+        return dx, dw, channel_sums(g)
 
 
 class MaxPooling(Function):
@@ -77,6 +93,9 @@ class MaxPooling(Function):
 
     def __init__(self, size: int = 2) -> None:
         self.size = size
+
+    def check(self, *inputs: Array) -> None:
+        require_pictures(inputs[0], "a pooling")
 
     def forward(self, x: Array) -> Array:
         y, self.winner = kernels.backend.max_pool(x, self.size)
@@ -91,6 +110,9 @@ class AvgPooling(Function):
 
     def __init__(self, size: int = 2) -> None:
         self.size = size
+
+    def check(self, *inputs: Array) -> None:
+        require_pictures(inputs[0], "a pooling")
 
     def forward(self, x: Array) -> Array:
         if x.shape[1] % self.size or x.shape[2] % self.size:
@@ -109,6 +131,9 @@ class NearestUpsampling(Function):
 
     def __init__(self, factor: int = 2) -> None:
         self.factor = factor
+
+    def check(self, *inputs: Array) -> None:
+        require_pictures(inputs[0], "up-sampling")
 
     def forward(self, x: Array) -> Array:
         return repeat(x, self.factor)
