@@ -82,10 +82,11 @@ class Unit(Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         norm, conv, *rest = self.modules
-        if not (isinstance(norm, BatchNorm2d) and isinstance(conv, BinaryConv2d) and self._in_one(norm, conv)):
+        # Exactly these: what a subclass does otherwise would be left out.
+        if not (type(norm) is BatchNorm2d and type(conv) is BinaryConv2d and self._in_one(norm, conv)):
             return super().forward(x)
         y, mean, variance = binary_unit(x, norm.gamma, norm.beta, conv.weight, norm.eps, conv.padding, conv.gradients)
-        norm.follow(mean, variance)
+        norm.follow(mean, variance, pixels=x.data.size // mean.size)
         for module in rest:
             y = module(y)
         return y
@@ -94,7 +95,7 @@ class Unit(Sequential):
         """Whether a binary unit can go through in one step: in training, unless somebody looks between its layers."""
         if not (conv.all_bits and conv.scaled and conv.stride == 1 and conv.bias is None):
             return False
-        return norm.training and grad_enabled() and norm.observer is None
+        return norm.training and grad_enabled() and norm.observer is None and conv.observer is None
 
 
 def keep_size_pool(style: Style) -> Sequential:

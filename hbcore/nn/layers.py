@@ -15,7 +15,7 @@ from hbcore.autograd.conv import avg_pool2d, conv2d, max_pool2d, require_fit, up
 from hbcore.autograd.function import Array, grad_enabled
 from hbcore.autograd.norm import batch_norm, fixed_norm
 from hbcore.autograd.ops import ParametricRectifier
-from hbcore.autograd.tensor import Tensor, apply
+from hbcore.autograd.tensor import Tensor, apply, arrays_of
 from hbcore.binary.convolution import binary_conv2d, packed_conv2d, scale
 from hbcore.binary.signs import sign
 from hbcore.binary.smooth import smooth_sign
@@ -110,8 +110,9 @@ class BinaryConv2d(Module):
     def _convolve(self, x: Tensor) -> Tensor:
         packed = self.packed and self.all_bits
         if packed and not grad_enabled():  # bits all the way: the signs never exist as numbers
-            require_fit(x.data, self.weight.data)
-            bits = kernels.backend.pack_signs(x.data)
+            (pixels,) = arrays_of(type(self).__name__, x)
+            require_fit(pixels, self.weight.data)
+            bits = kernels.backend.pack_signs(pixels)
             return Tensor(packed_conv2d(bits, self.weight.data, self.alpha, self.stride, self.padding))
         if self.binarize != "weights":
             x = sign(x) if self.sharpness is None else smooth_sign(x, self.sharpness)
@@ -132,10 +133,11 @@ class BinaryConv2d(Module):
         if self.binarize == "activations":
             return
         w = self.weight.data
-        if self.center_weights:
+        if self.center_weights and w.shape[2] > 1:  # one channel is its own mean
             w -= w.mean(axis=2, keepdims=True)
         if self.clamp_weights:
             np.clip(w, -1, 1, out=w)
+        self.weight.changed()
 
 
 def _shape(conv: Conv2d | BinaryConv2d) -> str:
@@ -162,16 +164,23 @@ class BatchNorm2d(Module):
         if not self.training:
             return fixed_norm(x, self.gamma, self.beta, self.running_mean, self.running_variance, self.eps)
         y, mean, variance = batch_norm(x, self.gamma, self.beta, self.eps)
-        self.follow(mean, variance)
+        self.follow(mean, variance, pixels=x.data.size // mean.size)
         return y
 
     def describe(self) -> str:
         return str(self.gamma.data.size)
 
-    def follow(self, mean: Array, variance: Array) -> None:
-        """Let the running statistics follow those of a batch."""
+    def follow(self, mean: Array, variance: Array, pixels: int = 2) -> None:
+        """Let the running statistics follow those of a batch of so many pixels, by default of several.
+
+        Not where they are not finite: whoever skips a bad picture goes on with statistics of good ones. One pixel has a
+        mean, but no variance.
+        """
+        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+            return
         self.running_mean += self.momentum * (mean - self.running_mean)
-        self.running_variance += self.momentum * (variance - self.running_variance)
+        if pixels > 1:
+            self.running_variance += self.momentum * (variance - self.running_variance)
 
 
 class ReLU(Module):
