@@ -23,6 +23,7 @@ from hbcore import kernels
 from hbcore.autograd.function import Array, Function, channel_sums, require_one_type
 from hbcore.autograd.tensor import Tensor, apply
 from hbcore.kernels.reference import windows
+from hbcore.values import whole
 
 
 def require_fit(x: Array, w: Array) -> None:
@@ -64,7 +65,7 @@ class Convolution(Function):
     fresh = True
 
     def __init__(self, stride: int = 1, padding: int = 0) -> None:
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding = whole("stride", stride), whole("padding", padding, least=0)
 
     def check(self, *inputs: Array) -> None:
         x, w, *bias = inputs
@@ -92,7 +93,7 @@ class MaxPooling(Function):
     """Largest value of each k x k window (no overlap);  g goes to the first pixel, in reading order, that has it."""
 
     def __init__(self, size: int = 2) -> None:
-        self.size = size
+        self.size = whole("size", size)
 
     def check(self, *inputs: Array) -> None:
         require_pictures(inputs[0], "a pooling")
@@ -109,7 +110,7 @@ class AvgPooling(Function):
     """Mean of each k x k window (no overlap);  each pixel gets g / k^2."""
 
     def __init__(self, size: int = 2) -> None:
-        self.size = size
+        self.size = whole("size", size)
 
     def check(self, *inputs: Array) -> None:
         require_pictures(inputs[0], "a pooling")
@@ -130,7 +131,7 @@ class NearestUpsampling(Function):
     """Each pixel becomes a k x k window of equal pixels;  its gradient is the sum over the window."""
 
     def __init__(self, factor: int = 2) -> None:
-        self.factor = factor
+        self.factor = whole("factor", factor)
 
     def check(self, *inputs: Array) -> None:
         require_pictures(inputs[0], "up-sampling")

@@ -21,10 +21,18 @@ from hbcore.binary.signs import sign
 from hbcore.binary.smooth import smooth_sign
 from hbcore.kernels import GRADIENTS
 from hbcore.nn.module import Module, Parameter
+from hbcore.values import choice, number, whole
 
 
 def he_normal(rng: np.random.Generator, kernel: int, channels: int, filters: int) -> Array:
-    """Filters (k, k, C, O) from a normal distribution with variance 2 / (k^2 C)."""
+    """Filters (k, k, C, O) from a normal distribution with variance 2 / (k^2 C).
+
+    ValueError for sizes below 1, TypeError for what is no generator of random numbers.
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"weights are drawn from a generator, numpy.random.default_rng(seed), got {rng!r}")
+    sizes = {"kernel": kernel, "channels": channels, "filters": filters}
+    kernel, channels, filters = (whole(name, size) for name, size in sizes.items())
     deviation = np.sqrt(2 / (kernel * kernel * channels))
     normal = rng.standard_normal((kernel, kernel, channels, filters))
     return np.asarray(deviation * normal, dtype=np.float32)
@@ -43,7 +51,7 @@ class Conv2d(Module):
         padding: int = 0,
         bias: bool = True,
     ) -> None:
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding = whole("stride", stride), whole("padding", padding, least=0)
         self.weight = Parameter(he_normal(rng, kernel, channels, filters))
         self.bias = Parameter(np.zeros(filters, dtype=np.float32)) if bias else None
 
@@ -83,11 +91,9 @@ class BinaryConv2d(Module):
         binarize: str = "both",
         bias: bool = False,
     ) -> None:
-        if binarize not in BINARIZE:
-            raise ValueError(f"cannot binarize {binarize!r}: choose from {', '.join(BINARIZE)}")
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding = whole("stride", stride), whole("padding", padding, least=0)
         self.center_weights, self.clamp_weights = center_weights, clamp_weights
-        self.scaled, self.binarize = scaled, binarize
+        self.scaled, self.binarize = scaled, choice("binarize", binarize, BINARIZE)
         self.sharpness: float | None = None
         self.packed, self.gradients = False, GRADIENTS[0]
         self.weight = Parameter(he_normal(rng, kernel, channels, filters))
@@ -154,7 +160,8 @@ class BatchNorm2d(Module):
     """Batch normalisation per channel; running statistics follow with `momentum` and serve in evaluation."""
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        self.eps, self.momentum = eps, momentum
+        channels = whole("channels", channels)
+        self.eps, self.momentum = number("eps", eps), number("momentum", momentum, most=1)
         self.gamma = Parameter(np.ones(channels, dtype=np.float32))
         self.beta = Parameter(np.zeros(channels, dtype=np.float32))
         self.running_mean = np.zeros(channels, dtype=np.float32)
@@ -194,7 +201,7 @@ class PReLU(Module):
     """max(x, 0) + a min(x, 0) with one learned slope per channel."""
 
     def __init__(self, channels: int, slope: float = 0.25) -> None:
-        self.slope = Parameter(np.full(channels, slope, dtype=np.float32))
+        self.slope = Parameter(np.full(whole("channels", channels), slope, dtype=np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         return apply(ParametricRectifier(), x, self.slope)
@@ -207,7 +214,7 @@ class MaxPool2d(Module):
     """Largest value of each size x size window."""
 
     def __init__(self, size: int = 2) -> None:
-        self.size = size
+        self.size = whole("size", size)
 
     def forward(self, x: Tensor) -> Tensor:
         return max_pool2d(x, self.size)
@@ -220,7 +227,7 @@ class AvgPool2d(Module):
     """Mean of each size x size window."""
 
     def __init__(self, size: int = 2) -> None:
-        self.size = size
+        self.size = whole("size", size)
 
     def forward(self, x: Tensor) -> Tensor:
         return avg_pool2d(x, self.size)
@@ -236,7 +243,7 @@ class Upsample(Module):
     """Nearest-neighbour up-sampling."""
 
     def __init__(self, factor: int = 2) -> None:
-        self.factor = factor
+        self.factor = whole("factor", factor)
 
     def forward(self, x: Tensor) -> Tensor:
         return upsample_nearest2d(x, self.factor)
@@ -254,9 +261,7 @@ ACTIVATIONS: dict[str, Callable[[int], list[Module]]] = {
 
 def activation(name: str, channels: int) -> list[Module]:
     """What may follow a binary convolution: "none", "relu" or "prelu", as a list of zero or one modules."""
-    if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}: choose from {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name](channels)
+    return ACTIVATIONS[choice("activation", name, ACTIVATIONS)](channels)
 
 
 def use_packed(model: Module, packed: bool = True) -> Module:

@@ -17,6 +17,7 @@ import numpy as np
 from hbcore import kernels
 from hbcore.autograd.function import Array
 from hbcore.nn.module import Module, Parameter
+from hbcore.values import number
 
 
 class Optimizer:
@@ -32,10 +33,7 @@ class Optimizer:
 
     def __init__(self, parameters: Mapping[str, Parameter], lr: float, weight_decay: float = 0.0) -> None:
         self.parameters = _once_each(parameters)
-        for name, number in {"lr": lr, "weight_decay": weight_decay}.items():
-            if not (math.isfinite(number) and number >= 0):
-                raise ValueError(f"{name} must be a number of at least 0, got {number}")
-        self.lr, self.weight_decay = lr, weight_decay
+        self.lr, self.weight_decay = number("lr", lr), number("weight_decay", weight_decay)
         self.steps = 0
         self.state = {
             f"{slot}.{name}": np.zeros_like(parameter.data)

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hbcore import BatchNorm2d, BinaryConv2d, Conv2d, Style, Tensor, no_grad
+from hbcore.autograd.conv import avg_pool2d, max_pool2d, upsample_nearest2d
 from hbcore.inspect.observe import observe
 from hbcore.nn.blocks import Unit
 from hbcore.nn.layers import AvgPool2d, MaxPool2d, PReLU, ReLU, Upsample, activation, constrain, he_normal, use_packed
@@ -284,3 +285,37 @@ def test_layers_take_tensors(packed):
     layer = use_packed(BinaryConv2d(3, 5, 1, np.random.default_rng(0)), packed)
     with no_grad(), pytest.raises(TypeError, match=r"takes tensors, got ndarray: wrap numbers in Tensor\(\.\.\.\)"):
         layer(np.ones((1, 2, 2, 3), dtype=np.float32))
+
+
+RNG = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: Conv2d(0, 2, 3, RNG), ValueError, "channels must be at least 1, got 0"),
+        (lambda: Conv2d(3, -2, 3, RNG), ValueError, "filters must be at least 1, got -2"),
+        (lambda: Conv2d(3, 2, 0, RNG), ValueError, "kernel must be at least 1, got 0"),
+        (lambda: Conv2d(3, 2, 3.0, RNG), ValueError, "kernel must be a whole number of at least 1, got 3.0"),
+        (lambda: Conv2d(3, 2, 3, RNG, stride=0), ValueError, "stride must be at least 1, got 0"),
+        (lambda: Conv2d(3, 2, 3, RNG, padding=-1), ValueError, "padding must be at least 0, got -1"),
+        (lambda: Conv2d(3, 2, 3, 0), TypeError, r"generator, numpy.random.default_rng\(seed\), got 0"),
+        (lambda: BinaryConv2d(3, 2, 0, RNG), ValueError, "kernel must be at least 1"),
+        (lambda: BinaryConv2d(3, 2, 3, RNG, stride=0), ValueError, "stride must be at least 1"),
+        (lambda: BinaryConv2d(3, 2, 3, RNG, padding=-1), ValueError, "padding must be at least 0"),
+        (lambda: BinaryConv2d(3, 2, 3, RNG, binarize="all"), ValueError, "unknown binarize 'all'"),
+        (lambda: BatchNorm2d(0), ValueError, "channels must be at least 1"),
+        (lambda: BatchNorm2d(3, eps=-1.0), ValueError, "eps must be a number of at least 0, got -1.0"),
+        (lambda: BatchNorm2d(3, momentum=2), ValueError, "momentum must be a number from 0 to 1, got 2"),
+        (lambda: PReLU(0), ValueError, "channels must be at least 1"),
+        (lambda: MaxPool2d(0), ValueError, "size must be at least 1"),
+        (lambda: AvgPool2d(-2), ValueError, "size must be at least 1"),
+        (lambda: Upsample(0), ValueError, "factor must be at least 1"),
+        (lambda: max_pool2d(Tensor(np.zeros((1, 2, 2, 1))), 0), ValueError, "size must be at least 1"),
+        (lambda: avg_pool2d(Tensor(np.zeros((1, 2, 2, 1))), 0), ValueError, "size must be at least 1"),
+        (lambda: upsample_nearest2d(Tensor(np.zeros((1, 2, 2, 1))), 0), ValueError, "factor must be at least 1"),
+    ],
+)
+def test_sizes_that_no_layer_has(make, error, message):
+    with pytest.raises(error, match=message):
+        make()
