@@ -49,6 +49,8 @@ class Engine:
 
     def __call__(self, pictures: Array) -> Array:
         """(N, H, W, 3) float32 -> (N, H / 4, W / 4, joints); N is the batch the engine was made for."""
+        if not isinstance(pictures, np.ndarray):
+            raise TypeError(f"this engine takes an array, got {type(pictures).__name__}: of a tensor, give its .data")
         if pictures.shape != self.picture.shape:
             raise ValueError(f"this engine takes pictures {self.picture.shape}, got {pictures.shape}")
         if not np.isfinite(pictures).all():
