@@ -175,6 +175,8 @@ def test_what_cannot_be_deployed_is_named():
     engine = Engine(network(), 32, 32)
     with pytest.raises(ValueError, match="takes pictures"):
         engine(pictures(2, 32, 32))
+    with pytest.raises(TypeError, match="takes an array, got Tensor: of a tensor, give its"):
+        engine(Tensor(pictures(1, 32, 32)))
     with pytest.raises(FloatingPointError, match="not finite"):
         engine(np.full((1, 32, 32, 3), np.nan, dtype=np.float32))
 
