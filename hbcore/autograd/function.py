@@ -92,11 +92,12 @@ class Function:
 
     def require_unchanged(self) -> None:
         """RuntimeError if one was changed since."""
-        if any(each.count != count for each, count in self.watched):
-            raise RuntimeError(
-                f"data that {type(self).__name__} took or made was changed since the forward pass, which would make "
-                "its gradient wrong: call backward before any optimizer step or change of .data"
-            )
+        for each, count in self.watched:
+            if each.count != count:
+                raise RuntimeError(
+                    f"data that {type(self).__name__} took or made was changed since the forward pass, which would "
+                    "make its gradient wrong: call backward before any optimizer step or change of .data"
+                )
 
     def release(self) -> None:
         """Forget the forward pass."""
@@ -223,9 +224,10 @@ def channel_sums(x: Array) -> Array:
 def require_one_type(name: str, *arrays: Array) -> None:
     """TypeError unless all hold numbers of one type; `name` is who needs that."""
     first = arrays[0].dtype
-    if any(array.dtype != first for array in arrays):
-        kinds = " and ".join(dict.fromkeys(str(array.dtype) for array in arrays))
-        raise TypeError(f"{name} takes numbers of one type, got {kinds}: convert with astype")
+    for array in arrays:  # no any(...): this is asked some hundred times in a step
+        if array.dtype != first:
+            kinds = " and ".join(dict.fromkeys(str(array.dtype) for array in arrays))
+            raise TypeError(f"{name} takes numbers of one type, got {kinds}: convert with astype")
 
 
 def require_per_channel(x: Array, **numbers: Array) -> None:

@@ -6,6 +6,7 @@ Every constructor that draws them takes the random generator, so a network is a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -183,7 +184,7 @@ class BatchNorm2d(Module):
         Not where they are not finite: whoever skips a bad picture goes on with statistics of good ones. One pixel has a
         mean, but no variance.
         """
-        if not (np.isfinite(mean).all() and np.isfinite(variance).all()):
+        if not math.isfinite(np.vdot(mean, variance)):  # nor is it if one number of either is not, also times 0
             return
         self.running_mean += self.momentum * (mean - self.running_mean)
         if pixels > 1:
