@@ -81,7 +81,7 @@ class Optim(Section):
     warmup: Annotated[int, Limits(0), "Steps over which the learning rate first rises."] = 60
     milestones: Annotated[tuple[float, ...], Limits(0, 1), "When to drop: shares of the run."] = (0.6, 0.85)
     decay: Annotated[float, Limits(above=0, most=1), "The factor of each drop of the step schedule."] = 0.1
-    weight_decay: Annotated[float, Limits(0), "Decoupled decay of the weights, times the rate."] = 0.0
+    weight_decay: Annotated[float, Limits(0), "Decay of the weights, times the rate; decoupled but with sgd."] = 0.0
     ema: Annotated[float, Limits(0, 0.99999), "Momentum of the averaged weights; 0: no average."] = 0.0
     clip_norm: Annotated[float, Limits(0), "Largest norm of the whole gradient; 0: no limit."] = 0.0
     gradients: Annotated[

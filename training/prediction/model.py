@@ -129,7 +129,10 @@ class Model:
         return tuple(np.concatenate(part) for part in zip(*answers, strict=True))
 
     def save(self, path: Path, **more: Any) -> None:
-        """Write the model file, whole or not at all. more: further JSON values for its header."""
+        """Write the model file, whole or not at all. more: further JSON values for its header.
+
+        Raises DataError if the network could not be loaded again.
+        """
         metadata = {
             "task": self.task,
             "parts" if isinstance(self.scheme, Parts) else "skeleton": self.scheme.to_dict(),
@@ -142,7 +145,11 @@ class Model:
             **({"crops": [asdict(rule) for rule in self.crops]} if self.crops else {}),
             **more,
         }
-        atomic_write(path, model_bytes(self.network, metadata))
+        try:
+            content = model_bytes(self.network, metadata)
+        except ModelFileError as error:
+            raise DataError(f"{path}: {error}") from None
+        atomic_write(path, content)
 
     @classmethod
     def load(cls, path: str | Path, task: str | None = None, way: str = WAYS[0]) -> Self:

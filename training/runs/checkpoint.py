@@ -88,15 +88,14 @@ def restore(
 
     try:
         model.load_state_dict(part("model/"))
-        averages = average.state if average else {}
-        for state, saved in ((optimizer.state, part("optimizer/")), (averages, part("average/"))):
-            if state.keys() != saved.keys():
-                raise ValueError("the optimizer's state is that of another network or optimizer")
-            for name, array in state.items():
-                array[...] = saved[name]
+        optimizer.load_state(part("optimizer/"), progress.step)
+        averages, saved = average.state if average else {}, part("average/")
+        if averages.keys() != saved.keys():
+            raise ValueError("the average is that of another network")
+        for name, array in averages.items():
+            array[...] = saved[name]
     except ValueError as error:
         raise DataError(f"the checkpoint does not fit this run: {error}") from None
-    optimizer.steps = progress.step
     if average:
         average.steps = progress.step
 

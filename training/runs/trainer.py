@@ -95,7 +95,10 @@ class Trainer:
         if config.optim.clip_norm:
             self.optimizer.clip_gradients(norm, config.optim.clip_norm)
         self.optimizer.lr = learning_rate(config, number)
-        self.optimizer.step()
+        try:
+            self.optimizer.step()
+        except FloatingPointError as error:
+            raise BadUpdate(str(error)) from None
         constrain(self.network)
         self.network.zero_grad()
         if self.average:

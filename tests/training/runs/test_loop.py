@@ -390,7 +390,17 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, name: str, valu
     ]
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.inf, r"the gradient's norm is inf, first in heads.0.heatmaps.bias"),
+        (1e30, r"the square of the gradient of heads.0.heatmaps.bias is not finite: clip gradients"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_a_gradient_that_is_not_finite_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, message: str
+) -> None:
     run = make(tmp_path)
     backward = hbcore.Tensor.backward
 
@@ -398,11 +408,11 @@ def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch
         backward(self)
         gradient = dict(run.trainer.network.named_parameters())["heads.0.heatmaps.bias"].grad
         assert gradient is not None
-        gradient[0] = np.inf
+        gradient[0] = value
 
     monkeypatch.setattr(hbcore.Tensor, "backward", broken)
     weights = {name: p.data.copy() for name, p in run.trainer.network.named_parameters()}
-    with pytest.raises(Diverged, match=r"step 1: the gradient's norm is inf, first in heads.0.heatmaps.bias, with"):
+    with pytest.raises(Diverged, match=f"step 1: {message}, with"):
         run.step(run.plan.batch(0))
     assert all(np.array_equal(p.data, weights[name]) for name, p in run.trainer.network.named_parameters())
 
