@@ -38,7 +38,7 @@ from training.tasks.task import OWN_AUGMENT, Task
 # What may differ between a run and its resumption: nothing that changes the weights.
 FREE_TO_CHANGE = (
     "run.out", "run.threads", "run.checkpoint_minutes", "run.log_every", "run.stop_after", "run.patience",
-    "data.workers",
+    "data.workers", "data.max_bad",
 )  # fmt: skip
 
 
@@ -89,8 +89,11 @@ def train(task: Task, options: argparse.Namespace) -> None:
 
 def _report(run: Run, test: TestSet) -> dict[str, Any]:
     """Final figures and pictures of a finished run."""
-    task, config, folder = run.task, run.config, run.folder
+    task, config, folder, progress = run.task, run.config, run.folder, run.progress
     scores, predicted = evaluate(task, run.model(), test)
+    best, best_step = (
+        (progress.best, progress.best_step) if progress.best_step else (scores[run.headline], progress.step)
+    )
     result: dict[str, Any] = {
         "metrics": scores,
         "protocol": task.used_protocols(test, scores),
@@ -99,11 +102,11 @@ def _report(run: Run, test: TestSet) -> dict[str, Any]:
         "flip_test": False,
         "model": "last",
         "input_size": config.data.size,
-        "steps": run.progress.step,
-        "minutes": round(run.progress.seconds / 60, 2),
-        "best": {"metric": run.headline, "value": run.progress.best, "step": run.progress.best_step},
+        "steps": progress.step,
+        "minutes": round(progress.seconds / 60, 2),
+        "best": {"metric": run.headline, "value": best, "step": best_step},
         "network": summary(run.trainer.network, config.data.size, config.data.size).to_dict(),
-        "bad_pictures": len(run.progress.bad) + len(test.bad),
+        "bad_pictures": len(progress.bad) + len(test.bad),
     }
     write_json(folder / "metrics.json", result)
     curves(folder / "log.csv", folder / "curves.png", [run.headline], LOSS_PER[config.optim.loss])
