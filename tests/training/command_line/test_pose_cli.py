@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -400,6 +401,33 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
         process.stdout.close()
         errors = process.stderr.read()
     assert (process.returncode, errors) == (141, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize(
+    ("redirection", "code", "errors"),
+    [
+        (">/dev/full", 5, "train: cannot write the output: No space left on device\n"),
+        (">/dev/full 2>/dev/full", 5, ""),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_no_traceback(redirection: str, code: int, errors: str) -> None:
+    line = f"{sys.executable} -m training.pose --settings {redirection}"
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, errors)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize(("redirection", "code"), [("2>/dev/full", 5), ("2>&-", 0), (">/dev/full 2>&1", 5)])
+def test_progress_that_cannot_be_shown_is_no_traceback(tmp_path: Path, redirection: str, code: int) -> None:
+    out = tmp_path / "run"
+    line = f"{shlex.join([sys.executable, '-m', 'training.pose', '--out', str(out), *TINY])} {redirection}"
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert (out / "metrics.json").exists() == (code == 0)
 
 
 # ----------------------------------------------------------------------------------------------------- eval
