@@ -13,7 +13,7 @@ from typing import Any
 from training.command_line.common import load_model, open_tests, print_protocol, print_scores, print_speed
 from training.datasets import Dataset
 from training.errors import UserError
-from training.files.writing import make_folder, write_json
+from training.files.writing import check_place, make_folder, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import BATCH, Model
@@ -25,6 +25,9 @@ from training.tasks.task import Task
 def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     """Score a model file."""
     model = load_model(task, options)
+    if options.out:
+        check_place(options.out)
+    pictures = make_folder(options.pictures) if options.pictures else None
     specs = options.data or tested_on(task, model, options.model)
     datasets = _open(task, specs, options)
     test = TestSet.read([d for _, d in datasets], model.codec.input_size, follow=partial(followed, unit="reading"))
@@ -52,8 +55,8 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
         print(f"skipped: {reason}", file=sys.stderr)
     if options.out:
         write_json(Path(options.out), result)
-    if options.pictures:
-        task.draw(test, predicted, make_folder(options.pictures))
+    if pictures:
+        task.draw(test, predicted, pictures)
     if options.json:
         print(json.dumps(result, indent=2))
         return
