@@ -97,13 +97,18 @@ class Run:
         return self.folder / STATE
 
     def resume(self) -> None:
-        """Go back to the last checkpoint, if there is one. Raises DataError if it does not fit network or data."""
+        """Go back to the last checkpoint; where there is none, to the weights that run.init names.
+
+        Raises DataError if these do not fit network or data.
+        """
         if self.state_path.exists():
             arrays, _, progress = read_checkpoint(self.state_path)
             check_same(self.folder, self.task.module, self.config, progress, self.progress)
             trainer = self.trainer
             restore(arrays, progress, trainer.network, trainer.optimizer, trainer.average)
             self.progress = progress
+        elif self.config.run.init:
+            self.trainer.begin_with(self.config.run.init, self.data.scheme)
         self.log.truncate_after(self.progress.step)
 
     def save(self) -> None:

@@ -17,10 +17,11 @@ from safetensors.numpy import load_file
 
 from hbcore import StackedHourglass
 from hbcore.deploy.model_file import read_arrays
+from hbcore.nn.layers import BinaryConv2d
 from tests.command_lines import Outcome
 from training import parts, pose
 from training.codecs.heatmaps import HeatmapCodec
-from training.command_line import main, train
+from training.command_line import evaluate, main, train
 from training.configuration.settings import Config
 from training.configuration.toml import describe, from_toml, load
 from training.configuration.values import from_dict, override
@@ -221,6 +222,16 @@ def test_own_labels_are_varied_unless_told_otherwise(tmp_path: Path, capsys: pyt
     assert (drawn["rotate"], drawn["scale"], drawn["shift"], drawn["colour"]) == (0, 0, 0, 0)
 
 
+def test_what_does_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Points a and b have no pairs, and two steps are less than 60."""
+    more = ("--data", own_labels(tmp_path / "own"), "--out", "run", *TINY[4:], "optim.decay=0.5")
+    done = Outcome(pose.main, capsys, *more)
+    assert done.code == 0
+    for line in ("optim.decay = 0.5 has no effect: ", "optim.warmup = 60 steps of 2: ", "pictures are not mirrored: "):
+        assert line in done.errors
+    assert "optim.decay = 0.5 has no effect: " in Outcome(pose.main, capsys, *more, "--dry-run").errors
+
+
 # ------------------------------------------------------------------------------------------------- dry run
 
 
@@ -275,6 +286,7 @@ def test_settings_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> 
         (("--threads", "-1"), "run.threads = -1 is not allowed: it must be a whole number >= 0"),
         (("--size", "100"), "data.size = 100 is not allowed: it must be a multiple of 64 with model.depth = 4"),
         (("--set", "data.sigma=0.2"), "data.sigma = 0.2 is not allowed: it must be a number >= 0.5"),
+        (("--set", "data.sigma=16"), "data.sigma = 16 is not allowed: it must be at most 8, a quarter of the heatmap"),
         (("--block", "resnet"), 'model.block = "resnet" is not allowed: it must be one of "bottleneck", "wider"'),
         (("--out", ""), 'run.out = "" is not allowed'),
         (("--data", "synthtic"), "unknown data set 'synthtic'; did you mean 'synthetic'?"),
@@ -516,7 +528,35 @@ def test_packed_bits_score_exactly_the_same(trained: Path, capsys: pytest.Captur
     ]
     assert results[0]["metrics"] == results[1]["metrics"] == results[2]["metrics"]
     assert [result["packed"] for result in results] == [False, True, True, False]
-    assert ["engine" in result["computed_by"] for result in results] == [False, False, False, True]
+    assert [re.sub(", [a-z0-9]+ kernels", "", result["computed_by"]) for result in results] == [
+        "network layer by layer, float simulation",
+        "network layer by layer, packed bits",
+        "network layer by layer, packed bits",
+        "engine",
+    ]
+
+
+@pytest.mark.parametrize(("option", "packed"), [("--packed", True), ("--simulate", False)])
+def test_the_network_computes_as_it_was_told(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str, packed: bool
+) -> None:
+    """As the layers themselves see it: scores cannot tell, they are the same to the bit."""
+    seen: set[bool] = set()
+    forward = BinaryConv2d.forward
+    monkeypatch.setattr(BinaryConv2d, "forward", lambda self, x: (seen.add(self.packed), forward(self, x))[1])
+    small = ("--data", "synthetic?length=2&size=48", "--threads", 1, option)
+    assert Outcome(pose.main, capsys, "eval", trained, *small).code == 0
+    assert seen == {packed}
+
+
+@pytest.mark.parametrize(("option", "place"), [("--out", "nodir/x.json"), ("--pictures", "file/folder")])
+def test_eval_looks_first_whether_it_can_write(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str, place: str
+) -> None:
+    Path("file").touch()
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: pytest.fail("it was computed for nothing"))
+    Outcome(pose.main, capsys, "eval", trained, option, place).fails(5, f"cannot write {place}")
+    assert os.listdir() == ["file"]
 
 
 def test_eval_scores_the_mean_pose(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
