@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import hbcore
-from hbcore.nn.layers import BinaryConv2d
+from hbcore.nn.layers import BinaryConv2d, use_gradients
 from tests.tiny_runs import TINY, make_run, tiny
 from training.datasets import Dataset, Sample
 from training.datasets.drawn.synthetic import SyntheticFigures
@@ -161,6 +161,28 @@ def test_the_schedule_reaches_optimizer_and_log(tmp_path: Path) -> None:
     run.advance()
     assert run.trainer.optimizer.lr == 2e-3
     assert read_log(tmp_path / "log.csv")["lr"].tolist() == [1e-3, 2e-3, 2e-3, 2e-3]
+
+
+def test_each_update_is_made_at_the_rate_of_its_own_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path, "optim.lr=2", "optim.schedule=constant", "optim.warmup=4", "optim.steps=6")
+    used: list[float] = []
+    monkeypatch.setattr(run.trainer.optimizer, "step", lambda: used.append(run.trainer.optimizer.lr))
+    run.advance()
+    assert used == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("kind", ["int8", "float32"])
+def test_gradients_are_taken_back_as_the_settings_say(tmp_path: Path, kind: str) -> None:
+    run = make(tmp_path, f"optim.gradients={kind}", "optim.steps=1")
+    twin = make(tmp_path)
+    use_gradients(twin.trainer.network, kind)
+    other = make(tmp_path)
+    use_gradients(other.trainer.network, {"int8": "float32", "float32": "int8"}[kind])
+    for each in (run, twin, other):
+        each.step(each.plan.batch(0))
+    assert bytes_of(run) == bytes_of(twin)
+    if hbcore.kernel_report()["kernels"] not in ("numpy", "cython"):  # which know one way only
+        assert bytes_of(run) != bytes_of(other)
 
 
 # ---------------------------------------------------------------------------------------------------- steps
