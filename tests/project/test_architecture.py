@@ -71,7 +71,7 @@ def test_there_are_reading_orders():
     assert len(list(orders())) >= 3
 
 
-@pytest.mark.parametrize(("folder", "names"), orders())
+@pytest.mark.parametrize(("folder", "names"), list(orders()))
 def test_a_reading_order_goes_along_the_imports(folder, names):
     """Of all modules of a folder, each after those that it imports."""
     package = ".".join(folder.relative_to(ROOT).parts)
