@@ -46,6 +46,7 @@ SHOWN = 12  # findings on the screen
 
 def check_data(options: argparse.Namespace) -> None:
     """Check data sets, print and write what was found. Raises DataError if there are errors among it."""
+    out = make_folder(options.out)
     datasets, left_out = _open(options.data)
     total = sum(len(dataset) for _, dataset in datasets)
     with closing(ProgressBar(0, total, 1, options.quiet or options.json, "sample")) as bar:
@@ -58,7 +59,6 @@ def check_data(options: argparse.Namespace) -> None:
 
         scans, findings = check(datasets, advance)
     left_out += unchecked(scans)
-    out = make_folder(options.out)
     report = _report(scans, findings, left_out)
     write_json(out / "check.json", report)
     atomic_write(out / "findings.csv", _table(report["findings"]).encode(errors="backslashreplace"))

@@ -60,6 +60,16 @@ def append(path: Path, data: bytes) -> None:
         raise disk_error(path, len(data), error) from error
 
 
+def check_place(path: str | Path) -> None:
+    """Raise now the DiskError that `atomic_write` would raise after hours of work, as where the folder is missing."""
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        atomic_write(path, target.read_bytes() if target.is_file() else b"")
+    else:
+        atomic_write(path, b"")
+        target.unlink()
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as a JSON file, whole or not at all. Raises DiskError."""
     atomic_write(path, (json.dumps(value, indent=2) + "\n").encode())

@@ -32,7 +32,7 @@ class Progress:
 
     people: the number of samples to train on, since their order depends on it; 0: not known yet. teacher: SHA-256 of
     the file of a model that is learned from, if there is one. task: its name. losses: those that await the next row of
-    the log. bad: pictures that could not be read so far, as index -> reason.
+    the log. norm: of the last gradient. bad: pictures that could not be read so far, as index -> reason.
     """
 
     step: int = 0
@@ -44,6 +44,7 @@ class Progress:
     teacher: str = ""
     task: str = ""
     losses: list[float] = field(default_factory=list)
+    norm: float = 0.0
     bad: dict[str, str] = field(default_factory=dict)
 
 

@@ -103,4 +103,5 @@ PARTS = PartTask(
     headlines=("mIoU",),
     protocols=PROTOCOLS,
     settings=("optim.loss=softmax",),
+    unused=("data.sigma",),
 )

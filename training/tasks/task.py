@@ -43,8 +43,8 @@ class Task(ABC):
     the defaults of `Config`, as `section.key=value`. headlines: the keys of the score that a model is judged by, the
     preferred one first, since not every test set has each of them. lower_is_better: of that score.
 
-    things: what is found ("keypoints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
-    results: what `predict` writes, beside overlays.
+    unused: settings that mean nothing here. things: what is found ("keypoints"). losses: those that fit, of
+    `optim.loss`. baseline: what its constant answer is. results: what `predict` writes, beside overlays.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Task(ABC):
     protocols: Mapping[str, str]
     headlines: tuple[str, ...]
     settings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     lower_is_better: bool = False
 
     things: str
