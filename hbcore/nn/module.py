@@ -49,7 +49,10 @@ class Module:
 
     def __repr__(self) -> str:
         """The tree of all modules, with shapes, bits and numbers of parameters. What repeats is shown once."""
-        return "\n".join(_tree("", self, "", {}))
+        try:
+            return "\n".join(_tree("", self, "", {}))
+        except RecursionError:
+            return f"{type(self).__name__}(a part of itself, or nested too deeply to be drawn)"
 
     def children(self) -> Iterator[tuple[str, Module]]:
         for name, value in vars(self).items():
@@ -63,8 +66,12 @@ class Module:
     def walk(self) -> Iterator[Module]:
         """This module and all below it, as named_modules does, without the time that names take."""
         waiting: list[Module] = [self]
+        seen: set[Module] = set()
         while waiting:
             module = waiting.pop()
+            if module in seen:
+                continue
+            seen.add(module)
             yield module
             below: list[Module] = []
             for value in module.__dict__.values():
@@ -75,10 +82,14 @@ class Module:
             waiting += reversed(below)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module (named by the prefix) and all below it, each before its children."""
+        """This module (named by the prefix) and all below it, each before its children and once, by its first name."""
         waiting: list[tuple[str, Module]] = [(prefix, self)]
+        seen: set[Module] = set()
         while waiting:
             path, module = waiting.pop()
+            if module in seen:
+                continue
+            seen.add(module)
             yield path, module
             below = [(f"{path}.{name}" if path else name, child) for name, child in module.children()]
             waiting.extend(reversed(below))

@@ -157,3 +157,13 @@ def test_use_packed():
     assert conv.packed
     use_packed(model, False)
     assert not conv.packed
+
+
+def test_a_module_that_occurs_twice_or_in_itself_counts_once():
+    relu, ring = PReLU(2), Sequential(PReLU(3))
+    ring.modules += [ring, relu, relu]
+    assert list(ring.walk()) == [ring, ring.modules[0], relu]
+    assert [name for name, _ in ring.named_parameters()] == ["modules.0.slope", "modules.2.slope"]
+    assert len(ring.parameters()) == 2
+    assert ring.eval() is ring
+    assert "part of itself" in repr(ring)
