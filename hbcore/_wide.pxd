@@ -93,4 +93,4 @@ cdef extern from "csrc/plan.h":
     int hb_run_plan(const hb_kernels*, const hb_step*, Py_ssize_t) nogil
 
 cdef extern from "csrc/memory.h":
-    void hb_keep_memory()
+    void hb_keep_memory(int keep)

@@ -33,9 +33,9 @@ def count(Py_ssize_t rounds):
     return rounds * 8 * 32 * wide.lanes
 
 
-def keep_memory():
+def keep_memory(bint keep):
     """See hbcore.kernels.keep_memory."""
-    hb_keep_memory()
+    hb_keep_memory(keep)
 
 
 cdef hb_conv sizes(batch, height, width, channels, kernel_h, kernel_w, stride, pad_h, pad_w, out_h, out_w, filters):

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hbcore.kernels.reference import GRADIENTS, Reference
 from hbcore.threads import on_thread_count
@@ -45,6 +48,13 @@ class _Table:
     """The name of the table of wide kernels that this process uses, of which there is one; "": none."""
 
     name = ""
+
+
+class _Kept:
+    """How many are within `keep_memory` now."""
+
+    count = 0
+    lock = threading.Lock()
 
 
 def choose(wanted: str | None) -> Reference:
@@ -85,13 +95,25 @@ def kernel_report() -> dict[str, str]:
     return {"kernels": backend.name}
 
 
-def keep_memory() -> None:
-    """Let this process keep the memory that it frees (up to 1 GiB, with glibc) and use it again: for training loops.
+@contextmanager
+def keep_memory() -> Iterator[None]:
+    """Within this context the process keeps the memory that it frees, up to 1 GiB, and uses it again.
 
-    Every step makes the same large arrays; by default each is asked from the system anew, page by page.
+    For training loops: every step makes the same large arrays; by default each is asked from the system anew, page by
+    page. This sets mallopt's thresholds for the whole process, where the C library is glibc; the last one to leave sets
+    them to the defaults of its manual, whatever they were before, and returns what is free to the system.
     """
-    if backend.name != "numpy":
-        _wide.keep_memory()
+    with _Kept.lock:
+        _Kept.count += 1
+        if _Kept.count == 1 and _wide is not None:
+            _wide.keep_memory(True)
+    try:
+        yield
+    finally:
+        with _Kept.lock:
+            _Kept.count -= 1
+            if _Kept.count == 0 and _wide is not None:
+                _wide.keep_memory(False)
 
 
 def popcount_ceiling(repeats: int = 9) -> float:

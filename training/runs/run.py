@@ -149,9 +149,8 @@ class Run:
         """Train to the end, from wherever the run stands. Raises Interrupted after a signal, with the state saved."""
         trainer = self.trainer
         check_space(self.folder, trainer.network, trainer.optimizer, trainer.average)
-        keep_memory()
         write_bad_pictures(self.folder, self.test.bad, self.progress.bad)
-        with stop_signals() as signalled:
+        with keep_memory(), stop_signals() as signalled:
             if self.progress.step == 0:
                 self.save()  # from here on there is always a good checkpoint
             try:

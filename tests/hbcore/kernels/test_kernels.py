@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -470,3 +471,13 @@ def test_required_kernels_that_are_missing_are_an_error(tmp_path):
     assert done.returncode != 0
     assert "Error" in done.stderr.splitlines()[-1]
     assert "hbcore._wide" in done.stderr.splitlines()[-1]
+
+
+def test_memory_is_kept_until_the_last_context_ends(monkeypatch):
+    said = []
+    monkeypatch.setattr(kernels, "_wide", SimpleNamespace(keep_memory=said.append))
+    with kernels.keep_memory():
+        with pytest.raises(KeyError), kernels.keep_memory():
+            raise KeyError
+        assert said == [True]
+    assert said == [True, False]
