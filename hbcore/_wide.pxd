@@ -51,7 +51,7 @@ cdef extern from "csrc/kernels.h":
     const hb_kernels* hb_choose(const char* name)
 
 cdef extern from "csrc/pool.h":
-    void hb_set_threads(int count)
+    void hb_set_threads(int count) nogil
 
 cdef extern from "csrc/panels.h":
     float* hb_float_panels(const float*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil

@@ -10,7 +10,6 @@ hbcore was installed without a compiler (one warning says so). The environment v
 
 from __future__ import annotations
 
-import contextlib
 import os
 import threading
 import time
@@ -44,12 +43,6 @@ if _wide is not None:
 NAMES = "avx512", "avx2", "sse2", "neon", "cython", "numpy"  # of the backends, the fastest first
 
 
-class _Table:
-    """The name of the table of wide kernels that this process uses, of which there is one; "": none."""
-
-    name = ""
-
-
 class _Kept:
     """How many are within `keep_memory` now."""
 
@@ -62,29 +55,17 @@ def choose(wanted: str | None) -> Reference:
     if wanted == "numpy" or (_wide is None and wanted is None):
         return Reference()
     if _wide is not None:
-        found: str | None = None if wanted == "cython" else _use_table(wanted)
+        found: str | None = None if wanted == "cython" else _wide.choose(wanted)
         if found is not None or wanted in (None, "cython"):
             return Wide(found) if found else Compiled()
     raise ImportError(f"HBCORE_KERNELS={wanted}: this build or this CPU has no such kernels; unset it for the best")
 
 
-def _use_table(wanted: str | None) -> str | None:
-    """The table of that name, or the best for None, from now on; its name, or None if there is none such."""
-    found: str | None = _wide.choose(wanted)
-    _Table.name = found or ""
-    return found
-
-
 def available() -> list[str]:
     """The names that HBCORE_KERNELS may have with this build on this CPU, the fastest first. Changes nothing."""
-    before, found = _Table.name, []
-    for name in NAMES:
-        with contextlib.suppress(ImportError):
-            choose(name)
-            found.append(name)
-    if _wide is not None:
-        _use_table(before)
-    return found
+    if _wide is None:
+        return ["numpy"]
+    return [name for name in NAMES if name in ("cython", "numpy") or _wide.has(name)]
 
 
 backend: Reference = choose(os.environ.get("HBCORE_KERNELS") or None)
