@@ -52,7 +52,10 @@ class Module:
 
     def __repr__(self) -> str:
         """The tree of all modules, with shapes, bits and numbers of parameters. What repeats is shown once."""
-        return "\n".join(_tree("", self, "", {}))
+        try:
+            return "\n".join(_tree("", self, "", {}))
+        except RecursionError:
+            return f"{type(self).__name__}(a part of itself, or nested too deeply to be drawn)"
 
     def children(self) -> Iterator[tuple[str, Module]]:
         for name, value in vars(self).items():
@@ -82,7 +85,7 @@ class Module:
             waiting += reversed(below)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module (named by the prefix) and all below it, each before its children."""
+        """This module (named by the prefix) and all below it, each before its children and once, by its first name."""
         waiting: list[tuple[str, Module]] = [(prefix, self)]
         seen: set[Module] = set()
         while waiting:

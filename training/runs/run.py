@@ -175,10 +175,9 @@ class Run:
         """
         trainer, progress = self.trainer, self.progress
         check_space(self.folder, trainer.network, trainer.optimizer, trainer.average)
-        keep_memory()
         write_bad_pictures(self.folder, self.unreadable, progress.bad)
         check_share(self.folder, progress.bad, len(self.data), self.config.data.max_bad)
-        with stop_signals() as stop:
+        with keep_memory(), stop_signals() as stop:
             if progress.step == 0:
                 self.save()  # from here on there is always a good checkpoint
             try:

@@ -312,7 +312,7 @@ def test_moments_far_from_zero():
 def test_nothing_is_written_beside_the_output(wide):
     x, w, g = normal((2, 5, 5, 9)), normal((3, 3, 9, 19), 1), normal((2, 5, 5, 19), 2)
     packed, filters = bits.pack_signs(x), bits.pack_signs(w.transpose(0, 1, 3, 2).copy()).transpose(0, 1, 3, 2).copy()
-    alpha = np.ones(19, dtype=np.float32)
+    alpha = np.ones(32, dtype=np.float32)  # padded
     calls = [
         (y := (2, 5, 5, 19), lambda out: wide.conv2d(x, w, 1, 1, 1, out)),
         (y, lambda out: wide.binary_conv2d(packed, filters, 9, alpha, 1, 1, out)),

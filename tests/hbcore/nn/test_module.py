@@ -319,3 +319,13 @@ RNG = np.random.default_rng(0)
 def test_sizes_that_no_layer_has(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+def test_a_module_that_occurs_twice_or_in_itself_counts_once():
+    relu, ring = PReLU(2), Sequential(PReLU(3))
+    ring.modules += [ring, relu, relu]
+    assert list(ring.walk()) == [ring, ring.modules[0], relu]
+    assert [name for name, _ in ring.named_parameters()] == ["modules.0.slope", "modules.2.slope"]
+    assert len(ring.parameters()) == 2
+    assert ring.eval() is ring
+    assert "part of itself" in repr(ring)
