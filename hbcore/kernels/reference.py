@@ -231,6 +231,8 @@ def require_numbers(count: int, **arrays: Array) -> None:
 
 def require_words(x: Words, w: Words, channels: int) -> None:
     """ValueError unless activations (N, H, W, words) and filters (kH, kW, words, O) hold so many channels."""
+    if not (isinstance(channels, int | np.integer) and channels >= 1):
+        raise ValueError(f"channels must be a whole number of at least 1, got {channels!r}")
     words = bits.word_count(channels)
     if x.shape[3] != words or w.shape[2] != words:
         raise ValueError(

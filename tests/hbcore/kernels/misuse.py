@@ -30,6 +30,7 @@ class Draw:
     def __init__(self, seed):
         self.rng = np.random.default_rng(seed)
         self.wrong = self.rng.choice([0.0, 0.05, 0.3])  # of the arguments of this call
+        self.tail = np.uint64(2**64 - 1)  # bits that words may have set
 
     def one(self, values):
         return values[self.rng.integers(len(values))]
@@ -39,6 +40,10 @@ class Draw:
 
     def number(self, right):
         return self.one(ODD_NUMBERS) if self.goes_wrong() else right
+
+    def channels(self, right):
+        """Not fewer that fill as many words: then bits of the tail would be set, which nobody promises to look at."""
+        return self.one([right + 64, 0, -1, 1.5, 2**40, None]) if self.goes_wrong() else right
 
     def array(self, *shape, dtype=np.float32):
         """An array of that shape and type, or one that differs in something."""
@@ -59,7 +64,7 @@ class Draw:
                 step = way
         made = (self.rng.standard_normal(shape) * 3).astype(dtype)
         if dtype == np.uint64:
-            made = np.asarray(self.rng.integers(0, 1 << 63, shape, dtype=np.uint64))
+            made = self.rng.integers(0, 2**64 - 1, shape, dtype=np.uint64, endpoint=True) & self.tail
         if step == 5:
             made.flags.writeable = False
         elif step == 6:
@@ -84,6 +89,7 @@ class Sizes:
         self.c, self.o, self.k = d.one([1, 3, 8, 33, 64, 65]), d.one([1, 3, 8, 32, 40, 64]), d.one([1, 2, 3])
         self.stride, self.padding = d.one([1, 1, 1, 2]), d.one([0, 1, self.k // 2, self.k])
         self.oh, self.ow = ((s + 2 * self.padding - self.k) // self.stride + 1 for s in (self.h, self.w))
+        d.tail = np.uint64(2 ** (self.c % 64 or 64) - 1)
         self.words, self.m = bits.word_count(self.c), self.n * self.h * self.w
         self.x, self.filters = (self.n, self.h, self.w, self.c), (self.k, self.k, self.c, self.o)
         self.y, self.half = (self.n, self.oh, self.ow, self.o), (self.n, self.h // 2, self.w // 2, self.c)
@@ -101,10 +107,10 @@ def table(d, s):
         "pack_signs": lambda: k.pack_signs(a(*s.x)),
         "pack_filters": lambda: k.pack_filters(a(*s.filters)),
         "binary_conv2d": lambda: k.binary_conv2d(
-            a(*s.packed, dtype=u), a(*s.packed_filters, dtype=u), d.number(s.c), d.number(s.stride), pads[0]
+            a(*s.packed, dtype=u), a(*s.packed_filters, dtype=u), d.channels(s.c), d.number(s.stride), pads[0]
         ),
         "scaled_binary_conv2d": lambda: k.scaled_binary_conv2d(
-            a(*s.packed, dtype=u), a(*s.packed_filters, dtype=u), a(s.o), d.number(s.c), d.number(s.stride), pads[0]
+            a(*s.packed, dtype=u), a(*s.packed_filters, dtype=u), a(s.o), d.channels(s.c), d.number(s.stride), pads[0]
         ),
         "norm_sign": lambda: k.norm_sign(a(*s.x), a(s.c), a(s.c)),
         "sign_gradient": lambda: k.sign_gradient(
@@ -306,6 +312,30 @@ def library(d, s):
     }
 
 
+def arrays(result):
+    """What an operation returned, as arrays that stay."""
+    return [np.array(each) for each in (result if isinstance(result, tuple) else [result]) if each is not None]
+
+
+def require_same(result, seed):
+    """The reference, if it takes these arguments, gives the same: equal bits, reals to rounding or a step of bytes."""
+    chosen, kernels.backend = kernels.backend, kernels.Reference()
+    try:
+        d = Draw(seed)
+        offered = table(d, Sizes(d))
+        expected = arrays(offered[d.one(list(offered))]())
+    except Exception:
+        return
+    finally:
+        kernels.backend = chosen
+    for got, wanted in zip(result, expected, strict=True):
+        assert got.shape == wanted.shape, (got.shape, wanted.shape)
+        real = wanted.dtype.kind == "f"
+        scale = np.nanmax(np.abs(wanted), initial=1) if real else 0
+        same = np.allclose(got, wanted, 1e-3, 2e-2 * scale, equal_nan=True) if real else np.array_equal(got, wanted)
+        assert same, "another result than the reference's"
+
+
 def main(calls, first=0):
     parts = [table, library, plan] + ([entries] if kernels.backend.name not in ("numpy",) else [])
     refused = 0
@@ -314,13 +344,18 @@ def main(calls, first=0):
         d = Draw(seed)
         hbcore.set_threads(1 + seed // 500 % 2)
         try:
-            offered = parts[seed % len(parts)](d, Sizes(d))
+            part = parts[seed % len(parts)]
+            offered = part(d, Sizes(d))
             name = d.one(list(offered))
             print(seed, name, flush=True)
             with np.errstate(all="ignore"):
-                offered[name]()
+                result = offered[name]()
         except Exception:  # any exception of Python will do; a signal does not come here
             refused += 1
+            continue
+        if part is table:
+            with np.errstate(all="ignore"):
+                require_same(arrays(result), seed)
     print(f"{refused} of {calls} refused")
     assert 0.05 * calls < refused < 0.8 * calls, "nearly all or nearly nothing is wrong: the calls are badly drawn"
 
