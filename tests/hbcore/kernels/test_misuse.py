@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hbcore import BatchNorm2d, Conv2d, Tensor, kernels
+from hbcore import BatchNorm2d, Tensor, kernels
 from hbcore.autograd.conv import conv2d
 from hbcore.binary.unit import binary_unit
 from hbcore.nn.module import Parameter
@@ -144,9 +144,3 @@ def test_threads_leave_no_memory_behind(who, count):
     done = run("-c", THREADS, who, str(count))
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 8 << 20
-
-
-def test_a_layer_with_wrong_padding_is_told_when_it_is_called():
-    layer = Conv2d(3, 4, 3, np.random.default_rng(0), padding=-2)
-    with pytest.raises(ValueError, match="padding"):
-        layer(Tensor(normal(1, 8, 8, 3)))
