@@ -401,9 +401,9 @@ def test_a_model_that_is_not_finite_is_refused(tmp_path: Path) -> None:
     made.network.state_dict()["heads.0.heatmaps.weight"][...] = np.inf
     with pytest.raises(NotFinite, match="heatmaps are not finite"):
         made.predict(np.zeros((1, 32, 32, 3), np.uint8))
-    made.save(tmp_path / "m")
-    with pytest.raises(DataError, match=r"m: heads.0.heatmaps.weight is not finite"):
-        Model.load(tmp_path / "m")
+    with pytest.raises(DataError, match=r"m: .*heads.0.heatmaps.weight is not finite"):
+        made.save(tmp_path / "m")
+    assert not (tmp_path / "m").exists()
     made.network.state_dict()["stem.modules.0.weight"][...] = np.nan
     with pytest.raises(NotFinite, match="computes NaN"):
         made.predict(np.zeros((1, 32, 32, 3), np.uint8))
