@@ -7,6 +7,9 @@ architecture (arguments of StackedHourglass) and whatever the caller adds: joint
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from hbcore.autograd.function import Array
+from hbcore.nn.architecture import check_architecture
 from hbcore.nn.hourglass import StackedHourglass
 
 FORMAT = "hbcore-model/1"
@@ -34,10 +38,46 @@ def reason(error: Exception) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(error)[:LONGEST])
 
 
-def model_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
-    """The content of a model file."""
-    header = {"format": FORMAT, "architecture": model.architecture, **metadata}
-    return bytes(save(model.state_dict(), {"hbcore": json.dumps(header, sort_keys=True)}))
+def save_model(model: StackedHourglass, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a model file for :func:`load_model`, whole or not at all.
+
+    metadata: further JSON values for its header. ModelFileError if the file could not be loaded again, or not written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        content = model_bytes(model, metadata or {})
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def model_bytes(model: StackedHourglass, metadata: Mapping[str, Any]) -> bytes:
+    """The content of a model file. ModelFileError, naming the cause, if it could not be loaded again."""
+    state = model.state_dict()
+    try:
+        own: dict[str, Any] = {"format": FORMAT, "architecture": check_architecture(**model.architecture)}
+        taken = ", ".join(sorted(own.keys() & metadata.keys()))
+        if taken:
+            raise ValueError(f"metadata must not name {taken}, which the file says itself: choose other names")
+        require_evaluable(state)
+        header = json.dumps(own | dict(metadata), sort_keys=True, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"this network cannot be saved: {reason(error)}") from error
+    return bytes(save(state, {"hbcore": header}))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays in metadata, as JSON knows them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"metadata holds a {type(value).__name__}, which JSON does not know")
 
 
 def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
@@ -53,7 +93,7 @@ def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
         if architecture.get("binary") is False:
             architecture["activation"] = "none"  # older files may name one, which never had an effect on these
         model = StackedHourglass(**architecture)
-        _require_evaluable(arrays)
+        require_evaluable(arrays)
         model.load_state_dict(arrays)
     except KeyError as error:
         raise ModelFileError(f"{path}: the header lacks {error}") from error
@@ -78,11 +118,11 @@ def _require_plausible(architecture: Any, arrays: dict[str, Array]) -> None:
             raise ValueError(f"{name} holds {array.dtype} values, not real numbers")
 
 
-def _require_evaluable(arrays: dict[str, Array]) -> None:
+def require_evaluable(arrays: Mapping[str, Array], largest: float = LARGEST) -> None:
     """ValueError naming the array that no network can be evaluated with. Asked before float64 becomes float32."""
     for name, array in arrays.items():
         variance = name.rpartition(".")[2] == "running_variance"
-        most = LARGEST**2 if variance else LARGEST
+        most = largest**2 if variance else largest
         lowest, highest = (float(extreme(array, initial=0)) for extreme in (np.min, np.max))
         if not np.isfinite([lowest, highest]).all():  # an extreme of an array with NaN is NaN
             raise ValueError(f"{name} is not finite")

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, replace
 
 import numpy as np
 
-from hbcore.autograd.tensor import Tensor, concatenate
+from hbcore.autograd.conv import require_pictures
+from hbcore.autograd.tensor import Tensor, arrays_of, concatenate
 from hbcore.nn.architecture import check_architecture, input_multiple
-from hbcore.nn.blocks import BLOCKS, Style, Unit
+from hbcore.nn.blocks import Style, Unit, block_named
 from hbcore.nn.layers import POOLS, BatchNorm2d, BinaryConv2d, Conv2d, ReLU, Upsample
 from hbcore.nn.module import Identity, Module, Parameter, Sequential
+from hbcore.values import whole
 
 
 class Hourglass(Module):
@@ -25,9 +26,10 @@ class Hourglass(Module):
     """
 
     def __init__(self, depth: int, features: int, block: str, style: Style, improved: bool = False) -> None:
+        depth, features = whole("depth", depth), whole("features", features)
         self.depth, self.improved = depth, improved
         self.filters = 2 * features if improved else features
-        make = BLOCKS[block]
+        make = block_named(block)
         self.up1 = Identity() if improved else make(features, features, style)
         self.pool1 = POOLS[style.pool]()
         self.low1 = make(features, features, style)
@@ -58,7 +60,7 @@ class Head(Module):
     def __init__(
         self, channels: int, features: int, joints: int, block: str, style: Style, binary_ends: bool = False
     ) -> None:
-        self.block = BLOCKS[block](channels, features, style)
+        self.block = block_named(block)(channels, features, style)
         self.lin = Sequential(Unit(features, features, 1, style), BatchNorm2d(features), ReLU())
         self.heatmaps = _end(features, joints, style, binary_ends)
 
@@ -124,39 +126,28 @@ class StackedHourglass(Module):
         binary_ends: bool = False,
         sharpness: float | None = None,
     ) -> None:
-        self.architecture: dict[str, Any] = {
-            "features": features,
-            "joints": joints,
-            "stacks": stacks,
-            "depth": depth,
-            "block": block,
-            "binary": binary,
-            "activation": activation,
-            "center_weights": center_weights,
-            "clamp_weights": clamp_weights,
-            "layers": layers,
-            "cardinality": cardinality,
-            "hourglass": hourglass,
-            "pool": pool,
-            "scale": scale,
-            "binarize": binarize,
-            "binary_ends": binary_ends,
-            "sharpness": None,
-        }
-        check_architecture(**self.architecture)
-        style = Style(
+        self.architecture = known = check_architecture(
+            features=features,
+            joints=joints,
+            stacks=stacks,
+            depth=depth,
+            block=block,
             binary=binary,
             activation=activation,
             center_weights=center_weights,
             clamp_weights=clamp_weights,
-            rng=np.random.default_rng(seed),
-            scale=scale,
-            binarize=binarize,
             layers=layers,
             cardinality=cardinality,
+            hourglass=hourglass,
             pool=pool,
+            scale=scale,
+            binarize=binarize,
+            binary_ends=binary_ends,
+            sharpness=sharpness,
         )
-        make = BLOCKS[block]
+        of_style = (field.name for field in fields(Style) if field.name in known)
+        style = Style(rng=np.random.default_rng(seed), **{name: known[name] for name in of_style})
+        make = block_named(block)
         self.stem = Sequential(
             _beginning(features // 4, style, binary_ends),
             BatchNorm2d(features // 4),
@@ -186,14 +177,12 @@ class StackedHourglass(Module):
         ValueError for a network without binary activations.
         """
         known = self.architecture
-        changed = known | {"binarize": binarize, "sharpness": sharpness}
-        check_architecture(**changed)
-        changed["sharpness"] = sharpness = None if sharpness is None else float(sharpness)
+        changed = check_architecture(**known | {"binarize": binarize, "sharpness": sharpness})
         if "weights" in (binarize, known["binarize"]) and binarize != known["binarize"]:
             raise ValueError("a network of which only the weights are binary has other layers: build it anew")
         for _, module in self.named_modules():
             if isinstance(module, BinaryConv2d):
-                module.binarize, module.sharpness = binarize, sharpness
+                module.binarize, module.sharpness = changed["binarize"], changed["sharpness"]
         known.update(changed)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
@@ -225,6 +214,8 @@ def _end(channels: int, filters: int, style: Style, binary_ends: bool) -> Module
 
 
 def _require_multiple(x: Tensor, size: int) -> None:
-    height, width = x.shape[1:3]
-    if height % size or width % size:
+    (pixels,) = arrays_of("this network", x)
+    require_pictures(pixels, "this network")
+    height, width = pixels.shape[1:3]
+    if height < size or width < size or height % size or width % size:
         raise ValueError(f"this network takes heights and widths that are multiples of {size}, got {height} x {width}")
