@@ -132,6 +132,15 @@ def test_labels_of_stored_pixels_are_refused_unless_taken_so(bees: Path) -> None
     assert said(spec(bees, content(), "?exif=ignore")) == []
 
 
+@pytest.mark.parametrize(("height", "kind"), [(20, "turned"), (19, "turned"), (18, "size")])
+def test_a_smaller_picture_has_the_same_shape_up_to_a_pixel(bees: Path, height: int, kind: str) -> None:
+    """Half of 60 x 40, cut off to 30 x 19, is still the stored picture, which its tag turns to 40 x 60."""
+    save_picture(bees / "3.png", orientation=6)
+    value = content()
+    value["images"][3] |= {"width": 30, "height": height}
+    assert refusal(spec(bees, value)).startswith(f"1 {ERRORS[kind]}, the first: 3.png: labelled at 30 x {height}")
+
+
 def test_where_no_size_is_told_points_outside_show_that_a_tag_was_not_heeded(bees: Path) -> None:
     for number in range(8):
         save_picture(bees / f"{number}.png", orientation=6)
