@@ -30,6 +30,7 @@ from training.files.run_folder import free_folder, locked, make_run_folder, newe
 from training.files.writing import atomic_write, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.prediction.model import Model
 from training.runs.bad_pictures import write_bad_records
 from training.runs.checkpoint import stored_config
 from training.runs.curves import curves
@@ -51,6 +52,9 @@ def train(task: Task, options: argparse.Namespace) -> None:
             print(line, file=sys.stderr)
         _dry_run(task, config, options.json)
         return
+    if not options.resume:  # a slip in a name leaves no folder behind
+        for file in filter(None, (config.run.init, config.technique.teacher)):
+            Model.load(file)
     folder = make_run_folder(config.run.out, options.resume)
     with locked(folder):
         use_threads(config.run.threads)

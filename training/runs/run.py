@@ -47,9 +47,9 @@ class Run:
 
     The best model, and patience, go by `validation`, or by `test` where there is none.
 
-    report(step, values) is called after every step, for a progress bar. Raises DataError if the keypoints of network,
-    data and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something
-    else.
+    Without a checkpoint it begins with the weights that run.init names, if any. report(step, values) is called after
+    every step, for a progress bar. Raises DataError if the keypoints of network, data, test set and first weights
+    differ or nothing in the test set can be scored, UserError or DataError for a log of something else.
     """
 
     task: Task
@@ -90,6 +90,8 @@ class Run:
             config.run.seed,
             config.data.bad_pictures == "skip",
         )
+        if config.run.init and not self.state_path.exists():  # before the log: a run that cannot begin leaves no trace
+            self.trainer.begin_with(config.run.init, scheme)
         judge = self.judged_on
         self.headline = task.headline(task.score(judge, task.truth(judge)))  # the metric that "best" goes by
         metrics = ["train_loss", "lr", "grad_norm", self.headline]
@@ -112,18 +114,13 @@ class Run:
         return self.folder / STATE
 
     def resume(self) -> None:
-        """Go back to the last checkpoint; where there is none, to the weights that run.init names.
-
-        Raises DataError if these do not fit network or data.
-        """
+        """Go back to the last checkpoint, if there is one. Raises DataError if it is damaged or of another run."""
         if self.state_path.exists():
             arrays, _, progress = read_checkpoint(self.state_path)
             check_same(self.folder, self.task.module, self.config, progress, self.progress)
             trainer = self.trainer
             restore(arrays, progress, trainer.network, trainer.optimizer, trainer.average)
             self.progress = progress
-        elif self.config.run.init:
-            self.trainer.begin_with(self.config.run.init, self.data.scheme)
         self.log.truncate_after(self.progress.step)
 
     def save(self) -> None:

@@ -77,9 +77,21 @@ def test_a_longer_run_begins_with_the_weights_of_the_one_before(capsys: pytest.C
     assert load("b/config.toml").run.init == "a/last.safetensors"
     shutil.rmtree("a")
     assert Outcome(pose.main, capsys, "--out", "b", "--resume", "--set", "run.stop_after=none").code == 0
-    Outcome(pose.main, capsys, "--out", "c", "--init", "a", *TINY).fails(3, "a: No such file or directory")
-    other = Outcome(pose.main, capsys, "--out", "d", "--init", "b", *TINY, "model.features=32", "--quiet")
-    other.fails(3, "run.init: b/last.safetensors is a model of another network")
+
+
+def test_weights_that_are_none_do_not_take_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is amended may go where it was to go: no run has begun there."""
+    assert Outcome(pose.main, capsys, "--out", "a", "--steps", 1, *TINY).code == 0
+    begin = ("--out", "c", "--steps", 1, "--quiet")
+    Outcome(pose.main, capsys, *begin, "--init", "none", *TINY).fails(3, "none: No such file or directory")
+    Path("empty").touch()
+    Outcome(pose.main, capsys, *begin, "--init", "empty", *TINY).fails(3, "empty: ")
+    taught = Outcome(pose.main, capsys, *begin, *TINY, "technique.teacher=empty", "technique.distill=1")
+    taught.fails(3, "empty: ")
+    assert not Path("c").exists()
+    other = Outcome(pose.main, capsys, *begin, "--init", "a", *TINY, "model.features=32")
+    other.fails(3, "run.init: a/last.safetensors is a model of another network")
+    assert Outcome(pose.main, capsys, *begin, "--init", "a", *TINY).code == 0
 
 
 def test_a_resumed_run_says_what_has_changed_around_it(capsys: pytest.CaptureFixture[str]) -> None:
