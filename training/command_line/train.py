@@ -37,7 +37,6 @@ from training.runs.curves import curves
 from training.runs.network import LOSS_PER, build_network
 from training.runs.progress import ProgressBar
 from training.runs.run import Run
-from training.tasks.evaluation import evaluate
 from training.tasks.task import OWN_AUGMENT, Task
 
 
@@ -107,7 +106,7 @@ def train(task: Task, options: argparse.Namespace) -> None:
 def _report(run: Run, test: TestSet) -> dict[str, Any]:
     """Final figures and pictures of a finished run."""
     task, config, folder, progress = run.task, run.config, run.folder, run.progress
-    scores, predicted = evaluate(task, run.model(), test)
+    scores, predicted = run.evaluated(test)
     best, best_step = (
         (progress.best, progress.best_step) if progress.best_step else (scores[run.headline], progress.step)
     )

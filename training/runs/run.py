@@ -31,7 +31,7 @@ from training.runs.signals import Stop, stop_signals
 from training.runs.techniques import Phase, Teacher, phase, settled
 from training.runs.trainer import BadUpdate, Trainer, learning_rate
 from training.tasks.calibration import calibrate
-from training.tasks.evaluation import evaluate
+from training.tasks.evaluation import Answers, evaluate
 from training.tasks.task import Task
 
 
@@ -62,6 +62,7 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     validation: TestSet | None = None
     in_step: bool = field(default=False, init=False)  # weights and counters do not belong together
+    answered: tuple[tuple[int, TestSet], Answers] | None = field(default=None, init=False)  # at that step, of that set
 
     def __post_init__(self) -> None:
         task, config = self.task, self.config
@@ -211,7 +212,7 @@ class Run:
                     score = None
                     if self.evaluates:
                         with signalled.interrupts():
-                            scores = self.scores()
+                            scores, _ = self.evaluated(self.judged_on)
                         score = self.judge(scores)
                     self.log.append(
                         {
@@ -273,12 +274,18 @@ class Run:
         self.in_step = False
         return result
 
-    def scores(self) -> dict[str, float]:
-        """Those of the network as it is now, on the validation set or else the test set. Changes nothing."""
-        try:
-            return evaluate(self.task, self.model(), self.judged_on)[0]
-        except NotFinite as error:
-            self.diverged(str(error))
+    def evaluated(self, test: TestSet) -> Answers:
+        """Scores and predictions of the network as it is now. Changes no weights. Raises Diverged if it is not finite.
+
+        What was asked last is not computed again: the report of a finished run is on what its last step was judged by.
+        """
+        asked = self.progress.step, test
+        if self.answered is None or self.answered[0] != asked:
+            try:
+                self.answered = asked, evaluate(self.task, self.model(), test)
+            except NotFinite as error:
+                self.diverged(str(error))
+        return self.answered[1]
 
     def judge(self, scores: dict[str, float]) -> float:
         """The score that counts; keeps the best model."""
