@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import sys
@@ -72,13 +73,24 @@ def blas() -> str:
 
 
 def main(arguments: list[str]) -> int:
+    """The exit code: 0 printed, 2 usage, 5 what was printed could not be written, 141 its reader has gone."""
     if arguments:
         print("usage: python -m hbcore (says what a report of a defect needs to say)", file=sys.stderr)
         return 2
     lines = report()
     width = max(map(len, lines))
-    for name, value in lines.items():
-        print(f"{name:<{width}}  {value}")
+    try:
+        for name, value in lines.items():
+            print(f"{name:<{width}}  {value}")
+        print(end="", flush=True)
+    except OSError as error:
+        # Python tries once more when it ends, and would say so in a traceback: into nothing.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(error, BrokenPipeError):
+            return 141
+        with contextlib.suppress(OSError):
+            print(f"hbcore: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 5
     return 0
 
 
