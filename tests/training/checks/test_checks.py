@@ -27,6 +27,7 @@ from training.datasets.drawn.synthetic import SyntheticFigures
 from training.datasets.faces.pts import read_pts
 from training.datasets.own import labels as own
 from training.datasets.splits import Division
+from training.errors import DataError
 from training.labels.face_skeletons import IBUG68
 from training.labels.skeletons import LSP, MPII, Skeleton
 from training.prediction.model import Model
@@ -566,11 +567,22 @@ def test_predictions_that_somebody_corrected_are_labels(tmp_path: Path, monkeypa
     np.testing.assert_allclose(dataset.sample(1).keypoints, points_in(model, view)[0], atol=0.005)
 
 
+def test_where_no_split_can_be_opened_the_first_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(spec: str, split: str, kinds: object) -> None:
+        raise DataError(f"{spec} has nothing for {split}")
+
+    monkeypatch.setattr(data, "open_dataset", fail)
+    assert data.main(["check", "csv:t.csv"]) == 3
+    assert capsys.readouterr().err == "check: csv:t.csv has nothing for train\n"
+
+
 def test_mistakes_on_the_command_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert data.main(["check", "cvs:x"]) == 2
     assert "did you mean 'csv'?" in capsys.readouterr().err
-    assert data.main(["check", f"csv:{table}", f"csv:{table}"]) == 2
-    assert "is given twice" in capsys.readouterr().err
+    assert data.main(["check", f"csv:{table}", "csv:b", "csv:c", "csv:b", f"csv:{table}"]) == 2
+    assert capsys.readouterr().err == f"check: csv:{table} is given twice\n"
     table.write_text("nonsense")
     assert data.main(["check", f"csv:{table}"]) == 3
     assert "has no column 'picture'" in capsys.readouterr().err
