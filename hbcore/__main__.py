@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import safetensors
@@ -84,14 +83,20 @@ def main(arguments: list[str]) -> int:
             print(f"{name:<{width}}  {value}")
         print(end="", flush=True)
     except OSError as error:
-        # Python tries once more when it ends, and would say so in a traceback: into nothing.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        give_up(sys.stdout)
         if isinstance(error, BrokenPipeError):
             return 141
-        with contextlib.suppress(OSError):
+        try:
             print(f"hbcore: cannot write the output: {error.strerror}", file=sys.stderr)
+        except OSError:
+            give_up(sys.stderr)
         return 5
     return 0
+
+
+def give_up(stream: TextIO) -> None:
+    """Send what a stream still holds into nothing: Python's own last try, when it ends, would be a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """`python -m hbcore`: what a report of a defect needs to say."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -48,12 +49,12 @@ def test_it_takes_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
         (">&- 2>&-", 0, ""),
     ],
 )
-@pytest.mark.parametrize("unbuffered", ["", "-u"])  # the print that fails, or the last flush
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # the last flush fails, or the first line
 def test_output_that_cannot_be_written_is_no_traceback(
     redirection: str, code: int, errors: str, unbuffered: str
 ) -> None:
-    line = f"{sys.executable} {unbuffered} -m hbcore {redirection}"
-    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
+    line, variables = f"{sys.executable} -m hbcore {redirection}", os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["sh", "-c", line], env=variables, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, "", errors)
 
 
