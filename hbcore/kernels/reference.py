@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from hbcore import bits
 from hbcore.bits import Words
@@ -79,6 +79,7 @@ class Reference(Convolutions):
         self, s: Words, g: Array, shape: tuple[int, ...], padding: int, gradients: str = "float32"
     ) -> Array:
         """dL/dW~ of Y = S * W~ for packed signs S, stride 1, W~ of the given shape, for g = dL/dY."""
+        require_type(np.uint64, s=s)
         if gradients == "int8":
             rounded = np.empty_like(g)
             for block in pixel_blocks(g.shape):
@@ -223,6 +224,13 @@ def require_like(x: Array, **others: Array) -> None:
             raise ValueError(f"{name} has shape {array.shape}, expected {x.shape}")
 
 
+def require_type(wanted: DTypeLike, **arrays: Array) -> None:
+    """TypeError unless the arrays, by name, hold numbers of this type."""
+    for name, array in arrays.items():
+        if array.dtype != wanted:
+            raise TypeError(f"{name} is in {array.dtype}, expected {np.dtype(wanted)}")
+
+
 def require_numbers(count: int, **arrays: Array) -> None:
     """ValueError unless the arrays, by name, hold one number for each of so many channels or filters."""
     for name, array in arrays.items():
@@ -231,7 +239,11 @@ def require_numbers(count: int, **arrays: Array) -> None:
 
 
 def require_words(x: Words, w: Words, channels: int) -> None:
-    """ValueError unless activations (N, H, W, words) and filters (kH, kW, words, O) hold so many channels."""
+    """ValueError unless activations (N, H, W, words) and filters (kH, kW, words, O) hold so many channels.
+
+    TypeError if one of them holds no words.
+    """
+    require_type(np.uint64, x=x, w=w)
     words = bits.word_count(whole("channels", channels))
     if x.shape[3] != words or w.shape[2] != words:
         raise ValueError(

@@ -53,7 +53,7 @@ class Data(Section):
     workers: Annotated[int, Limits(0, 60), "Processes that prepare batches; 0: the main one does."] = 1
     limit: Annotated[int | None, Limits(1), "Train on the first so many samples only; none: on all."] = None
     bad_pictures: Annotated[Literal["skip", "error"], "What an unreadable picture does."] = "skip"
-    max_bad: Annotated[Share, "Stop when more than this share of the set was skipped."] = 0.01
+    max_bad: Annotated[Share, "Stop when more than this share of the set, and more than one, was skipped."] = 0.01
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ What fits and what does not is drawn at random: each argument is mostly what the
 """
 
 import contextlib
+import os
 import sys
 import warnings
 
@@ -336,7 +337,19 @@ def require_same(result, seed):
         assert same, "another result than the reference's"
 
 
+def limit_memory(size=4 << 30):
+    """What is too large is a MemoryError: without a limit the system grants it and kills whoever touches it.
+
+    Not under AddressSanitizer, whose own map takes terabytes of addresses.
+    """
+    if os.name != "nt" and "asan" not in os.environ.get("LD_PRELOAD", ""):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
 def main(calls, first=0):
+    limit_memory()
     parts = [table, library, plan] + ([entries] if kernels.backend.name not in ("numpy",) else [])
     refused = 0
     warnings.simplefilter("ignore")
