@@ -1,7 +1,9 @@
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from training.errors import BadPicture, DataError, UserError
 from training.labels.skeletons import LSP, Skeleton
 from training.loading.batch import Batch, BatchPlan
 from training.loading.concatenated import ConcatenatedDataset
-from training.loading.prefetch import WorkerDied, batches
+from training.loading.prefetch import SLOTS, WorkerDied, batches
+from training.loading.shared import SharedMemory
 from training.pictures.augmentation import Augmentation
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,9 +114,39 @@ def test_workers_change_nothing(workers: int) -> None:
     expected = list(batches(made, 3, 17, 0))
     assert len(expected) == 14
     assert [b.names for b in expected] == [made.batch(step).names for step in range(3, 17)]
-    got = list(batches(made, 3, 17, workers))
-    assert len(got) == 14
-    assert all(map(same, got, expected))
+    # One by one: pictures stay only until the next batch is asked for.
+    got = [same(*pair) for pair in zip(batches(made, 3, 17, workers), expected, strict=True)]
+    assert got == [True] * 14
+
+
+def test_a_sample_falls_to_the_same_worker_in_every_pass() -> None:
+    made = a_plan()
+    owners: dict[str, set[int]] = {}
+    for step in range(28):
+        shares = [made.places(step, share, 2) for share in range(2)]
+        assert sorted(shares[0] + shares[1]) == [0, 1, 2]
+        for share, places in enumerate(shares):
+            for place in places:
+                owners.setdefault(made.batch(step).names[place], set()).add(share)
+    assert sorted(map(len, owners.values())) == [1] * 7
+    assert set().union(*owners.values()) == {0, 1}
+
+
+def test_pictures_are_handed_over_where_the_worker_put_them() -> None:
+    stream = batches(a_plan(), 0, 10, 1)
+    first = [next(stream).pictures.ctypes.data for _ in range(SLOTS + 1)]
+    assert len(set(first)) == SLOTS
+    assert first[SLOTS] == first[0]
+    stream.close()
+
+
+def test_no_room_to_share_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(dir: str | None) -> None:  # noqa: A002  # as tempfile calls it
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(UserError, match=r"^no 3 MB to share with data workers \(No space left.*\): use --workers 0$"):
+        SharedMemory(3_000_000)
 
 
 def test_no_batches_at_the_end_of_a_run() -> None:
@@ -271,7 +304,7 @@ def test_no_worker_outlives_its_trainer(tmp_path: Path, number: signal.Signals) 
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         # A suite started in the background may have been told to ignore Ctrl-C; the trainer was not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as trainer:
@@ -282,5 +315,8 @@ def test_no_worker_outlives_its_trainer(tmp_path: Path, number: signal.Signals) 
         assert len(workers) == 2
         trainer.send_signal(number)
         trainer.stdout.read()
+        assert trainer.stderr is not None
+        said = trainer.stderr.read().decode()
+    assert "leaked" not in said
     assert trainer.returncode != 0
     assert not wait_until_gone(workers, 5)
