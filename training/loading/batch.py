@@ -8,7 +8,7 @@ from a generator seeded with (seed, k). So nothing has to be remembered to resum
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ from training.datasets import Sample
 from training.errors import BadPicture
 from training.labels.parts import Mask
 from training.loading.concatenated import ConcatenatedDataset
+from training.loading.kept import KeptSamples
 from training.pictures.augmentation import Augmentation
 
 ORDER, AUGMENTATION = 1, 2  # which stream of random numbers, beside the run's seed
@@ -52,7 +53,7 @@ class Labels(NamedTuple):
 
 @dataclass(frozen=True)
 class BatchPlan:
-    """Everything that decides what batch number `step` holds."""
+    """Everything that decides what batch number `step` holds, and how many bytes of decoded pictures may be kept."""
 
     data: ConcatenatedDataset
     augmentation: Augmentation
@@ -60,11 +61,17 @@ class BatchPlan:
     batch_size: int
     seed: int
     skip_bad: bool = True
+    keep: int = 0
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
         """That of the pictures of a batch."""
         return self.batch_size, self.size, self.size, 3
+
+    def keeping(self, stop: int, workers: int) -> BatchPlan:
+        """The plan of one of so many workers, which keeps decoded pictures if any is seen again before batch `stop`."""
+        again = stop * self.batch_size > len(self.data)
+        return replace(self, data=KeptSamples(self.data, self.keep // workers)) if self.keep and again else self
 
     def batch(self, step: int) -> Batch:
         """Batch number `step`. Raises BadPicture where pictures may not be skipped, or if none can be read."""

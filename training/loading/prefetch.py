@@ -1,7 +1,7 @@
 """Batches prefetched by other processes while the network trains.
 
 A batch is a function of its number, see `training/loading/batch.py`: how many workers make them changes nothing. Each
-worker makes the examples of its own samples, and puts the pictures where the trainer
+worker makes the examples of its own samples, so that it keeps those alone, and puts the pictures where the trainer
 finds them, in memory that all share. Down the pipe between the two go numbers of batches, and up it comes the rest.
 """
 
@@ -33,6 +33,7 @@ def batches(plan: BatchPlan, start: int, stop: int, workers: int) -> Generator[B
     The pictures of a batch stay what they are until the next one is asked for. Raises WorkerDied if a worker is killed,
     UserError if there is no memory to share, and what BatchPlan.batch raises. Closing the generator stops the workers.
     """
+    plan = plan.keeping(stop, max(1, workers))
     if workers == 0 or start >= stop:
         for step in range(start, stop):
             yield plan.batch(step)

@@ -89,6 +89,7 @@ class Run:
             config.optim.batch_size,
             config.run.seed,
             config.data.bad_pictures == "skip",
+            config.data.keep * 10**6,
         )
         judge = self.judged_on
         self.headline = task.headline(task.score(judge, task.truth(judge)))  # the metric that "best" goes by

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from training.errors import BadPicture, DataError, UserError
 from training.labels.skeletons import LSP, Skeleton
 from training.loading.batch import Batch, BatchPlan
 from training.loading.concatenated import ConcatenatedDataset
+from training.loading.kept import KeptSamples
 from training.loading.prefetch import SLOTS, WorkerDied, batches
 from training.loading.shared import SharedMemory
 from training.pictures.augmentation import Augmentation
@@ -117,6 +118,49 @@ def test_workers_change_nothing(workers: int) -> None:
     # One by one: pictures stay only until the next batch is asked for.
     got = [same(*pair) for pair in zip(batches(made, 3, 17, workers), expected, strict=True)]
     assert got == [True] * 14
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_what_is_kept_changes_nothing(workers: int) -> None:
+    """Twelve passes, room for four of the seven samples, or two of each worker's."""
+    made = replace(a_plan(bad=(2,)), keep=4 * 16 * 16 * 3)
+    got = [same(batch, made.batch(step)) for step, batch in enumerate(batches(made, 0, 28, workers))]
+    assert got == [True] * 28
+
+
+@dataclass(frozen=True, eq=False)
+class Counted(Greys):
+    asked: list[int] = field(default_factory=list)
+
+    def sample(self, index: int) -> Sample:
+        self.asked.append(index)
+        return super().sample(index)
+
+
+def test_decoded_samples_are_kept_as_far_as_there_is_room() -> None:
+    data = Counted(7)
+    kept = KeptSamples(ConcatenatedDataset([data], 5), 3 * 16 * 16 * 3 + 1)
+    assert len(kept) == 5
+    for _ in range(2):
+        assert [kept.sample(index).name for index in (4, 0, 3, 1)] == ["4", "0", "3", "1"]
+    assert data.asked == [4, 0, 3, 1, 1]  # the fourth found no room
+
+
+def test_an_unreadable_sample_is_asked_for_again() -> None:
+    data = Counted(3, bad=(1,))
+    kept = KeptSamples(ConcatenatedDataset([data]), 10**6)
+    for _ in range(2):
+        with pytest.raises(BadPicture):
+            kept.sample(1)
+    assert data.asked == [1, 1]
+
+
+@pytest.mark.parametrize(("stop", "keep", "kept"), [(2, 10**6, False), (3, 10**6, True), (3, 0, False)])
+def test_nothing_is_kept_that_is_not_seen_again(stop: int, keep: int, kept: bool) -> None:
+    """Seven samples, three in a batch: the third is the first to meet one again."""
+    plan = replace(a_plan(), keep=keep).keeping(stop, 2)
+    assert isinstance(plan.data, KeptSamples) is kept
+    assert not kept or plan.data.room == keep // 2  # type: ignore[attr-defined]  # as asserted above
 
 
 def test_a_sample_falls_to_the_same_worker_in_every_pass() -> None:
