@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
 from multiprocessing.connection import Connection
 
+from hbcore.kernels import keep_memory
 from training.errors import UserError
 from training.loading.batch import Batch, BatchPlan, Labels
 from training.loading.shared import SharedMemory
@@ -90,7 +91,7 @@ def _work(plan: BatchPlan, memory: SharedMemory, link: Connection, share: int, w
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # see _no_interrupt, which cannot help on Windows
     with closing(memory):
         slots = memory.array((SLOTS, *plan.shape))
-    with suppress(EOFError, ConnectionError):
+    with suppress(EOFError, ConnectionError), keep_memory():
         while True:
             step = link.recv()
             try:
