@@ -1,4 +1,4 @@
-"""Plain compiled loops (`_kernels.pyx`), for any compiler, in float32 and float64, slices of a batch side by side."""
+"""Plain compiled loops (`_kernels.pyx`, `_pictures.pyx`), for any compiler, slices of a batch side by side."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore import _kernels, bits
+from hbcore import _kernels, _pictures, bits
 from hbcore.bits import Words, conv_size
 from hbcore.kernels.convolutions import Array, Pair
+from hbcore.kernels.pictures import Bytes
 from hbcore.kernels.reference import (
     Reference,
     as_rows,
@@ -172,6 +173,10 @@ class Compiled(Reference):
             return super().rmsprop(w, g, square, decay, lr, eps)
         require_reals(w=w)
         return _kernels.rmsprop(w.reshape(-1), g.reshape(-1), square.reshape(-1), decay, lr, eps)
+
+    def warp(self, picture: Bytes, matrix: NDArray[np.float64], levels: Bytes, out: Bytes) -> Bytes:
+        _pictures.warp(picture, np.ascontiguousarray(matrix), np.ascontiguousarray(levels), out)
+        return out
 
 
 def out_shape(x: Array, w: Array, stride: int, padding: Pair) -> tuple[int, int, int, int]:

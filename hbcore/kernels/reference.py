@@ -18,6 +18,7 @@ from hbcore import bits
 from hbcore.bits import Words
 from hbcore.kernels.byte_gradients import in_bytes, pixel_blocks
 from hbcore.kernels.convolutions import Array, Convolutions
+from hbcore.kernels.pictures import Pictures
 from hbcore.kernels.plan import Plan
 from hbcore.values import is_whole, whole
 
@@ -25,7 +26,7 @@ GRADIENTS = "float32", "int8"  # what binary convolutions can take back, see byt
 MAX_WINDOW = 16  # the winner of a pooling window is the place of a pixel, at most 255, in one byte
 
 
-class Reference(Convolutions):
+class Reference(Convolutions, Pictures):
     """Every operation. Named as `kernel_report` names it."""
 
     name = "numpy"

@@ -90,6 +90,7 @@ class Run:
             config.optim.batch_size,
             config.run.seed,
             config.data.bad_pictures == "skip",
+            config.data.keep * 10**6,
         )
         if config.run.init and not self.state_path.exists():  # before the log: a run that cannot begin leaves no trace
             self.trainer.begin_with(config.run.init, scheme)

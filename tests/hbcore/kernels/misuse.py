@@ -137,6 +137,7 @@ def table(d, s):
         "adam": lambda: k.adam(a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), (0.9, 0.99), 0.1, 0.1, 1e-8),
         "rmsprop": lambda: k.rmsprop(a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), 0.9, 0.1, 1e-8),
         "im2col": lambda: k.im2col(a(*s.x), (s.k, d.number(s.k)), d.number(s.stride), pads),
+        "warp": lambda: k.warp(*warp_arguments(d, s)),
         "conv2d": lambda: k.conv2d(a(*s.x), a(*s.filters), d.number(s.stride), pads),
         "conv2d_input_gradient": lambda: k.conv2d_input_gradient(a(*s.y), a(*s.filters), s.x, d.number(s.stride), pads),
         "conv2d_weight_gradient": lambda: k.conv2d_weight_gradient(
@@ -145,9 +146,21 @@ def table(d, s):
     }
 
 
+def warp_arguments(d, s):
+    """A picture, a matrix, levels, and what is to be filled."""
+    matrix = d.array(2, 3, dtype=np.float64)
+    return (
+        d.array(s.h, s.w, 3, dtype=np.uint8),
+        matrix,
+        d.array(3, 256, dtype=np.uint8),
+        d.array(s.w, s.h, 3, dtype=np.uint8),
+    )
+
+
 def entries(d, s):
     """Every compiled entry itself."""
     from hbcore import _kernels as p
+    from hbcore import _pictures as r
     from hbcore import _wide as q
 
     a, u, f = d.array, np.uint64, np.float64
@@ -192,8 +205,12 @@ def entries(d, s):
         "max_pool_backward": (a(*s.half), a(*s.half, dtype=np.uint8), a(*s.x)),
         "add": (a(*s.x), a(*s.x), a(*s.x)),
     }
-    return {f"_kernels.{name}": (lambda n=name, v=v: getattr(p, n)(*v)) for name, v in plain.items()} | {
-        f"_wide.{name}": (lambda n=name, v=v: getattr(q, n)(*v)) for name, v in wide.items()
+    pictures = {"warp": warp_arguments(d, s)}
+    offered = (p, plain), (q, wide), (r, pictures)
+    return {
+        f"{door.__name__}.{name}": (lambda door=door, n=name, v=v: getattr(door, n)(*v))
+        for door, calls in offered
+        for name, v in calls.items()
     }
 
 

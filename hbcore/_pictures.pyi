@@ -1,0 +1,6 @@
+import numpy as np
+from numpy.typing import NDArray
+
+Bytes = NDArray[np.uint8]
+
+def warp(picture: Bytes, matrix: NDArray[np.float64], levels: Bytes, out: Bytes) -> None: ...
