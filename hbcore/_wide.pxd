@@ -46,9 +46,26 @@ cdef extern from "csrc/kernels.h":
                                  float*) nogil
         int (*add)(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, Py_ssize_t, float*, Py_ssize_t) nogil
         int (*norm_backward)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
-                             const float*, const float*, float*) nogil
+                             const float*, const float*, const float*, Py_ssize_t, float*) nogil
 
     const hb_kernels* hb_choose(const char* name)
+
+cdef extern from "csrc/unit.h":
+    ctypedef struct hb_unit:
+        hb_conv size
+        const float *x
+        const float *gamma
+        const float *w
+        uint64_t *signs
+        uint64_t *inside
+        float *alpha
+        float *mean
+        float *variance
+        float *r
+
+    int hb_unit_forward(const hb_kernels*, hb_unit*, const float* beta, float eps, float* y) nogil
+    int hb_unit_backward(const hb_kernels*, const hb_unit*, const float*, Py_ssize_t, const float*, Py_ssize_t, float* dx,
+                         float* dgamma, float* dbeta, float* dw) nogil
 
 cdef extern from "csrc/pool.h":
     void hb_set_threads(int count) nogil

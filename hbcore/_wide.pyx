@@ -271,7 +271,8 @@ def norm_backward(const float[:, ::1] x, const float[:, ::1] grad, const uint64_
         shaped("inside", inside.shape, x.shape[0], words_of(x.shape[1]))
         bits = &inside[0, 0]
     with nogil:
-        status = k.norm_backward(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &a[0], &b[0], &c[0], &out[0, 0])
+        status = k.norm_backward(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &a[0], &b[0], &c[0], NULL, 0,
+                                 &out[0, 0])
     check(status)
 
 
@@ -311,4 +312,5 @@ def add(const float[:, :, :, :] a, const float[:, :, :, :] b, float[:, :, :, :] 
               &out[0, 0, 0, 0], out_step)
 
 
+include "_unit.pxi"
 include "_plan.pxi"

@@ -107,7 +107,7 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     k->norm_sums(n, c, x, g, NULL, each, a, b);
     hash(&real_hash, a, (size_t)c * sizeof *a);
     hash(&real_hash, b, (size_t)c * sizeof *b);
-    k->norm_backward(n, c, x, g, inside, each, each, each, g);
+    k->norm_backward(n, c, x, g, inside, each, each, each, NULL, 0, g);
     hash(&exact_hash, g, (size_t)(n * c) * sizeof *g);
     k->threshold(n, c, x, each, flip, signs);
     hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);

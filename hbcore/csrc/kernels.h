@@ -81,9 +81,11 @@ typedef struct {
     int (*norm_sums)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *inside,
                      const float *mean, double *sums, double *products);
 
-    /* With g set to 0 except inside, unless that is NULL: out = a g + b x + c. out may be g. */
+    /* With g set to 0 except inside, unless that is NULL: out = a g + b x + c, and so_far more unless that is NULL, which
+     * has a step from row to row. out may be g. */
     int (*norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *inside,
-                         const float *a, const float *b, const float *c, float *out);
+                         const float *a, const float *b, const float *c, const float *so_far, ptrdiff_t so_far_step,
+                         float *out);
 
     /* bits = (x < threshold) xor flip, thresholds padded. */
     int (*threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold, const uint64_t *flip,

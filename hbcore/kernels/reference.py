@@ -20,13 +20,14 @@ from hbcore.kernels.byte_gradients import in_bytes, pixel_blocks
 from hbcore.kernels.convolutions import Array, Convolutions
 from hbcore.kernels.pictures import Pictures
 from hbcore.kernels.plan import Plan
+from hbcore.kernels.units import Units
 from hbcore.values import is_whole, whole
 
 GRADIENTS = "float32", "int8"  # what binary convolutions can take back, see byte_gradients.py
 MAX_WINDOW = 16  # the winner of a pooling window is the place of a pixel, at most 255, in one byte
 
 
-class Reference(Convolutions, Pictures):
+class Reference(Convolutions, Pictures, Units):
     """Every operation. Named as `kernel_report` names it."""
 
     name = "numpy"

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from hbcore import _wide, bits
 from hbcore.bits import Words
-from hbcore.kernels.compiled import Compiled, out_shape, require_no_nan
+from hbcore.kernels.compiled import NO_SIGN, Compiled, out_shape, require_no_nan
 from hbcore.kernels.convolutions import Array, Pair, keeps_order, way_back
 from hbcore.kernels.reference import as_rows, require_numbers, require_tiles, require_type, require_words
+from hbcore.kernels.units import Normalised, Unit
 
 _FLOAT32, _UINT64 = np.dtype(np.float32), np.dtype(np.uint64)
 
@@ -144,6 +145,29 @@ class Wide(Compiled):
         _wide.add(a, b, result)
         return result
 
+    def unit_forward(
+        self, x: Array, gamma: Array, beta: Array, w: Array, eps: float, padding: int
+    ) -> tuple[Array, Unit]:
+        if not in_pieces(x, gamma, beta, w):
+            return super().unit_forward(x, gamma, beta, w, eps, padding)
+        made = _wide.unit_forward(x, gamma, beta, w, eps, padding)
+        if made is None:
+            raise FloatingPointError(NO_SIGN)
+        y, signs, inside, alpha, (mean, variance, r) = made
+        return y, Unit(signs, inside, alpha, Normalised(mean, variance, r, x.size // x.shape[3]))
+
+    def unit_backward(
+        self, unit: Unit, x: Array, gamma: Array, w: Array, padding: int, g: Array, gradients: str,
+        so_far: Array | None = None,
+    ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+        norm = unit.norm
+        bytes_back = gradients != "float32" and keeps_order(w.shape, 1, (padding, padding))
+        if not (bytes_back and norm.mean.base is not None and in_pieces(x, gamma, w) and fits(g)):
+            return super().unit_backward(unit, x, gamma, w, padding, g, gradients, so_far)
+        more = None if so_far is None else in_rows(so_far)
+        numbers = norm.mean.base
+        return _wide.unit_backward(x, gamma, w, padding, unit.signs, unit.inside, unit.alpha, numbers, in_rows(g), more)
+
     def new_plan(self) -> Any:
         return _wide.Plan()
 
@@ -154,6 +178,11 @@ def fits(*operands: Array) -> bool:
         if x.size == 0 or (x.dtype != _FLOAT32 and x.dtype != _UINT64):
             return False
     return True
+
+
+def in_pieces(*operands: Array) -> bool:
+    """Whether they fit, and each lies in one piece."""
+    return fits(*operands) and all(x.flags.c_contiguous for x in operands)
 
 
 def padded(alpha: Array, filters: int) -> Array:

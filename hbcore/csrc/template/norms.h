@@ -153,7 +153,8 @@ typedef struct {
     ptrdiff_t rows, channels, slices;
     const float *x, *g;
     const uint64_t *inside;
-    const float *a, *b, *c;
+    const float *a, *b, *c, *so_far;
+    ptrdiff_t so_far_step;
     float *out;
 } NAME(backward_work);
 
@@ -170,15 +171,20 @@ TARGET static void NAME(backward_item)(void *context, ptrdiff_t slice)
             vf u = load_some(g + k, count), slope = load_some(work->a + k, count), b = load_some(work->b + k, count);
             if (inside != NULL)
                 u = (vf)((vi)u & spread(bits_at(inside, k)));
-            store_some(out + k, u * slope + load_some(x + k, count) * b + load_some(work->c + k, count), count);
+            vf v = u * slope + load_some(x + k, count) * b + load_some(work->c + k, count);
+            if (work->so_far != NULL)
+                v += load_some(work->so_far + row * work->so_far_step + k, count);
+            store_some(out + k, v, count);
         }
     }
 }
 
 static int NAME(norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g,
-                               const uint64_t *inside, const float *a, const float *b, const float *c, float *out)
+                               const uint64_t *inside, const float *a, const float *b, const float *c,
+                               const float *so_far, ptrdiff_t so_far_step, float *out)
 {
-    NAME(backward_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, g, inside, a, b, c, out};
+    NAME(backward_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, g, inside, a, b, c,
+                                so_far, so_far_step, out};
     hb_run(NAME(backward_item), &work, work.slices);
     return 0;
 }
