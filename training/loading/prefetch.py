@@ -11,6 +11,7 @@ import math
 import multiprocessing
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
@@ -44,7 +45,7 @@ def batches(plan: BatchPlan, start: int, stop: int, workers: int) -> Generator[B
     links: list[Connection] = []
     processes = []
     try:
-        with closing(SharedMemory(SLOTS * math.prod(plan.shape))) as memory, _no_interrupt():
+        with closing(SharedMemory(SLOTS * math.prod(plan.shape))) as memory, no_interrupt():
             slots = memory.array((SLOTS, *plan.shape))
             for share in range(workers):
                 ours, theirs = context.Pipe()
@@ -88,7 +89,7 @@ def _answers(links: list[Connection]) -> dict[int, Labels]:
 
 def _work(plan: BatchPlan, memory: SharedMemory, link: Connection, share: int, workers: int) -> None:
     """A worker's life. The end of the trainer, whatever it was, is the end of the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # see _no_interrupt, which cannot help on Windows
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # see no_interrupt, which cannot help on Windows
     with closing(memory):
         slots = memory.array((SLOTS, *plan.shape))
     with suppress(EOFError, ConnectionError), keep_memory():
@@ -105,16 +106,27 @@ def _work(plan: BatchPlan, memory: SharedMemory, link: Connection, share: int, w
 
 
 @contextmanager
-def _no_interrupt() -> Iterator[None]:
+def no_interrupt() -> Iterator[None]:
     """Ctrl-C goes to all processes of a terminal, but is for the trainer, which then stops its workers.
 
-    A blocked signal is blocked in a child process from its first moment on, and only delayed in the trainer.
+    A blocked signal is blocked in a child process from its first moment on. In the trainer that does not hold it back:
+    threads of other libraries take it, and Python's handler still runs in the main thread, where an exception amid the
+    start of a process leaves a child without its task. So what handlers are called for comes after this context.
     """
-    if sys.platform == "win32":
-        yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    came: list[int] = []
+    handlers = {}
+    if threading.current_thread() is threading.main_thread():
+        found = {number: signal.getsignal(number) for number in signal.valid_signals()}
+        handlers = {number: handler for number, handler in found.items() if callable(handler)}
+    for number in handlers:
+        signal.signal(number, lambda received, _: came.append(received))
+    before = None if sys.platform == "win32" else signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if before is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for received in came:
+            signal.raise_signal(received)

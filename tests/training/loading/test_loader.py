@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from training.labels.skeletons import LSP, Skeleton
 from training.loading.batch import Batch, BatchPlan
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.kept import KeptSamples
-from training.loading.prefetch import SLOTS, WorkerDied, batches
+from training.loading.prefetch import SLOTS, WorkerDied, batches, no_interrupt
 from training.loading.shared import SharedMemory
 from training.pictures.augmentation import Augmentation
 
@@ -364,3 +365,28 @@ def test_no_worker_outlives_its_trainer(tmp_path: Path, number: signal.Signals) 
     assert "leaked" not in said
     assert trainer.returncode != 0
     assert not wait_until_gone(workers, 5)
+
+
+def test_no_signal_amid_the_start_of_a_worker() -> None:
+    """One that another thread takes reaches the main thread, blocked there or not: a library's thread, in earnest."""
+    now = threading.Event()
+
+    def take() -> None:
+        now.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    taker = threading.Thread(target=take)  # begun before, as it would inherit what is blocked
+    taker.start()
+    unharmed = []
+
+    def begin() -> None:
+        with no_interrupt():
+            now.set()
+            taker.join()
+            unharmed.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    assert unharmed
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
