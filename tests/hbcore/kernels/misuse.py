@@ -197,6 +197,10 @@ def entries(d, s):
         "in_rows": (a(*s.x),),
         "sign_gradient": (a(*g1), a(*s.filters), alpha, d.number(back), back, a(*s.x)),
         "filter_gradient": (a(*s.packed, dtype=u), a(*g1), h, s.padding, a(*s.filters)),
+        "unit_forward": (a(*s.x), a(s.c), a(s.c), a(*s.filters), 1e-5, h),
+        "unit_backward": (
+            a(*s.x), a(s.c), a(*s.filters), h, a(*s.packed, dtype=u), a(*s.packed, dtype=u), alpha, a(3, s.c), a(*g1),
+            a(*s.x) if d.rng.random() < 0.5 else None),
         "centred_sums": (a(*rows), a(s.c), a(s.c, dtype=f), a(s.c, dtype=f)),
         "norm_sign": (a(*rows), a(s.c), a(s.c), a(*packed_rows, dtype=u), a(*packed_rows, dtype=u)),
         "norm_sums": (a(*rows), a(*rows), inside, a(s.c), a(s.c, dtype=f), a(s.c, dtype=f)),
@@ -204,7 +208,7 @@ def entries(d, s):
         "max_pool": (a(*s.x), a(*s.half), a(*s.half, dtype=np.uint8)),
         "max_pool_backward": (a(*s.half), a(*s.half, dtype=np.uint8), a(*s.x)),
         "add": (a(*s.x), a(*s.x), a(*s.x)),
-    }
+    }  # fmt: skip
     pictures = {"warp": warp_arguments(d, s)}
     offered = (p, plain), (q, wide), (r, pictures)
     return {
