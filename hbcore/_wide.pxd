@@ -28,6 +28,10 @@ cdef extern from "csrc/kernels.h":
     ctypedef struct hb_filters:
         pass
 
+    ctypedef struct hb_part:
+        const float *x
+        Py_ssize_t width, step
+
     ctypedef struct hb_kernels:
         const char* name
         Py_ssize_t lanes
@@ -44,7 +48,7 @@ cdef extern from "csrc/kernels.h":
         int (*max_pool)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*, uint8_t*) nogil
         int (*max_pool_backward)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const uint8_t*, const float*,
                                  float*) nogil
-        int (*add)(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, Py_ssize_t, float*, Py_ssize_t) nogil
+        int (*join)(Py_ssize_t, const hb_part*, Py_ssize_t, const float*, Py_ssize_t, float*, Py_ssize_t) nogil
         int (*norm_backward)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
                              const float*, const float*, const float*, Py_ssize_t, float*) nogil
 

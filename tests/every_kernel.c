@@ -118,7 +118,7 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     k->max_pool_backward(1, 2, 2 * n, c, winner, small, g);
     free(winner);
     k->upsample_add(1, 1, n, c, small, x);
-    k->add(n, c, x, c, g, c, x, c);
+    k->join(n, &(hb_part){g, c, c}, 1, x, c, x, c);
     hash(&exact_hash, x, (size_t)(4 * n * c) * sizeof *x);
     void *all[] = {x, g, each, small, a, b, signs, inside, flip};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -96,15 +96,8 @@ class Join(Function):
     """y = (x1, x2, ... side by side along the last axis) + s: Concatenate and Add in one pass over memory."""
 
     def forward(self, skip: Array, *inputs: Array) -> Array:
-        widths = [x.shape[-1] for x in inputs]
-        if any(x.shape[:-1] != skip.shape[:-1] for x in inputs) or sum(widths) != skip.shape[-1]:
-            raise ValueError(f"arrays of shapes {[x.shape for x in inputs]} do not add up to {skip.shape}")
-        self.ends = np.cumsum(widths)
-        y = np.empty_like(skip)
-        for end, x in zip(self.ends, inputs, strict=True):
-            part = slice(end - x.shape[-1], end)
-            kernels.backend.add(skip[..., part], x, out=y[..., part])
-        return y
+        self.ends = np.cumsum([x.shape[-1] for x in inputs])
+        return kernels.backend.join(skip, inputs)
 
     def backward(self, g: Array) -> tuple[Array, ...]:
         return g, *np.split(g, self.ends[:-1], axis=-1)

@@ -48,7 +48,7 @@ const hb_kernels NAME(hb) = {
     .threshold = NAME(threshold),
     .max_pool = NAME(max_pool),
     .max_pool_backward = NAME(max_pool_backward),
-    .add = NAME(add),
+    .join = NAME(join),
     .upsample_add = NAME(upsample_add),
     .count_rounds = NAME(count_rounds),
 };

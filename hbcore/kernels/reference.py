@@ -163,6 +163,12 @@ class Reference(Convolutions, Pictures, Units):
         """a + b, in `out` if given."""
         return np.asarray(np.add(a, b, out=out))
 
+    def join(self, skip: Array, parts: tuple[Array, ...]) -> Array:
+        """skip (..., C) + (parts side by side along the last axis). ValueError if they do not fit."""
+        if any(x.shape[:-1] != skip.shape[:-1] for x in parts) or sum(x.shape[-1] for x in parts) != skip.shape[-1]:
+            raise ValueError(f"arrays of shapes {[x.shape for x in parts]} do not add up to {skip.shape}")
+        return np.asarray(np.add(skip, np.concatenate(parts, axis=-1)))
+
     # ------------------------------------------------------------------------------------- one step, one plan
 
     def adam(

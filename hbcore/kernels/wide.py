@@ -25,6 +25,7 @@ PAD = 32
 
 # Below this, NumPy adds sooner than threads can be asked to.
 ADD_SIZE = 1 << 15
+MOST_PARTS = 16
 
 
 class Wide(Compiled):
@@ -137,13 +138,18 @@ class Wide(Compiled):
 
     def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """On threads for large (N, H, W, C) of one shape, or some channels of such."""
-        if a.size < ADD_SIZE or a.ndim != 4 or a.shape != b.shape or not fits(a, b):
-            return super().add(a, b, out)
         result = np.empty(a.shape, dtype=np.float32) if out is None else out
-        if not (_wide.in_rows(a) and _wide.in_rows(b) and _wide.in_rows(result)):
-            return super().add(a, b, result)
-        _wide.add(a, b, result)
+        if a.size < ADD_SIZE or a.ndim != 4 or a.shape != b.shape or not all_in_rows(a, b, result):
+            return super().add(a, b, out)
+        _wide.join(a, (b,), result)
         return result
+
+    def join(self, skip: Array, parts: tuple[Array, ...]) -> Array:
+        if skip.ndim != 4 or len(parts) > MOST_PARTS or not all_in_rows(skip, *parts):
+            return super().join(skip, parts)
+        out = np.empty(skip.shape, dtype=np.float32)
+        _wide.join(skip, parts, out)
+        return out
 
     def unit_forward(
         self, x: Array, gamma: Array, beta: Array, w: Array, eps: float, padding: int
@@ -191,6 +197,10 @@ def padded(alpha: Array, filters: int) -> Array:
     out = np.zeros(-(-filters // PAD) * PAD, dtype=np.float32)
     out[:filters] = alpha
     return out
+
+
+def all_in_rows(*arrays: Array) -> bool:
+    return fits(*arrays) and all(_wide.in_rows(x) for x in arrays)
 
 
 def in_rows(x: Array) -> Array:
