@@ -26,14 +26,14 @@ enum {
     LINE = 16        /* channels of signs that lie together: 64 bytes */
 };
 
-/* Group of largest magnitude `bits` (those of a float): what one step of a byte is worth, and steps per unit. */
-INLINE void NAME(measure)(int32_t bits, float *unit, float *steps)
+/* Groups of largest magnitudes `bits` (those of a float): what a step of a byte is worth, and steps per unit. */
+INLINE void NAME(measure)(vi bits, vf *unit, vf *steps)
 {
-    float most;
-    memcpy(&most, &bits, sizeof most);
-    int counts = bits < 0x7f800000 && most > 1e-30f;
-    *unit = bits >= 0x7f800000 ? __builtin_nanf("") : counts ? most * (1.0f / 127.0f) : 0.0f;
-    *steps = counts ? 127.0f / most : 0.0f;
+    const vf zero = broadcast(0.0f);
+    vf most = (vf)bits;
+    vi finite = bits < 0x7f800000, counts = finite & (most > broadcast(1e-30f));
+    *unit = choose(finite, choose(counts, most * broadcast(1.0f / 127.0f), zero), broadcast(__builtin_nanf("")));
+    *steps = choose(counts, broadcast(127.0f) / most, zero);
 }
 
 /* Rounded to the nearest: adding 1.5 * 2^23 leaves whole numbers in the low bits. */
@@ -71,31 +71,61 @@ static size_t NAME(byte_block_bytes)(const hb_conv *s, ptrdiff_t rows)
     return pixels * ((size_t)(s->channels + LANES) + 3 * sizeof(float)) + 4 * LANES * sizeof(float);
 }
 
-/* One pixel of g in bytes; `whole` if its channels fill registers. */
-INLINE void NAME(pixel_to_bytes)(const int whole, const NAME(byte_block) *b, ptrdiff_t at, const float *g,
-                                 const float *alpha, ptrdiff_t channels)
+/* Lane p is the largest of all lanes of rows[p], or their sum. Uses the rows up. */
+INLINE vi NAME(across)(const int sum, vi *rows)
 {
-    vi most = {0}, sum = {0};
-    for (ptrdiff_t c = 0; c < channels; c += LANES) {
-        vf v = whole ? load(g + c) : load_some(g + c, channels - c);
-        most = larger(most, magnitude(v * load(alpha + c)));
-    }
 #pragma GCC unroll 4
-    for (int distance = LANES / 2; distance > 0; distance /= 2)
-        most = larger(most, swapped(most, distance));
-    float steps;
-    NAME(measure)(most[0], &b->unit[at], &steps);
-    int8_t *bytes = b->bytes + at * 4 * b->quads;
-    for (ptrdiff_t c = 0; c < channels; c += LANES) {
-        vf v = whole ? load(g + c) : load_some(g + c, channels - c);
-        vi q = NAME(rounded)(v * load(alpha + c), broadcast(steps));
-        sum += q;
-        STORE_BYTES(bytes + c, q); /* past the pixel's end, where the next one follows */
+    for (int distance = LANES / 2; distance > 0; distance /= 2) {
+        vi second = ((vi){LANE_NUMBERS} & distance) != 0; /* lanes that go on with rows[p + distance] */
+#pragma GCC unroll 8
+        for (int p = 0; p < distance; p++) {
+            vf a = (vf)rows[p], b = (vf)rows[p + distance];
+            vi own = (vi)choose(second, b, a), other = swapped((vi)choose(second, a, b), distance);
+            if (sum)
+                rows[p] = own + other;
+            else
+                rows[p] = larger(own, other);
+        }
     }
-#pragma GCC unroll 4
-    for (int distance = LANES / 2; distance > 0; distance /= 2)
-        sum += swapped(sum, distance);
-    b->excess[at] = b->unit[at] * (float)sum[0];
+    return rows[0];
+}
+
+/* At most LANES pixels of g in bytes; `whole` if their channels fill registers. */
+INLINE void NAME(pixels_to_bytes)(const int whole, const NAME(byte_block) *b, ptrdiff_t at, const float *g,
+                                  ptrdiff_t step, const float *alpha, ptrdiff_t channels, ptrdiff_t count)
+{
+    vi rows[LANES] = {{0}};
+    for (ptrdiff_t p = 0; p < count; p++)
+        for (ptrdiff_t c = 0; c < channels; c += LANES) {
+            const float *from = g + p * step + c;
+            vf v = whole ? load(from) : load_some(from, channels - c);
+            rows[p] = larger(rows[p], magnitude(v * load(alpha + c)));
+        }
+    vf unit, steps;
+    NAME(measure)(NAME(across)(0, rows), &unit, &steps);
+    float each[LANES];
+    store(each, steps);
+    for (ptrdiff_t p = 0; p < count; p++) {
+        int8_t *bytes = b->bytes + (at + p) * 4 * b->quads;
+        vi sum = {0};
+        for (ptrdiff_t c = 0; c < channels; c += LANES) {
+            const float *from = g + p * step + c;
+            vf v = whole ? load(from) : load_some(from, channels - c);
+            vi q = NAME(rounded)(v * load(alpha + c), broadcast(each[p]));
+            sum += q;
+            STORE_BYTES(bytes + c, q); /* past the pixel's end, where the next one follows */
+        }
+        rows[p] = sum;
+    }
+    store_some(b->unit + at, unit, count);
+    store_some(b->excess + at, unit * __builtin_convertvector(NAME(across)(1, rows), vf), count);
+}
+
+INLINE void NAME(no_bytes)(const NAME(byte_block) *b, ptrdiff_t at, ptrdiff_t pixels)
+{
+    memset(b->bytes + at * 4 * b->quads, 0, (size_t)(pixels * 4 * b->quads));
+    memset(b->unit + at, 0, (size_t)pixels * sizeof *b->unit);
+    memset(b->excess + at, 0, (size_t)pixels * sizeof *b->excess);
 }
 
 TARGET static NAME(byte_block) NAME(make_byte_block)(const NAME(signs_work) *work, ptrdiff_t n, ptrdiff_t y0,
@@ -108,21 +138,23 @@ TARGET static NAME(byte_block) NAME(make_byte_block)(const NAME(signs_work) *wor
     b.excess = b.unit + pixels;
     b.pull = b.excess + pixels + LANES;
     b.bytes = (int8_t *)(b.pull + pixels + LANES);
-    for (ptrdiff_t r = 0; r < in_rows; r++)
-        for (ptrdiff_t x = 0; x < width; x++) {
-            ptrdiff_t at = r * width + x, iy = y0 + r - s->pad_h, ix = x - s->pad_w;
-            if (iy >= 0 && iy < s->height && ix >= 0 && ix < s->width) {
-                ptrdiff_t pixel = (n * s->height + iy) * s->width + ix;
-                const float *g = work->g + pixel * work->g_step;
-                if (s->channels % LANES == 0)
-                    NAME(pixel_to_bytes)(1, &b, at, g, work->alpha, s->channels);
-                else
-                    NAME(pixel_to_bytes)(0, &b, at, g, work->alpha, s->channels);
-            } else {
-                memset(b.bytes + at * 4 * b.quads, 0, (size_t)(4 * b.quads));
-                b.unit[at] = b.excess[at] = 0.0f;
-            }
+    for (ptrdiff_t r = 0; r < in_rows; r++) {
+        ptrdiff_t at = r * width, iy = y0 + r - s->pad_h;
+        if (iy < 0 || iy >= s->height) {
+            NAME(no_bytes)(&b, at, width);
+            continue;
         }
+        NAME(no_bytes)(&b, at, s->pad_w);
+        for (ptrdiff_t x = 0; x < s->width; x += LANES) {
+            const float *g = work->g + ((n * s->height + iy) * s->width + x) * work->g_step;
+            ptrdiff_t count = MIN(LANES, s->width - x), first = at + s->pad_w + x;
+            if (s->channels % LANES == 0)
+                NAME(pixels_to_bytes)(1, &b, first, g, work->g_step, work->alpha, s->channels, count);
+            else
+                NAME(pixels_to_bytes)(0, &b, first, g, work->g_step, work->alpha, s->channels, count);
+        }
+        NAME(no_bytes)(&b, at + s->pad_w + s->width, s->pad_w);
+    }
     for (ptrdiff_t at = 0; at < rows * width; at += LANES) { /* what lies past the end of a row is not used */
         vf sum = {0};
         for (ptrdiff_t i = 0; i < s->kernel_h; i++)
@@ -276,9 +308,9 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
                 for (ptrdiff_t x = 0; x < cols; x++)
                     most = larger(
                         most, magnitude(load_some(corner + y * line + x * work->g_step + o, count)));
-        float steps[LANES];
-        for (int k = 0; k < LANES; k++)
-            NAME(measure)(most[k], &b->unit[o + k], &steps[k]);
+        vf unit, steps;
+        NAME(measure)(most, &unit, &steps);
+        store(b->unit + o, unit);
         int32_t *out = b->bytes + o / PANEL * b->rows * b->quads * PANEL + o % PANEL;
         for (ptrdiff_t y = 0; y < b->rows; y++)
             for (ptrdiff_t quad = 0; quad < b->quads; quad++, out += PANEL) {
@@ -287,7 +319,7 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
                     ptrdiff_t x = 4 * quad + k;
                     if (x < cols) {
                         vf v = load_some(corner + y * line + x * work->g_step + o, count);
-                        vi q = NAME(rounded)(v, load(steps));
+                        vi q = NAME(rounded)(v, steps);
                         sum += q;
                         four |= ((vu)q & 255) << (uint32_t)(8 * k);
                     }
