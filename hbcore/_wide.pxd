@@ -83,7 +83,7 @@ cdef extern from "csrc/panels.h":
 
 cdef extern from "csrc/pixels.h":
     ctypedef enum hb_pixels_kind:
-        HB_LINE, HB_ADD, HB_AVG_POOL, HB_UPSAMPLE
+        HB_LINE, HB_AFFINE, HB_RECTIFY, HB_WHERE, HB_ADD, HB_SUM_POOL, HB_AVG_POOL, HB_UPSAMPLE
 
     ctypedef struct hb_pixels:
         hb_pixels_kind kind
@@ -95,6 +95,8 @@ cdef extern from "csrc/pixels.h":
         bint sign
         float *y
         Py_ssize_t x_step, other_step, y_step
+
+    void hb_run_pixels(const hb_pixels*) nogil
 
 cdef extern from "csrc/plan.h":
     ctypedef enum hb_kind:

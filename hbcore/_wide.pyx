@@ -329,4 +329,5 @@ def join(const float[:, :, :, :] skip, parts, float[:, :, :, :] out):
 
 
 include "_unit.pxi"
+include "_pixels.pxi"
 include "_plan.pxi"

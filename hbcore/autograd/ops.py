@@ -107,11 +107,11 @@ class Rectifier(Function):
     """y = max(x, 0);  dL/dx = g [x > 0]."""
 
     def forward(self, x: Array) -> Array:
-        self.y = np.maximum(x, 0)
+        self.y = kernels.backend.rectify(x)
         return self.y
 
     def backward(self, g: Array) -> tuple[Array]:
-        return (g * (self.y > 0),)
+        return (kernels.backend.where_above(g, self.y),)
 
 
 class ParametricRectifier(Function):

@@ -163,6 +163,28 @@ class Reference(Convolutions, Pictures, Units):
         """a + b, in `out` if given."""
         return np.asarray(np.add(a, b, out=out))
 
+    def rectify(self, x: Array) -> Array:
+        """max(x, 0)."""
+        return np.asarray(np.maximum(x, 0))
+
+    def where_above(self, x: Array, other: Array) -> Array:
+        """x where other > 0, else 0."""
+        require_like(x, other=other)
+        return np.asarray(x * (other > 0))
+
+    def upsample(self, x: Array, size: int) -> Array:
+        """Each pixel becomes a window of equal pixels: (N, H, W, C) -> (N, H size, W size, C)."""
+        n, h, w, c = x.shape
+        out = np.empty((n, h, size, w, size, c), dtype=x.dtype)
+        out[...] = x[:, :, None, :, None, :]
+        return out.reshape(n, h * size, w * size, c)
+
+    def sum_pool(self, x: Array, size: int) -> Array:
+        """Sum of each window: (N, H, W, C) -> (N, H / size, W / size, C)."""
+        require_tiles(x, size)
+        first, *others = windows(x, size)
+        return np.asarray(sum(others, start=first))
+
     def join(self, skip: Array, parts: tuple[Array, ...]) -> Array:
         """skip (..., C) + (parts side by side along the last axis). ValueError if they do not fit."""
         if any(x.shape[:-1] != skip.shape[:-1] for x in parts) or sum(x.shape[-1] for x in parts) != skip.shape[-1]:

@@ -151,6 +151,44 @@ class Wide(Compiled):
         _wide.join(skip, parts, out)
         return out
 
+    def affine(self, x: Array, scale: Array, shift: Array) -> Array:
+        if not (x.ndim == 4 and fits(scale, shift) and all_in_rows(x)):
+            return super().affine(x, scale, shift)
+        y = np.empty(x.shape, dtype=np.float32)
+        _wide.affine(x, scale, shift, y)
+        return y
+
+    def rectify(self, x: Array) -> Array:
+        if x.ndim != 4 or not all_in_rows(x):
+            return super().rectify(x)
+        y = np.empty(x.shape, dtype=np.float32)
+        _wide.rectify(x, y)
+        return y
+
+    def where_above(self, x: Array, other: Array) -> Array:
+        if x.ndim != 4 or not all_in_rows(x, other):
+            return super().where_above(x, other)
+        y = np.empty(x.shape, dtype=np.float32)
+        _wide.where_above(x, other, y)
+        return y
+
+    def upsample(self, x: Array, size: int) -> Array:
+        if size != 2 or not all_in_rows(x):
+            return super().upsample(x, size)
+        n, h, w, c = x.shape
+        y = np.empty((n, 2 * h, 2 * w, c), dtype=np.float32)
+        _wide.upsample(x, y)
+        return y
+
+    def sum_pool(self, x: Array, size: int) -> Array:
+        if size != 2 or not all_in_rows(x):
+            return super().sum_pool(x, size)
+        require_tiles(x, size)
+        n, h, w, c = x.shape
+        y = np.empty((n, h // 2, w // 2, c), dtype=np.float32)
+        _wide.sum_pool(x, y)
+        return y
+
     def unit_forward(
         self, x: Array, gamma: Array, beta: Array, w: Array, eps: float, padding: int
     ) -> tuple[Array, Unit]:

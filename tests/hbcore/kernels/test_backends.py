@@ -479,6 +479,32 @@ def test_max_pool_leaves_nan_to_others(channels, variant):
         assert np.isnan(max_pool2d(Tensor(x)).data[1, 1, 0, channels - 1])
 
 
+@pytest.mark.parametrize(("channels", "part"), [(16, 16), (37, 37), (21, 13)])
+def test_what_is_done_with_pixels(channels, part):
+    """To the bit, of whole arrays and of some of their channels, with NaN, infinities and zeros of both signs."""
+    x, g = (normal((3, 8, 6, channels), seed)[..., :part] for seed in (0, 1))
+    x[0, 0, 0, :3] = np.nan, np.inf, -0.0
+    g[0, 0, 1, 0] = np.nan
+    scale, shift = normal((2, part), 2)
+    halves = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    expected = {
+        "affine": ((x, scale, shift), x * scale + shift),
+        "rectify": ((x,), np.where(x <= 0, np.float32(0), x)),
+        "where_above": ((g, x), g * np.where(x > 0, np.float32(1), np.float32(0))),
+        "upsample": ((x, 2), x.repeat(2, axis=1).repeat(2, axis=2)),
+        "sum_pool": ((x, 2), halves[0] + halves[1] + halves[2] + halves[3]),
+        "join": ((x, (g[..., :5], g[..., 5:])), x + g),
+    }
+    for name, (arguments, result) in expected.items():
+        got = getattr(kernels.backend, name)(*arguments)
+        assert got.dtype == np.float32
+        assert np.array_equal(got, result, equal_nan=True), name
+        assert np.array_equal(np.signbit(got)[~np.isnan(got)], np.signbit(result)[~np.isnan(got)]), name
+    for wrong in ((g[..., :5],), (g[..., :5], g[:, :4, :, 5:])):
+        with pytest.raises(ValueError, match="do not add up|expected"):
+            kernels.backend.join(x, wrong)
+
+
 def test_add_of_whole_arrays_and_of_parts():
     wide, other = normal((3, 40, 40, 50)), normal((3, 40, 40, 50), 1)
     for part in (slice(None), slice(3, 30), slice(0, 49)):
