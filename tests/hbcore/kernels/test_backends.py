@@ -501,7 +501,7 @@ def test_what_is_done_with_pixels(channels, part):
         assert np.array_equal(got, result, equal_nan=True), name
         assert np.array_equal(np.signbit(got)[~np.isnan(got)], np.signbit(result)[~np.isnan(got)]), name
     for wrong in ((g[..., :5],), (g[..., :5], g[:, :4, :, 5:])):
-        with pytest.raises(ValueError, match="do not add up|expected"):
+        with pytest.raises(ValueError, match=r"do not add up|expected"):
             kernels.backend.join(x, wrong)
 
 
