@@ -257,6 +257,40 @@ def test_onnx_graphs_are_twins(name):
     assert relative_error(run_graph(in_bytes, x), expected) < 0.3  # bytes are coarse, but not unrelated
 
 
+def real_case(name):
+    """One real-valued network in float32 with what it gives for a picture."""
+    model, x = network(**ARCHITECTURES[name]).astype(np.float32).eval(), picture(1, 32, 32).astype(np.float32)
+    return Case(record(model), x), ours.evaluate(model, x)
+
+
+def twice(run):
+    """The second answer: some engines use the memory of their input for other values."""
+    run()
+    return run()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name.startswith("real")])
+def test_tflite_graphs_are_twins(name):
+    with quietly():
+        pytest.importorskip("ai_edge_litert", reason="no LiteRT to run the graph")
+    from benchmarks.peers import litert_peer
+
+    case, expected = real_case(name)
+    assert relative_error(twice(litert_peer.float32(case)), expected) < 1e-4
+    assert relative_error(twice(litert_peer.int8(case)), expected) < 0.3
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name.startswith("real")])
+def test_mnn_computes_the_graph(name):
+    pytest.importorskip("MNN", reason="no MNN to run the graph")
+    pytest.importorskip("onnx", reason="no onnx to build the graph with")
+    from benchmarks.peers import mnn_peer
+
+    case, expected = real_case(name)
+    assert relative_error(twice(mnn_peer.session(case)).transpose(0, 2, 3, 1), expected) < 1e-4
+
+
 # ---------------------------------------------------------------------------------------- peers and tables
 
 
@@ -333,7 +367,7 @@ def test_tables_run_end_to_end(name, tmp_path, capsys, one_thread_after):
 
 def test_everybody_may_be_missing(monkeypatch, tmp_path, one_thread_after):
     """Then they are named, with the reason, and ours is timed alone."""
-    for module in ("torch", "onnxruntime", "openvino", "ncnn"):
+    for module in ("torch", "onnxruntime", "openvino", "ncnn", "MNN", "ai_edge_litert"):
         monkeypatch.setitem(sys.modules, module, None)
     out = tmp_path / "found.json"
     assert main(["--tiny", "--only", "network,step", "--repeats", "1", "--seconds", "0.1", "--json", str(out)]) == 0
@@ -344,6 +378,8 @@ def test_everybody_may_be_missing(monkeypatch, tmp_path, one_thread_after):
     assert reasons["ONNX Runtime int8"] == "onnxruntime is not installed"
     assert reasons["OpenVINO fp32"] == "openvino is not installed"
     assert reasons["ncnn fp32"] == "ncnn is not installed"
+    assert reasons["MNN fp32"] == "MNN is not installed"
+    assert reasons["LiteRT fp32"] == reasons["LiteRT int8"] == "ai_edge_litert is not installed"
     assert [row["name"] for row in step["rows"]] == [
         "hbcore binary",
         "hbcore binary, float32 gradients",
