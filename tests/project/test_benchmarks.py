@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 import hbcore
-from benchmarks import memory, report, timing
+from benchmarks import memory, report, step, timing
 from benchmarks.__main__ import TABLES, main
 from benchmarks.numpy_twin import NumpyTwin
 from benchmarks.peers import Case, Missing, all_peers, ours, quietly
+from benchmarks.settings import Settings
 from benchmarks.timing import TURN, Absent, Candidate, Spread, Timing, interleave
 from benchmarks.topology import record, single
+from hbcore import kernels
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d
 from hbcore.optim.losses import heatmap_cross_entropy
 
@@ -371,8 +373,8 @@ def test_everybody_may_be_missing(monkeypatch, tmp_path, one_thread_after):
         monkeypatch.setitem(sys.modules, module, None)
     out = tmp_path / "found.json"
     assert main(["--tiny", "--only", "network,step", "--repeats", "1", "--seconds", "0.1", "--json", str(out)]) == 0
-    network, step = json.loads(out.read_text(encoding="utf-8"))["tables"]
-    reasons = {absent["name"]: absent["reason"] for absent in network["absent"] + step["absent"]}
+    whole, steps = json.loads(out.read_text(encoding="utf-8"))["tables"]
+    reasons = {absent["name"]: absent["reason"] for absent in whole["absent"] + steps["absent"]}
     assert reasons["PyTorch fp32 channels-last"] == "torch is not installed"
     assert reasons["PyTorch fp32, binarised"] == "torch is not installed"
     assert reasons["ONNX Runtime int8"] == "onnxruntime is not installed"
@@ -380,11 +382,19 @@ def test_everybody_may_be_missing(monkeypatch, tmp_path, one_thread_after):
     assert reasons["ncnn fp32"] == "ncnn is not installed"
     assert reasons["MNN fp32"] == "MNN is not installed"
     assert reasons["LiteRT fp32"] == reasons["LiteRT int8"] == "ai_edge_litert is not installed"
-    assert [row["name"] for row in step["rows"]] == [
+    assert [row["name"] for row in steps["rows"]] == [
         "hbcore binary",
         "hbcore binary, float32 gradients",
         "hbcore fp32 twin",
     ]
+
+
+def test_training_steps_keep_their_memory(monkeypatch, one_thread_after):
+    """As in a training run: keep_memory is a context, of which a bare call would be no sign."""
+    kept = []
+    monkeypatch.setattr(step, "timed_table", lambda *_: kept.append(kernels._Kept.count) or [None])
+    step.table(Settings(tiny=True), 16, 32, 2)
+    assert kept == [1]
 
 
 def test_memory_of_a_process():
