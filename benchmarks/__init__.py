@@ -7,7 +7,8 @@
     numpy_twin, torch_twin, onnx_graph, tflite_graph    that list in NumPy, PyTorch, ONNX and TensorFlow Lite
     tflite       files of TensorFlow Lite, without TensorFlow
     peers/       one file per peer, each optional
-    layer, network, step, loading, memory, scaling   the tables (loading has two: batches, and runs)
+    material     what training is measured on
+    layer, network, points, step, loading, memory, scaling    the tables (loading has two: batches, and runs)
 
 `python -m benchmarks.layout` is a table of its own, about the order of axes.
 """

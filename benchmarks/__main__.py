@@ -9,14 +9,16 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import hbcore
-from benchmarks import layer, loading, machine, memory, network, report, scaling, step
+from benchmarks import layer, loading, machine, material, memory, network, points, report, scaling, step
 from benchmarks.peers import Peer, all_peers
 from benchmarks.report import Table
 from benchmarks.settings import Settings
+from training.errors import UserError
 
 TABLES: dict[str, Callable[[Settings, list[Peer]], Iterator[Table]]] = {
     "layer": layer.tables,
     "network": network.tables,
+    "points": points.tables,
     "step": step.tables,
     "loading": loading.batch_tables,
     "run": loading.run_tables,
@@ -35,6 +37,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--full", action="store_true", help="large training steps, and peers on 2 threads: minutes")
     made.add_argument("--tiny", action="store_true", help="the smallest sizes: does everything work?")
     made.add_argument("--compile", action="store_true", help="PyTorch compiled, too: minutes before the first number")
+    made.add_argument(
+        "--data",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="load and train on this too, as lsp:PATH; repeatable",
+    )
     return made
 
 
@@ -50,7 +59,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.repeats < 1 or chosen.seconds <= 0:
         print("error: --repeats and --seconds must be positive", file=sys.stderr)
         return 2
-    settings = Settings(chosen.repeats, chosen.seconds, chosen.full, chosen.tiny, chosen.compile)
+    settings = Settings(chosen.repeats, chosen.seconds, chosen.full, chosen.tiny, chosen.compile, tuple(chosen.data))
+    try:
+        material.materials(settings)  # now, not after minutes of other tables
+    except UserError as error:
+        print(f"error: --data: {error}", file=sys.stderr)
+        return 2
     hbcore.set_threads(1)  # holds BLAS to one thread as well
     peers = all_peers()
     described = machine.describe(peers)

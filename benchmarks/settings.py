@@ -9,6 +9,7 @@ from dataclasses import dataclass
 class Settings:
     """repeats, seconds: of each table, see timing.interleave. full: large training steps, and peers on 2 threads too.
     tiny: the smallest sizes that run, to see whether everything works. compile: PyTorch compiled, besides eager.
+    data: names of data sets to train on, besides drawn figures.
     """
 
     repeats: int = 15
@@ -16,3 +17,4 @@ class Settings:
     full: bool = False
     tiny: bool = False
     compile: bool = False
+    data: tuple[str, ...] = ()

@@ -2,8 +2,8 @@
 
 Binary against the same network binarised in float simulation, which is how PyTorch trains one; and the real-valued
 twins of both, to see what the bits are worth. Ours trains as its training loop does, with gradients in bytes, and once
-more with gradients in float32. hbcore may keep the memory it frees (its training loop asks for that);
-in one process that holds for PyTorch too.
+more with gradients in float32, and on one thread. hbcore may keep the memory it frees (its training loop asks for
+that); in one process that holds for PyTorch too.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ def table(settings: Settings, features: int, size: int, batch: int) -> Table:
                 continue
             kind = "ours" if way in OURS else "fp32"
             built.append(Candidate(name, run, threads, kind, "" if name == against else against, prepare))
+            if way == "hbcore":
+                built.append(Candidate(f"{name}, 1 thread", run, 1, kind, name, set_threads(way, 1)))
     title = f"training step, {features} features, {size} x {size}, batch {batch}"
     with kernels.keep_memory():
         return timed_table("step", title, built, settings.repeats, settings.seconds)[0]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import hbcore
-from benchmarks import memory, report, step, timing
+from benchmarks import material, memory, report, step, timing
 from benchmarks.__main__ import TABLES, main
 from benchmarks.numpy_twin import NumpyTwin
 from benchmarks.peers import Case, Missing, all_peers, ours, quietly
@@ -17,6 +17,7 @@ from benchmarks.topology import record, single
 from hbcore import kernels
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d
 from hbcore.optim.losses import heatmap_cross_entropy
+from training.tasks.pose import POSE
 
 RELATIVE = 1e-9
 
@@ -384,8 +385,46 @@ def test_everybody_may_be_missing(monkeypatch, tmp_path, one_thread_after):
     assert reasons["LiteRT fp32"] == reasons["LiteRT int8"] == "ai_edge_litert is not installed"
     assert [row["name"] for row in steps["rows"]] == [
         "hbcore binary",
+        "hbcore binary, 1 thread",
         "hbcore binary, float32 gradients",
         "hbcore fp32 twin",
+        "hbcore fp32 twin, 1 thread",
+    ]
+
+
+def small(*arguments):
+    return ["--tiny", "--repeats", "1", "--seconds", "0.1", *arguments]
+
+
+def test_a_run_keeps_a_share_of_the_speed_of_its_steps(tmp_path, one_thread_after):
+    """In one round: seconds of the steps alone / seconds of the run; and pictures over seconds."""
+    out = tmp_path / "found.json"
+    assert main(small("--only", "run", "--data", "synthetic?length=4&size=32", "--json", str(out))) == 0
+    (table,) = json.loads(out.read_text(encoding="utf-8"))["tables"]
+    values = {row["name"]: row["value"]["median"] for row in table["rows"]}
+    for name in ("drawn figures", "synthetic"):
+        alone, run = values[f"hbcore, steps alone, {name}"], values[f"hbcore, run, {name}"]
+        share = table["facts"][f"share of what the steps alone allow, {name}"]["value"]["median"]
+        assert share == pytest.approx(alone / run)
+        rate = table["facts"][f"pictures a second, hbcore, run, {name}"]["value"]["median"]
+        assert rate == pytest.approx(2 * 8 / (run / 1000))  # two steps of eight pictures
+
+
+def test_data_of_one_task_are_one():
+    specs = "synthetic?length=4", "synthetic?length=3&seed=1"
+    drawn, named = material.materials(Settings(tiny=True, data=specs))
+    assert (drawn.name, named.name) == ("drawn figures", "synthetic and synthetic")
+    assert (drawn.task, named.task) == (POSE, POSE)
+    assert len(named.plan.data) == 7
+    assert named.plan.shape == (8, 32, 32, 3)
+
+
+def test_tasks_by_data():
+    assert [material.task_of(spec) for spec in ("lsp:a", "csv:a.csv?test=0.2", "300w:b", "masks:c")] == [
+        "pose",
+        "pose",
+        "face",
+        "parts",
     ]
 
 
@@ -409,10 +448,15 @@ def test_memory_of_a_process():
     [
         (
             ["--only", "layer,bread"],
-            "error: unknown table 'bread': choose from layer, network, step, loading, run, memory, scaling\n",
+            "error: unknown table 'bread': choose from layer, network, points, step, loading, run, memory, scaling\n",
         ),
-        (["--only", ","], "error: no table: choose from layer, network, step, loading, run, memory, scaling\n"),
+        (["--only", ","], "error: no table: choose from layer, network, points, step, loading, run, memory, scaling\n"),
         (["--repeats", "0"], "error: --repeats and --seconds must be positive\n"),
+        (["--data", "mpi:there"], "error: --data: unknown data set 'mpi'; did you mean 'mpii'?\n"),
+        (
+            ["--data", "lsp:/no/such"],
+            "error: --data: lsp: there is no folder /no/such; give the one that holds joints.mat and images/\n",
+        ),
     ],
 )
 def test_impossible_choices_are_one_line(arguments, message, capsys):
