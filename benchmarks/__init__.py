@@ -9,6 +9,7 @@
     peers/       one file per peer, each optional
     material     what training is measured on
     layer, network, points, step, loading, memory, scaling    the tables (loading has two: batches, and runs)
+    against, served   this checkout beside another one, which answers from a process of its own
 
 `python -m benchmarks.layout` is a table of its own, about the order of axes.
 """
