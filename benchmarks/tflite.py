@@ -57,12 +57,10 @@ class Graph:
         made.quantizedDimension = axis
         self.tensors[number].quantization = made
 
-    def put(
-        self, op: str, inputs: Sequence[int], output: int, options: str = "", version: int = 1, **values: object
-    ) -> Any:
+    def put(self, op: str, inputs: Sequence[int], output: int, options: str = "", **values: object) -> Any:
         """One operator, by its name in the schema, or a custom one. options: name of a table, and what it holds."""
         if op not in self.codes:
-            self.codes[op] = self._code(op, version)
+            self.codes[op] = self._code(op)
         made = self.schema.OperatorT()
         made.inputs, made.outputs, made.opcodeIndex = list(inputs), [output], list(self.codes).index(op)
         if options:
@@ -77,11 +75,12 @@ class Graph:
         """What :meth:`put` was told that it is."""
         return list(self.codes)[operator.opcodeIndex]
 
-    def _code(self, op: str, version: int) -> Any:
+    def _code(self, op: str) -> Any:
         known, made = getattr(self.schema.BuiltinOperator, op, None), self.schema.OperatorCodeT()
         made.builtinCode = self.schema.BuiltinOperator.CUSTOM if known is None else known
         made.deprecatedBuiltinCode = min(made.builtinCode, 127)  # a byte, for readers of long ago
-        made.customCode, made.version = (op if known is None else None), version
+        made.customCode = op if known is None else None
+        made.version = 1 if known is None else 3 if "CONV" in op else 2  # since when they take signed bytes
         return made
 
     def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:

@@ -1,13 +1,14 @@
-"""The same networks as TensorFlow Lite graphs: in float32, and with convolutions in 8-bit integers.
+"""The same networks as TensorFlow Lite graphs: in float32, and in 8-bit integers. Pictures are channels last, as ours.
 
 As its converter would write them: normalisations are a product and a sum, a ReLU is part of the sum before it, and a
-normalisation that alone follows a convolution is part of its weights. Pictures are channels last, as ours. The integer
-graph has bytes where the ONNX graph has them, in the form that is usual here: activations are signed.
+normalisation that alone follows a convolution is part of its weights. In integers everything is signed bytes with one
+scale a value, weights with one a filter, sums and normalisations too: with those in floats, as in the ONNX graph, a
+large network took half as long again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -40,10 +41,15 @@ class _Builder:
 
     def finish(self, shape: tuple[int, ...]) -> bytes:
         x = self.enter(shape)
-        return self.graph.finish([x], [run(self.program, x, self.apply)[-1]])
+        given, found = self.outside(x, run(self.program, x, self.apply)[-1])
+        return self.graph.finish([given], [found])
 
     def enter(self, shape: tuple[int, ...]) -> int:
         return self.graph.tensor("x", shape)
+
+    def outside(self, x: int, y: int) -> tuple[int, int]:
+        """What a caller gives, and gets."""
+        return x, y
 
     def shape(self, value: int) -> list[int]:
         return list(self.graph.tensors[value].shape)
@@ -73,7 +79,7 @@ class _Builder:
                 return self.put(step, "CONCATENATION", inputs, shape, "ConcatenationOptions", axis=3)
         raise ValueError(f"a real-valued network has no step {step.op!r}")
 
-    def put(self, step: Step, op: str, inputs: list[int], shape: list[int], options: str, **values: object) -> int:
+    def put(self, step: Step, op: str, inputs: list[int], shape: list[int], options: str = "", **values: object) -> int:
         output = self.graph.tensor(f"v{step.output}.{op}", shape)
         self.graph.put(op, inputs, output, options, **values)
         return output
@@ -101,13 +107,11 @@ class _Builder:
         return self.put(step, "ADD", [product, term], self.shape(x), "AddOptions")
 
     def relu(self, step: Step, x: int) -> int:
-        before = self.made_last(step, x, "ADD", "CONV_2D")
+        before = self.made_last(step, x, "ADD", "CONV_2D", "DEPTHWISE_CONV_2D")
         if before:
             before.builtinOptions.fusedActivationFunction = RELU
             return x
-        output = self.graph.tensor(f"v{step.output}", self.shape(x))
-        self.graph.put("RELU", [x], output)
-        return output
+        return self.put(step, "RELU", [x], self.shape(x))
 
     def conv(self, step: Step, x: int) -> int:
         conv = self.program.layers[step.layer]
@@ -120,7 +124,8 @@ class _Builder:
         options = {"strideW": conv.stride, "strideH": conv.stride, "padding": SAME}
         if conv.stride > 1:  # TensorFlow's own zeros would be one fewer before the picture than behind it
             x, options["padding"] = self.padded(step, x, conv.padding), VALID
-        return self.convolved(step, x, w, bias, shape, options)
+        inputs = [x, *self.weights(step, x, w, bias)]
+        return self.put(step, "CONV_2D", inputs, shape, "Conv2DOptions", **options)
 
     def padded(self, step: Step, x: int, padding: int) -> int:
         n, height, width, channels = self.shape(x)
@@ -128,48 +133,66 @@ class _Builder:
         shape = [n, height + 2 * padding, width + 2 * padding, channels]
         return self.put(step, "PAD", [x, self.constant(step, "around", around)], shape, "PadOptions")
 
-    def convolved(self, step: Step, x: int, w: Array, bias: Array, shape: list[int], options: dict[str, int]) -> int:
-        inputs = [x, self.constant(step, "weight", w), self.constant(step, "bias", bias)]
-        return self.put(step, "CONV_2D", inputs, shape, "Conv2DOptions", **options)
+    def weights(self, step: Step, x: int, w: Array, bias: Array, axis: int = 0) -> list[int]:
+        return [self.constant(step, "weight", w), self.constant(step, "bias", bias)]
 
 
 class _Int8Builder(_Builder):
     def __init__(self, graph: Graph, program: Program, ranges: Ranges, bytes_outside: bool) -> None:
         super().__init__(graph, program)
-        self.ranges = ranges
         self.bytes_outside = bytes_outside
+        self.ranges = dict(ranges)
+        for step in program.steps:
+            if step.op == "concat":  # bytes can be put side by side if they mean the same
+                self.ranges |= dict.fromkeys(step.inputs, self.ranges[step.output])
 
     def enter(self, shape: tuple[int, ...]) -> int:
-        return self.bytes(0, "x", shape) if self.bytes_outside else super().enter(shape)
-
-    def bytes(self, number: int, name: str, shape: Sequence[int]) -> int:
-        """A tensor of bytes for the program's value of this number."""
-        made = self.graph.tensor(name, shape, np.int8)
-        scale, low = self.scale(number)
-        self.graph.quantise(made, scale, round(-low / scale) - 128)
-        return made
-
-    def scale(self, number: int) -> tuple[float, float]:
-        """What a step of a byte stands for, and the lowest number."""
-        low, high = min(self.ranges[number][0], 0.0), max(self.ranges[number][1], 0.0)
-        return max(high - low, 1e-6) / 255, low
-
-    def convolved(self, step: Step, x: int, w: Array, bias: Array, shape: list[int], options: dict[str, int]) -> int:
-        result = self.bytes(step.output, f"v{step.output}.bytes", shape)
-        if not self.bytes_outside:
-            stored = self.bytes(step.inputs[0], f"v{step.output}.from", self.shape(x))
-            self.graph.put("QUANTIZE", [x], stored, "QuantizeOptions")
-            x = stored
-        scales = np.abs(w).max(axis=(1, 2, 3)) / 127
-        filters = np.clip(np.rint(w / scales[:, None, None, None]), -127, 127).astype(np.int8)
-        bias_scales = scales * self.scale(step.inputs[0])[0]
-        inputs = [x, self.constant(step, "weight", filters)]
-        inputs.append(self.constant(step, "bias", np.rint(bias / bias_scales).astype(np.int32)))
-        self.graph.quantise(inputs[1], scales)
-        self.graph.quantise(inputs[2], bias_scales)
-        self.graph.put("CONV_2D", inputs, result, "Conv2DOptions", version=3, **options)
+        x = self.means(self.graph.tensor("x.bytes", shape, np.int8), 0)
         if self.bytes_outside:
-            return result
-        floats = self.graph.tensor(f"v{step.output}", shape)
-        self.graph.put("DEQUANTIZE", [result], floats, "DequantizeOptions", version=2)
-        return floats
+            return x
+        self.floats = super().enter(shape)
+        self.graph.put("QUANTIZE", [self.floats], x, "QuantizeOptions")
+        return x
+
+    def outside(self, x: int, y: int) -> tuple[int, int]:
+        if self.bytes_outside:
+            return x, y
+        result = self.graph.tensor("y", self.shape(y))
+        self.graph.put("DEQUANTIZE", [y], result, "DequantizeOptions")
+        return self.floats, result
+
+    def means(self, tensor: int, value: int) -> int:
+        """The tensor, whose bytes are to stand for the program's value of this number."""
+        low, high = min(self.ranges[value][0], 0.0), max(self.ranges[value][1], 0.0)
+        scale = max(high - low, 1e-6) / 255
+        self.graph.quantise(tensor, scale, round(-low / scale) - 128)
+        return tensor
+
+    def put(self, step: Step, op: str, inputs: list[int], shape: list[int], options: str = "", **values: object) -> int:
+        output = self.graph.tensor(f"v{step.output}.{op}", shape, np.int8)
+        self.graph.put(op, inputs, output, options, **values)
+        if op in ("MAX_POOL_2D", "RESIZE_NEAREST_NEIGHBOR", "PAD"):  # these move bytes, and leave them what they are
+            self.graph.tensors[output].quantization = self.graph.tensors[inputs[0]].quantization
+            return output
+        return self.means(output, step.output)
+
+    def norm(self, step: Step, x: int) -> int:
+        """As a convolution of each channel by itself, whose factors have a scale each: a product would have but one."""
+        scale, shift = norm_line(self.program.layers[step.layer])
+        options = {"padding": VALID, "strideW": 1, "strideH": 1, "depthMultiplier": 1}
+        inputs = [x, *self.weights(step, x, scale.reshape(1, 1, 1, -1), shift, axis=3)]
+        return self.put(step, "DEPTHWISE_CONV_2D", inputs, self.shape(x), "DepthwiseConv2DOptions", **options)
+
+    def relu(self, step: Step, x: int) -> int:
+        return self.means(super().relu(step, x), step.output)  # also where it became part of what was before
+
+    def weights(self, step: Step, x: int, w: Array, bias: Array, axis: int = 0) -> list[int]:
+        """axis: that of the filters."""
+        scales = np.maximum(np.abs(w).max(axis=tuple({0, 1, 2, 3} - {axis})), 1e-12) / 127
+        sums = scales * self.graph.tensors[x].quantization.scale[0]  # what a step of the integer sum stands for
+        filters = np.rint(w / scales.reshape([-1 if i == axis else 1 for i in range(4)])).astype(np.int8)
+        weight = self.constant(step, "weight", filters)
+        term = self.constant(step, "bias", np.rint(bias / sums).astype(np.int32))
+        self.graph.quantise(weight, scales, axis=axis)
+        self.graph.quantise(term, sums)
+        return [weight, term]

@@ -1,4 +1,4 @@
-"""LiteRT, once TensorFlow Lite: float32, and convolutions in bytes. On CPUs its delegate XNNPACK does the work.
+"""LiteRT, once TensorFlow Lite: float32, and bytes throughout. On CPUs its delegate XNNPACK does the work.
 
 It joins in by itself for every operator that it has; up-sampling to the nearest pixel it leaves to LiteRT's own.
 """
