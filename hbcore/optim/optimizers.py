@@ -25,7 +25,7 @@ from hbcore.values import number
 SMALL = 1 << 13
 
 
-@dataclass
+@dataclass(frozen=True, eq=False)
 class _Group:
     """Parameters that are updated together, and their state, slot by slot, in one array each."""
 
