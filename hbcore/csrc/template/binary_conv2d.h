@@ -26,10 +26,10 @@ INLINE vf NAME(agreement)(ptrdiff_t bits, vw a, vw b)
     return __builtin_convertvector((int32_t)bits - 2 * low, vf);
 }
 
-/* Words of the picture: the first of the first pixel, and how far it is to the next pixel and the next kernel row. */
+/* Words of the picture: the first of the first pixel, and how far it is to the next word, pixel and kernel row. */
 typedef struct {
     const uint64_t *first;
-    ptrdiff_t pixel, row;
+    ptrdiff_t word, pixel, row;
 } NAME(field);
 
 /* Kernel rows i0 ... i1 - 1 of `run` words, of which k0 ... k1 - 1 count. */
@@ -40,18 +40,19 @@ INLINE void NAME(binary_tile)(const int pixels, const int kind, const NAME(binar
     const hb_epilogue *end = work->end;
     ptrdiff_t filters = work->size->filters, panel_words = work->size->kernel_h * run * LANES;
     ptrdiff_t count = k1 - k0, skipped = (run - count) * LANES;
-    const uint64_t *first = x.first + i0 * x.row + k0, *panel = panels + (i0 * run + k0) * LANES;
+    const uint64_t *first = x.first + i0 * x.row + k0 * x.word, *panel = panels + (i0 * run + k0) * LANES;
     uint64_t gathered[PIXELS] = {0};
     for (ptrdiff_t o = 0; o < filters; o += LANES, panel += panel_words) {
         const uint64_t *row = first, *w = panel;
         vw differing[PIXELS][2] = {0}, counters[PIXELS][2] = {0};
         int waiting = 0;
-        for (ptrdiff_t i = i0; i < i1; i++, row += x.row, w += skipped)
-            for (ptrdiff_t k = 0; k < count; k++, w += LANES) {
+        for (ptrdiff_t i = i0; i < i1; i++, row += x.row, w += skipped) {
+            const uint64_t *word = row;
+            for (ptrdiff_t k = 0; k < count; k++, w += LANES, word += x.word) {
                 vw w0 = *(const vw *)w, w1 = *(const vw *)(w + WORDS);
 #pragma GCC unroll 8
                 for (int p = 0; p < pixels; p++) {
-                    vw a = (vw){0} + row[p * x.pixel + k];
+                    vw a = (vw){0} + word[p * x.pixel];
                     counters[p][0] = add_counts(counters[p][0], a ^ w0);
                     counters[p][1] = add_counts(counters[p][1], a ^ w1);
                 }
@@ -64,6 +65,7 @@ INLINE void NAME(binary_tile)(const int pixels, const int kind, const NAME(binar
                         }
                 }
             }
+        }
 #pragma GCC unroll 8
         for (int p = 0; p < pixels; p++) {
             vf sums = NAME(agreement)(bits, differing[p][0] + sum_counts(counters[p][0]),
@@ -92,28 +94,43 @@ TARGET static void NAME(binary_tiles)(int many, int kind, const NAME(binary_work
 #undef TILE
 }
 
-/* A row of outputs' neighbourhoods with packed taps, for those that lie inside the picture in x: (kH, out_w, words). */
+/* out[p] = 64 of the bits that the taps of output p have in a row, from `bit` on. */
+INLINE void NAME(pack_word)(const hb_conv *s, uint64_t *out, const uint64_t *x, ptrdiff_t begin, ptrdiff_t end,
+                            ptrdiff_t bit)
+{
+    ptrdiff_t j0 = bit / s->channels, j1 = MIN(s->kernel_w, (bit + 63) / s->channels + 1), p = begin;
+    for (; s->stride == 1 && p + WORDS <= end; p += WORDS) {
+        vw word = {0};
+        for (ptrdiff_t j = j0; j < j1; j++) {
+            ptrdiff_t up = j * s->channels - bit;
+            vw tap = *(const vw *)(x + p + j);
+            word |= up < 0 ? tap >> (uint64_t)-up : tap << (uint64_t)up;
+        }
+        *(vw *)(out + p) = word;
+    }
+    for (; p < end; p++) {
+        out[p] = 0;
+        for (ptrdiff_t j = j0; j < j1; j++) {
+            ptrdiff_t up = j * s->channels - bit;
+            uint64_t tap = x[p * s->stride + j];
+            out[p] |= up < 0 ? tap >> -up : tap << up;
+        }
+    }
+}
+
+/* A row of outputs' neighbourhoods with packed taps, for those that lie inside the picture in x: (kH, words, out_w). */
 TARGET static uint64_t *NAME(pack_taps)(const NAME(binary_work) *work, const uint64_t *x, ptrdiff_t i0, ptrdiff_t i1)
 {
     const hb_conv *s = work->size;
     ptrdiff_t words = hb_packed_words(s->kernel_w, s->channels);
-    size_t bytes = (size_t)(s->kernel_h * s->out_w * words) * sizeof(uint64_t);
-    uint64_t *rows = hb_scratch(bytes);
+    uint64_t *rows = hb_scratch((size_t)(s->kernel_h * s->out_w * words) * sizeof(uint64_t));
     if (rows == NULL)
         return NULL;
-    memset(rows, 0, bytes);
     ptrdiff_t begin = (s->pad_w + s->stride - 1) / s->stride;
     ptrdiff_t end = s->width + s->pad_w < s->kernel_w ? 0 : (s->width + s->pad_w - s->kernel_w) / s->stride + 1;
     for (ptrdiff_t i = i0; i < i1; i++)
-        for (ptrdiff_t j = 0; j < s->kernel_w; j++) {
-            ptrdiff_t at = j * s->channels, up = at % 64;
-            const uint64_t *tap = x + i * s->width + j - s->pad_w;
-            uint64_t *row = rows + i * s->out_w * words + at / 64;
-            for (ptrdiff_t ox = begin; ox < end; ox++)
-                row[ox * words] |= tap[ox * s->stride] << up;
-            for (ptrdiff_t ox = begin; up + s->channels > 64 && ox < end; ox++)
-                row[ox * words + 1] |= tap[ox * s->stride] >> (64 - up);
-        }
+        for (ptrdiff_t k = 0; k < words; k++)
+            NAME(pack_word)(s, rows + (i * words + k) * s->out_w, x + i * s->width - s->pad_w, begin, end, 64 * k);
     return rows;
 }
 
@@ -137,10 +154,10 @@ TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
         int within = left >= 0 && left + s->kernel_w <= s->width;
         int whole = within && ox + PIXELS <= s->out_w && last + s->kernel_w <= s->width;
         if (within && packed != NULL) {
-            NAME(field) x = {packed + ox * packed_run, packed_run, s->out_w * packed_run};
+            NAME(field) x = {packed + ox, s->out_w, 1, s->out_w * packed_run};
             NAME(binary_tiles)(whole, kind, work, work->filters->packed, packed_run, x, pixel, i0, i1, 0, packed_run, bits);
         } else {
-            NAME(field) x = {line + left * words, s->stride * words, s->width * words};
+            NAME(field) x = {line + left * words, 1, s->stride * words, s->width * words};
             NAME(binary_tiles)(whole, kind, work, work->filters->words, run, x, pixel, i0, i1, j0 * words, j1 * words, bits);
         }
         ox += whole ? PIXELS : 1;
