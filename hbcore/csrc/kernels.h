@@ -40,10 +40,10 @@ typedef struct {
 } hb_epilogue;
 
 /* Packed filters as binary_conv2d wants them, made by hb_make_filters: in nibbles, to be looked up, or in panels of as
- * many words as there are lanes, once with a word (or more) for every tap and perhaps once with the taps of each kernel
- * row in common words. What is not there is NULL. */
+ * many words of 32 bits as there are lanes, once with two words (or more) for every tap and perhaps once with the taps of
+ * each kernel row in common words. What is not there is NULL. */
 typedef struct {
-    uint64_t *words, *packed;
+    uint32_t *words, *packed;
     uint8_t *nibbles;
 } hb_filters;
 

@@ -21,28 +21,28 @@ static void *aligned(size_t bytes)
         return panels; \
     }
 DEFINE_PANELS(hb_float_panels, float)
-static DEFINE_PANELS(word_panels, uint64_t)
+static DEFINE_PANELS(panels_of_words, uint32_t)
 
-/* NULL where nothing is saved, or memory ran out: it is only faster. */
-static uint64_t *packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kernel_w, ptrdiff_t channels,
-                           ptrdiff_t filters, ptrdiff_t width)
+/* Tap j of a kernel row begins at bit j * distance of `run` words. */
+static uint32_t *word_panels(const hb_conv *s, const uint64_t *w, ptrdiff_t distance, ptrdiff_t run, ptrdiff_t width)
 {
-    ptrdiff_t words = hb_packed_words(kernel_w, channels);
-    if (channels > 64 || words >= kernel_w)
+    ptrdiff_t taps = s->kernel_h * s->kernel_w, words = (s->channels + 63) / 64;
+    uint32_t *rows = calloc((size_t)(s->kernel_h * run * s->filters), sizeof *rows);
+    if (rows == NULL)
         return NULL;
-    uint64_t *rows = calloc((size_t)(kernel_h * words * filters), sizeof *rows), *panels = NULL;
-    if (rows != NULL) {
-        for (ptrdiff_t i = 0; i < kernel_h; i++)
-            for (ptrdiff_t j = 0; j < kernel_w; j++)
-                for (ptrdiff_t o = 0; o < filters; o++) {
-                    ptrdiff_t at = j * channels, up = at % 64;
-                    uint64_t *row = rows + (i * words + at / 64) * filters + o, tap = w[(i * kernel_w + j) * filters + o];
-                    row[0] |= tap << up;
-                    if (up + channels > 64)
-                        row[filters] |= tap >> (64 - up);
-                }
-        panels = word_panels(rows, kernel_h * words, filters, width);
-    }
+    for (ptrdiff_t t = 0; t < taps; t++)
+        for (ptrdiff_t c = 0; c < s->channels; c += 32) {
+            const uint64_t *from = w + (t * words + c / 64) * s->filters;
+            ptrdiff_t at = t % s->kernel_w * distance + c;
+            uint32_t *to = rows + (t / s->kernel_w * run + at / 32) * s->filters;
+            for (ptrdiff_t o = 0; o < s->filters; o++) {
+                uint64_t bits = (uint64_t)(uint32_t)(from[o] >> c % 64) << at % 32;
+                to[o] |= (uint32_t)bits;
+                if (bits >> 32)
+                    to[o + s->filters] |= (uint32_t)(bits >> 32);
+            }
+        }
+    uint32_t *panels = panels_of_words(rows, s->kernel_h * run, s->filters, width);
     free(rows);
     return panels;
 }
@@ -74,8 +74,10 @@ int hb_make_filters(hb_filters *made, const hb_kernels *kernels, const hb_conv *
         made->nibbles = nibble_panels(w, taps, s->channels, s->filters, 4 * kernels->lanes);
         return made->nibbles == NULL ? -1 : 0;
     }
-    made->words = word_panels(w, taps * ((s->channels + 63) / 64), s->filters, kernels->lanes);
-    made->packed = packed_panels(w, s->kernel_h, s->kernel_w, s->channels, s->filters, kernels->lanes);
+    ptrdiff_t words = (s->channels + 63) / 64, packed = hb_packed_words(s->kernel_w, s->channels);
+    made->words = word_panels(s, w, 64 * words, 2 * s->kernel_w * words, kernels->lanes);
+    if (words == 1 && packed < 2 * s->kernel_w) /* NULL if memory ran out: it is only faster */
+        made->packed = word_panels(s, w, s->channels, packed, kernels->lanes);
     return made->words == NULL ? -1 : 0;
 }
 

@@ -22,10 +22,10 @@ void hb_free_filters(hb_filters *made);
  * side, four filters in each: (channels / width, kH kW, filters / 4, width, 4); zeros where there is none. */
 uint8_t *hb_sign_panels(const float *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width);
 
-/* Words of a kernel row with packed taps. */
+/* Words, of 32 bits, of a kernel row with packed taps. */
 static inline ptrdiff_t hb_packed_words(ptrdiff_t kernel_w, ptrdiff_t channels)
 {
-    return (kernel_w * channels + 63) / 64;
+    return (kernel_w * channels + 31) / 32;
 }
 
 #endif
