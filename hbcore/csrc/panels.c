@@ -23,17 +23,17 @@ static void *aligned(size_t bytes)
 DEFINE_PANELS(hb_float_panels, float)
 static DEFINE_PANELS(panels_of_words, uint32_t)
 
-/* Tap j of a kernel row begins at bit j * distance of `run` words. */
-static uint32_t *word_panels(const hb_conv *s, const uint64_t *w, ptrdiff_t distance, ptrdiff_t run, ptrdiff_t width)
+/* (filters / width, kH, words of a kernel row, width) */
+static uint32_t *word_panels(const hb_conv *s, const uint64_t *w, ptrdiff_t width)
 {
-    ptrdiff_t taps = s->kernel_h * s->kernel_w, words = (s->channels + 63) / 64;
+    ptrdiff_t taps = s->kernel_h * s->kernel_w, words = (s->channels + 63) / 64, run = hb_row_words(s->kernel_w, s->channels);
     uint32_t *rows = calloc((size_t)(s->kernel_h * run * s->filters), sizeof *rows);
     if (rows == NULL)
         return NULL;
     for (ptrdiff_t t = 0; t < taps; t++)
         for (ptrdiff_t c = 0; c < s->channels; c += 32) {
             const uint64_t *from = w + (t * words + c / 64) * s->filters;
-            ptrdiff_t at = t % s->kernel_w * distance + c;
+            ptrdiff_t at = t % s->kernel_w * hb_tap_bits(s->channels) + c;
             uint32_t *to = rows + (t / s->kernel_w * run + at / 32) * s->filters;
             for (ptrdiff_t o = 0; o < s->filters; o++) {
                 uint64_t bits = (uint64_t)(uint32_t)(from[o] >> c % 64) << at % 32;
@@ -45,6 +45,29 @@ static uint32_t *word_panels(const hb_conv *s, const uint64_t *w, ptrdiff_t dist
     uint32_t *panels = panels_of_words(rows, s->kernel_h * run, s->filters, width);
     free(rows);
     return panels;
+}
+
+static int32_t bits_set(uint64_t v)
+{
+    v -= (v >> 1) & 0x5555555555555555u;
+    v = (v & 0x3333333333333333u) + ((v >> 2) & 0x3333333333333333u);
+    v = (v + (v >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+    return (int32_t)(v * 0x0101010101010101u >> 56);
+}
+
+/* Sums of signs: (taps, filters padded to a multiple of width). */
+static int32_t *sums_of_taps(const hb_conv *s, const uint64_t *w, ptrdiff_t width)
+{
+    ptrdiff_t taps = s->kernel_h * s->kernel_w, words = (s->channels + 63) / 64;
+    ptrdiff_t padded = (s->filters + width - 1) / width * width;
+    int32_t *sums = calloc((size_t)(taps * padded), sizeof *sums);
+    for (ptrdiff_t t = 0; sums != NULL && t < taps; t++)
+        for (ptrdiff_t o = 0; o < s->filters; o++) {
+            sums[t * padded + o] = (int32_t)s->channels;
+            for (ptrdiff_t k = 0; k < words; k++)
+                sums[t * padded + o] -= 2 * bits_set(w[(t * words + k) * s->filters + o]);
+        }
+    return sums;
 }
 
 /* (filters / width, taps, nibbles, width): byte 4 l + m of a panel is filter m width / 4 + l. */
@@ -74,17 +97,15 @@ int hb_make_filters(hb_filters *made, const hb_kernels *kernels, const hb_conv *
         made->nibbles = nibble_panels(w, taps, s->channels, s->filters, 4 * kernels->lanes);
         return made->nibbles == NULL ? -1 : 0;
     }
-    ptrdiff_t words = (s->channels + 63) / 64, packed = hb_packed_words(s->kernel_w, s->channels);
-    made->words = word_panels(s, w, 64 * words, 2 * s->kernel_w * words, kernels->lanes);
-    if (words == 1 && packed < 2 * s->kernel_w) /* NULL if memory ran out: it is only faster */
-        made->packed = word_panels(s, w, s->channels, packed, kernels->lanes);
-    return made->words == NULL ? -1 : 0;
+    made->words = word_panels(s, w, kernels->lanes);
+    made->sums = sums_of_taps(s, w, kernels->lanes);
+    return made->words == NULL || made->sums == NULL ? -1 : 0;
 }
 
 void hb_free_filters(hb_filters *made)
 {
     free(made->words);
-    free(made->packed);
+    free(made->sums);
     free(made->nibbles);
 }
 

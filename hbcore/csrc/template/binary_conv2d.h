@@ -4,13 +4,16 @@
  *
  *     y[p, o] = sum over t of  sign(x)[p + t] sign(W)[t, o] = n - 2 popcount(x[p + t] xor w[t, o])
  *
- * Filters side by side: 32 bits of the picture meet the same bits of LANES filters. A tile is PIXELS outputs in a row that
- * have the same taps inside the picture, so that filters are loaded once for all of them.
+ * Filters side by side: 32 bits of the picture meet the same bits of LANES filters. A tile is PIXELS outputs in a row, so
+ * that filters are loaded once for all of them. Where the picture ends its row goes on with bits of 0, as if there were
+ * signs of +1: the sum of the filter's signs there is taken off again.
  *
- *   PIXELS            of a tile
+ *   PIXELS            of a tile, WORDS or more
  *   add_counts(n, v)  adds the bits set in v to counters, which can take WAIT registers (0: any number of them) before
  *   sum_counts(n)     must empty them: the sum of the counters in each lane
  */
+typedef uint32_t word __attribute__((may_alias)); /* half of 64 bits in memory, the lower one first */
+
 typedef struct {
     const hb_conv *size;
     const uint64_t *x;
@@ -19,73 +22,82 @@ typedef struct {
     int failed;
 } NAME(binary_work);
 
-typedef uint32_t word __attribute__((may_alias)); /* half of 64 bits in memory, the lower one first */
-
-/* What a row of outputs meets: words of the picture, those of the first output at `first`, and how far it is to the next
- * word, output and kernel row; filters in panels, `run` words in a kernel row. Of them kernel rows i0 ... i1 - 1 and words
- * k0 ... k1 - 1 count, which hold `bits` signs. */
+/* A row of outputs: kernel rows i0 ... i1 - 1 lie inside the picture. `run` words of the taps of the first output in the
+ * first of them begin at `first`, and so far it is to the next word, output and kernel row. Outputs have numbers from
+ * `pixel` on. */
 typedef struct {
+    ptrdiff_t i0, i1;
     const word *first;
-    ptrdiff_t word, output, row;
-    const uint32_t *panels;
-    ptrdiff_t run, i0, i1, k0, k1, bits;
-} NAME(taps);
+    ptrdiff_t run, word, output, row;
+    ptrdiff_t pixel;
+} NAME(line);
 
-/* Outputs from number `at` on, which is `pixel` of all; the first `known` of them are not stored. */
-INLINE void NAME(binary_tile)(const int pixels, const int kind, const NAME(binary_work) *work, const NAME(taps) *t,
-                              ptrdiff_t at, ptrdiff_t pixel, ptrdiff_t known)
+/* The sum of the signs of filters o ... o + LANES - 1 in those taps of an output that lie left or right of the picture. */
+INLINE vi NAME(signs_outside)(const NAME(binary_work) *work, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t left, ptrdiff_t o)
 {
-    ptrdiff_t filters = work->size->filters, panel_words = work->size->kernel_h * t->run * LANES;
-    ptrdiff_t count = t->k1 - t->k0, skipped = (t->run - count) * LANES;
-    const word *first = t->first + at * t->output + t->i0 * t->row + t->k0 * t->word;
-    const uint32_t *panel = t->panels + (t->i0 * t->run + t->k0) * LANES;
+    const hb_conv *s = work->size;
+    ptrdiff_t padded = (s->filters + LANES - 1) / LANES * LANES;
+    vi sum = {0};
+    for (ptrdiff_t j = 0; j < s->kernel_w; j++)
+        for (ptrdiff_t i = i0; (left + j < 0 || left + j >= s->width) && i < i1; i++)
+            sum += *(const vi *)(work->filters->sums + (i * s->kernel_w + j) * padded + o);
+    return sum;
+}
+
+/* Outputs ox ... ox + PIXELS - 1, as far as there are so many. */
+INLINE void NAME(binary_tile)(const int kind, const NAME(binary_work) *work, NAME(line) line, ptrdiff_t ox)
+{
+    const hb_conv *s = work->size;
+    ptrdiff_t left = ox * s->stride - s->pad_w, rows = line.i1 - line.i0, panel_words = s->kernel_h * line.run * LANES;
+    int inside = left >= 0 && left + (PIXELS - 1) * s->stride + s->kernel_w <= s->width;
+    int32_t bits = (int32_t)(rows * s->kernel_w * s->channels);
+    const uint32_t *panel = work->filters->words + line.i0 * line.run * LANES;
     uint64_t gathered[PIXELS] = {0};
-    for (ptrdiff_t o = 0; o < filters; o += LANES, panel += panel_words) {
-        const word *row = first;
+    for (ptrdiff_t o = 0; o < s->filters; o += LANES, panel += panel_words) {
+        const word *row = line.first + ox * line.output;
         const uint32_t *w = panel;
         vu differing[PIXELS] = {0}, counters[PIXELS] = {0};
         int waiting = 0;
-        for (ptrdiff_t i = t->i0; i < t->i1; i++, row += t->row, w += skipped) {
+        for (ptrdiff_t i = 0; i < rows; i++, row += line.row) {
             const word *x = row;
-            for (ptrdiff_t k = 0; k < count; k++, w += LANES, x += t->word) {
+            for (ptrdiff_t k = 0; k < line.run; k++, w += LANES, x += line.word) {
                 vu filter = *(const vu *)w;
 #pragma GCC unroll 8
-                for (int p = 0; p < pixels; p++)
-                    counters[p] = add_counts(counters[p], filter ^ x[p * t->output]);
+                for (int p = 0; p < PIXELS; p++)
+                    counters[p] = add_counts(counters[p], filter ^ x[p * line.output]);
                 if (WAIT && ++waiting == WAIT) {
                     waiting = 0;
-                    for (int p = 0; p < pixels; p++) {
+                    for (int p = 0; p < PIXELS; p++) {
                         differing[p] += sum_counts(counters[p]);
                         counters[p] = (vu){0};
                     }
                 }
             }
         }
+        vi sums[PIXELS];
+        for (int p = 0; p < PIXELS; p++)
+            sums[p] = bits - 2 * (vi)(differing[p] + sum_counts(counters[p]));
+        if (!inside) {
 #pragma GCC unroll 8
-        for (int p = 0; p < pixels; p++) {
-            vi sums = (int32_t)t->bits - 2 * (vi)(differing[p] + sum_counts(counters[p]));
-            if (p >= known)
-                NAME(finish)(kind, work->end, __builtin_convertvector(sums, vf), pixel + p, o, filters, &gathered[p]);
+            for (int p = 0; p < PIXELS; p++) {
+                ptrdiff_t from = left + p * s->stride;
+                if (from < 0 || from + s->kernel_w > s->width)
+                    sums[p] -= NAME(signs_outside)(work, line.i0, line.i1, from, o);
+            }
         }
-    }
-}
-
-/* Outputs begin ... end - 1 of a row, at least PIXELS; row[0] is `pixel`. The last tile begins early enough to be whole. */
-INLINE void NAME(binary_line)(const int kind, const NAME(binary_work) *work, const NAME(taps) *t, ptrdiff_t begin,
-                              ptrdiff_t end, ptrdiff_t pixel)
-{
-    for (ptrdiff_t ox = begin; ox < end; ox += PIXELS) {
-        ptrdiff_t at = MIN(ox, end - PIXELS);
-        NAME(binary_tile)(PIXELS, kind, work, t, at, pixel + at, ox - at);
+#pragma GCC unroll 8
+        for (int p = 0; p < PIXELS; p++)
+            if (ox + p < s->out_w)
+                NAME(finish)(kind, work->end, __builtin_convertvector(sums[p], vf), line.pixel + ox + p, o, s->filters,
+                             &gathered[p]);
     }
 }
 
 /* out[p] = 32 of the bits that the taps of output p have in a row, from `bit` on. */
-INLINE void NAME(pack_word)(const hb_conv *s, uint32_t *out, const uint64_t *x, ptrdiff_t begin, ptrdiff_t end,
-                            ptrdiff_t bit)
+INLINE void NAME(pack_word)(const hb_conv *s, word *out, const uint64_t *x, ptrdiff_t bit)
 {
-    ptrdiff_t j0 = bit / s->channels, j1 = MIN(s->kernel_w, (bit + 31) / s->channels + 1), p = begin;
-    for (; s->stride == 1 && p + WORDS <= end; p += WORDS) {
+    ptrdiff_t j0 = bit / s->channels, j1 = MIN(s->kernel_w, (bit + 31) / s->channels + 1);
+    for (ptrdiff_t p = 0; s->stride == 1 && p < s->out_w; p += WORDS) {
         vw bits = {0};
         for (ptrdiff_t j = j0; j < j1; j++) {
             ptrdiff_t up = j * s->channels - bit;
@@ -95,7 +107,7 @@ INLINE void NAME(pack_word)(const hb_conv *s, uint32_t *out, const uint64_t *x, 
         half_words lower = __builtin_convertvector(bits, half_words);
         memcpy(out + p, &lower, sizeof lower);
     }
-    for (; p < end; p++) {
+    for (ptrdiff_t p = 0; s->stride > 1 && p < s->out_w; p++) {
         uint64_t bits = 0;
         for (ptrdiff_t j = j0; j < j1; j++) {
             ptrdiff_t up = j * s->channels - bit;
@@ -106,56 +118,54 @@ INLINE void NAME(pack_word)(const hb_conv *s, uint32_t *out, const uint64_t *x, 
     }
 }
 
-/* Rows of outputs' neighbourhoods with packed taps, for outputs begin ... end - 1: (kH, words, out_w). */
-TARGET static uint32_t *NAME(pack_taps)(const hb_conv *s, const uint64_t *x, ptrdiff_t i0, ptrdiff_t i1, ptrdiff_t begin,
-                                        ptrdiff_t end)
+/* A row of the picture, `length` words of 64 bits with the zeros around it. */
+INLINE void NAME(pad_row)(const hb_conv *s, uint64_t *row, ptrdiff_t length, const uint64_t *x)
 {
-    ptrdiff_t words = hb_packed_words(s->kernel_w, s->channels);
-    uint32_t *rows = hb_scratch((size_t)(s->kernel_h * s->out_w * words) * sizeof *rows);
-    for (ptrdiff_t i = i0; rows != NULL && i < i1; i++)
-        for (ptrdiff_t k = 0; k < words; k++)
-            NAME(pack_word)(s, rows + (i * words + k) * s->out_w, x + i * s->width - s->pad_w, begin, end, 32 * k);
-    return rows;
+    ptrdiff_t words = (s->channels + 63) / 64, before = s->pad_w * words, count = s->width * words;
+    memset(row, 0, (size_t)before * sizeof *row);
+    memcpy(row + before, x, (size_t)count * sizeof *row);
+    memset(row + before + count, 0, (size_t)(length - before - count) * sizeof *row);
 }
 
 TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
 {
-    const NAME(binary_work) *work = context;
+    NAME(binary_work) *work = context;
     const hb_conv *s = work->size;
-    ptrdiff_t n = item / s->out_h, oy = item % s->out_h, words = (s->channels + 63) / 64, pixel = item * s->out_w;
-    ptrdiff_t top = oy * s->stride - s->pad_h;
-    ptrdiff_t i0 = MAX(0, -top), i1 = MAX(i0, MIN(s->kernel_h, s->height - top));
-    const uint64_t *line = work->x + (n * s->height + top) * s->width * words;
-    /* Outputs whose taps are all inside the picture, from left to right. */
-    ptrdiff_t begin = (s->pad_w + s->stride - 1) / s->stride;
-    ptrdiff_t end = s->width + s->pad_w < s->kernel_w ? 0 : (s->width + s->pad_w - s->kernel_w) / s->stride + 1;
-    ptrdiff_t run = s->kernel_w * words * 2;
-    NAME(taps) t = {(const word *)(line - s->pad_w * words), 1, s->stride * words * 2, s->width * words * 2,
-                    work->filters->words, run, i0, i1, 0, run, 0};
-    for (ptrdiff_t ox = 0; ox < s->out_w; ox++) {
-        if (ox == begin && end - begin >= PIXELS) {
-            ox = end - 1;
-            continue;
-        }
-        ptrdiff_t left = ox * s->stride - s->pad_w, j0 = MAX(0, -left), j1 = MAX(j0, MIN(s->kernel_w, s->width - left));
-        /* Taps outside the picture contribute 0: they are not there. */
-        t.k0 = j0 * words * 2, t.k1 = j1 * words * 2, t.bits = (i1 - i0) * (j1 - j0) * s->channels;
-        NAME(binary_tile)(1, ANY, work, &t, ox, pixel + ox, 0);
-    }
-    if (end - begin < PIXELS)
+    ptrdiff_t n = item / s->out_h, oy = item % s->out_h, top = oy * s->stride - s->pad_h, words = (s->channels + 63) / 64;
+    ptrdiff_t i0 = MAX(0, -top), i1 = MAX(i0, MIN(s->kernel_h, s->height - top)), outputs = s->out_w + PIXELS;
+    /* A tile may reach so far beyond the last output. */
+    ptrdiff_t length = (MAX(s->width + 2 * s->pad_w, s->out_w * s->stride + s->kernel_w) + PIXELS * s->stride) * words;
+    int packed = s->channels < 64;
+    NAME(line) line = {i0, i1, NULL, hb_row_words(s->kernel_w, s->channels), 1, 2 * s->stride * words, 2 * length,
+                       item * s->out_w};
+    if (packed)
+        line.word = outputs, line.output = 1, line.row = line.run * outputs;
+    ptrdiff_t spare = packed ? 2 * length : 0;
+    word *memory = hb_scratch((size_t)(spare + (i1 - i0) * line.row) * sizeof *memory), *rows = memory + spare;
+    if (memory == NULL) {
+        work->failed = 1;
         return;
-    t.k0 = 0, t.k1 = run, t.bits = (i1 - i0) * s->kernel_w * s->channels;
-    const uint32_t *packed = work->filters->packed == NULL ? NULL : NAME(pack_taps)(s, line, i0, i1, begin, end);
-    if (packed != NULL) {
-        ptrdiff_t few = hb_packed_words(s->kernel_w, s->channels);
-        t = (NAME(taps)){packed, s->out_w, 1, s->out_w * few, work->filters->packed, few, i0, i1, 0, few, t.bits};
     }
-    switch (NAME(kind)(work->end, s->filters)) {
-    case ALPHA: NAME(binary_line)(ALPHA, work, &t, begin, end, pixel); break;
-    case ALPHA | SKIP: NAME(binary_line)(ALPHA | SKIP, work, &t, begin, end, pixel); break;
-    case ALPHA | SKIP | BITS: NAME(binary_line)(ALPHA | SKIP | BITS, work, &t, begin, end, pixel); break;
-    default: NAME(binary_line)(ANY, work, &t, begin, end, pixel);
+    for (ptrdiff_t i = i0; i < i1; i++, rows += line.row) {
+        uint64_t *row = (uint64_t *)(packed ? memory : rows);
+        NAME(pad_row)(s, row, length, work->x + (n * s->height + top + i) * s->width * words);
+        for (ptrdiff_t k = 0; packed && k < line.run; k++)
+            NAME(pack_word)(s, rows + k * outputs, row, 32 * k);
     }
+    line.first = memory + spare;
+    int kind = NAME(kind)(work->end, s->filters);
+#define TILES(kind) \
+    for (ptrdiff_t ox = 0; ox < s->out_w; ox += PIXELS) \
+        NAME(binary_tile)(kind, work, line, ox)
+    if (kind == ALPHA)
+        TILES(ALPHA);
+    else if (kind == (ALPHA | SKIP))
+        TILES(ALPHA | SKIP);
+    else if (kind == (ALPHA | SKIP | BITS))
+        TILES(ALPHA | SKIP | BITS);
+    else
+        TILES(ANY);
+#undef TILES
 }
 
 #ifdef LOOK_UP
