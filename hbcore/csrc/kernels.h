@@ -39,11 +39,12 @@ typedef struct {
     ptrdiff_t skip_step, y_step;
 } hb_epilogue;
 
-/* Packed filters as binary_conv2d wants them, made by hb_make_filters: in nibbles, to be looked up, or in panels of as
- * many words as there are lanes, once with a word (or more) for every tap and perhaps once with the taps of each kernel
- * row in common words. What is not there is NULL. */
+/* Packed filters as binary_conv2d wants them, made by hb_make_filters: in nibbles, to be looked up; or in panels of as many
+ * words of 32 bits as there are lanes, with the sum of the signs in each tap (kH, kW, O), filters padded to whole registers.
+ * What is not there is NULL. */
 typedef struct {
-    uint64_t *words, *packed;
+    uint32_t *words;
+    int32_t *sums;
     uint8_t *nibbles;
 } hb_filters;
 

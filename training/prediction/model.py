@@ -99,7 +99,7 @@ class Model:
 
     def _maps(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            last = self.runner(to_input(pictures))
+            last = self.runner(pictures)
         except FloatingPointError:  # a sign met NaN
             raise NotFinite("the network computes NaN") from None
         if not np.isfinite(last).all():
@@ -193,8 +193,3 @@ def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str)
         raise ValueError(f"sigma = {codec.sigma} is wider than the map of {codec.heatmap_size} pixels")
     if output not in codec.OUTPUTS:
         raise ValueError(f"output {output!r}")
-
-
-def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """What the network sees: pictures as float32 in [0, 1], no mean subtracted (as the paper's)."""
-    return pictures.astype(np.float32) * np.float32(1 / 255)

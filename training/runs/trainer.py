@@ -19,7 +19,8 @@ from training.configuration.settings import Config
 from training.errors import DataError
 from training.labels.parts import Scheme
 from training.loading.batch import Batch
-from training.prediction.model import Model, NotFinite, to_input
+from training.prediction.model import Model, NotFinite
+from training.prediction.runner import to_input
 from training.runs.network import build_network
 from training.runs.techniques import Teacher, phase
 from training.tasks.task import Task

@@ -20,6 +20,7 @@ typedef float vh __attribute__((vector_size(2 * LANES), aligned(4), may_alias));
 typedef double vd __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
 typedef uint8_t quarter __attribute__((vector_size(LANES))); /* of a register, as bytes */
 typedef uint64_t vw __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
+typedef uint32_t half_words __attribute__((vector_size(2 * LANES))); /* half of vw's bits */
 enum { WORDS = LANES / 2, PANEL = 2 * LANES };
 
 INLINE vf load(const float *p)

@@ -23,8 +23,8 @@ from training.errors import BadPicture, DataError, UserError
 from training.labels.skeletons import LSP, MPII, Skeleton
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
-from training.prediction.model import Model, NotFinite, to_input
-from training.prediction.runner import WAYS
+from training.prediction.model import Model, NotFinite
+from training.prediction.runner import WAYS, to_input
 from training.tasks.evaluation import baseline_scores, evaluate
 from training.tasks.pose import POSE
 
