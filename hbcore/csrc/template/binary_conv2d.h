@@ -12,6 +12,8 @@
  *   add_counts(n, v)  adds the bits set in v to counters, which can take WAIT registers (0: any number of them) before
  *   sum_counts(n)     must empty them: the sum of the counters in each lane
  */
+enum { MOST_ROWS = 4 }; /* in a band */
+
 typedef uint32_t word __attribute__((may_alias)); /* half of 64 bits in memory, the lower one first */
 
 typedef struct {
@@ -19,6 +21,7 @@ typedef struct {
     const uint64_t *x;
     const hb_filters *filters;
     const hb_epilogue *end;
+    ptrdiff_t band; /* rows of outputs in an item */
     int failed;
 } NAME(binary_work);
 
@@ -127,45 +130,53 @@ INLINE void NAME(pad_row)(const hb_conv *s, uint64_t *row, ptrdiff_t length, con
     memset(row + before + count, 0, (size_t)(length - before - count) * sizeof *row);
 }
 
+/* A band of rows of outputs: they share the rows of the picture, once these are brought into memory of their own. */
 TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
 {
     NAME(binary_work) *work = context;
     const hb_conv *s = work->size;
-    ptrdiff_t n = item / s->out_h, oy = item % s->out_h, top = oy * s->stride - s->pad_h, words = (s->channels + 63) / 64;
-    ptrdiff_t i0 = MAX(0, -top), i1 = MAX(i0, MIN(s->kernel_h, s->height - top)), outputs = s->out_w + PIXELS;
+    ptrdiff_t bands = (s->out_h + work->band - 1) / work->band, n = item / bands, words = (s->channels + 63) / 64;
+    ptrdiff_t y0 = item % bands * work->band, y1 = MIN(y0 + work->band, s->out_h), outputs = s->out_w + PIXELS;
+    ptrdiff_t first = MAX(0, y0 * s->stride - s->pad_h);
+    ptrdiff_t last = MAX(first, MIN(s->height, (y1 - 1) * s->stride - s->pad_h + s->kernel_h));
     /* A tile may reach so far beyond the last output. */
     ptrdiff_t length = (MAX(s->width + 2 * s->pad_w, s->out_w * s->stride + s->kernel_w) + PIXELS * s->stride) * words;
-    int packed = s->channels < 64;
-    NAME(line) line = {i0, i1, NULL, hb_row_words(s->kernel_w, s->channels), 1, 2 * s->stride * words, 2 * length,
-                       item * s->out_w};
+    int packed = s->channels < 64, kind = NAME(kind)(work->end, s->filters);
+    NAME(line) line = {.run = hb_row_words(s->kernel_w, s->channels), .word = 1, .output = 2 * s->stride * words,
+                       .row = 2 * length};
     if (packed)
         line.word = outputs, line.output = 1, line.row = line.run * outputs;
     ptrdiff_t spare = packed ? 2 * length : 0;
-    word *memory = hb_scratch((size_t)(spare + (i1 - i0) * line.row) * sizeof *memory), *rows = memory + spare;
+    word *memory = hb_scratch((size_t)(spare + (last - first) * line.row) * sizeof *memory), *rows = memory + spare;
     if (memory == NULL) {
         work->failed = 1;
         return;
     }
-    for (ptrdiff_t i = i0; i < i1; i++, rows += line.row) {
-        uint64_t *row = (uint64_t *)(packed ? memory : rows);
-        NAME(pad_row)(s, row, length, work->x + (n * s->height + top + i) * s->width * words);
+    for (ptrdiff_t y = first; y < last; y++) {
+        word *to = rows + (y - first) * line.row;
+        uint64_t *row = (uint64_t *)(packed ? memory : to);
+        NAME(pad_row)(s, row, length, work->x + (n * s->height + y) * s->width * words);
         for (ptrdiff_t k = 0; packed && k < line.run; k++)
-            NAME(pack_word)(s, rows + k * outputs, row, 32 * k);
+            NAME(pack_word)(s, to + k * outputs, row, 32 * k);
     }
-    line.first = memory + spare;
-    int kind = NAME(kind)(work->end, s->filters);
+    for (ptrdiff_t oy = y0; oy < y1; oy++) {
+        ptrdiff_t top = oy * s->stride - s->pad_h;
+        line.i0 = MAX(0, -top), line.i1 = MAX(line.i0, MIN(s->kernel_h, s->height - top));
+        line.first = rows + (top + line.i0 - first) * line.row;
+        line.pixel = (n * s->out_h + oy) * s->out_w;
 #define TILES(kind) \
     for (ptrdiff_t ox = 0; ox < s->out_w; ox += PIXELS) \
         NAME(binary_tile)(kind, work, line, ox)
-    if (kind == ALPHA)
-        TILES(ALPHA);
-    else if (kind == (ALPHA | SKIP))
-        TILES(ALPHA | SKIP);
-    else if (kind == (ALPHA | SKIP | BITS))
-        TILES(ALPHA | SKIP | BITS);
-    else
-        TILES(ANY);
+        if (kind == ALPHA)
+            TILES(ALPHA);
+        else if (kind == (ALPHA | SKIP))
+            TILES(ALPHA | SKIP);
+        else if (kind == (ALPHA | SKIP | BITS))
+            TILES(ALPHA | SKIP | BITS);
+        else
+            TILES(ANY);
 #undef TILES
+    }
 }
 
 #ifdef LOOK_UP
@@ -177,8 +188,13 @@ TARGET static void NAME(table_item)(void *context, ptrdiff_t item); /* tables.h 
 
 static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const hb_filters *w, const hb_epilogue *end)
 {
-    NAME(binary_work) work = {s, x, w, end, 0};
-    hb_run(w->nibbles != NULL ? TABLE_ITEM : NAME(binary_item), &work, s->batch * s->out_h);
+    NAME(binary_work) work = {s, x, w, end, 1, 0};
+    if (w->nibbles != NULL) {
+        hb_run(TABLE_ITEM, &work, s->batch * s->out_h);
+    } else {
+        work.band = MAX(1, MIN(MOST_ROWS, s->batch * s->out_h / SLICES)); /* enough of them for all threads */
+        hb_run(NAME(binary_item), &work, s->batch * ((s->out_h + work.band - 1) / work.band));
+    }
     return work.failed ? -1 : 0;
 }
 

@@ -47,7 +47,7 @@ static inline __attribute__((always_inline)) words add_counts(words n, words v)
 static inline __attribute__((always_inline)) words sum_counts(words n)
 {
     n = (n & 0x00FF00FFu) + ((n >> 8) & 0x00FF00FFu);
-    return (n & 0xFFFFu) + (n >> 16);
+    return (words)_mm_madd_epi16((__m128i)n, _mm_set1_epi16(1));
 }
 
 #include "../template.h"
