@@ -41,6 +41,9 @@ cdef extern from "csrc/kernels.h":
         int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
         int (*norm_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
                          double*, double*) nogil
+        int (*prelu)(Py_ssize_t, Py_ssize_t, const float*, const float*, float*) nogil
+        int (*prelu_backward)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, Py_ssize_t, float*,
+                              double*) nogil
         int (*max_pool)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*, uint8_t*) nogil
         int (*max_pool_backward)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const uint8_t*, const float*,
                                  float*) nogil

@@ -312,5 +312,6 @@ def add(const float[:, :, :, :] a, const float[:, :, :, :] b, float[:, :, :, :] 
               &out[0, 0, 0, 0], out_step)
 
 
+include "_activations.pxi"
 include "_unit.pxi"
 include "_plan.pxi"

@@ -4,6 +4,7 @@
  * fused. What the results should be is checked elsewhere (test_wide.py). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels.h"
 #include "panels.h"
@@ -109,6 +110,12 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     hash(&real_hash, b, (size_t)c * sizeof *b);
     k->norm_backward(n, c, x, g, inside, each, each, each, NULL, 0, g);
     hash(&exact_hash, g, (size_t)(n * c) * sizeof *g);
+    k->prelu(n, c, x, each, small);
+    hash(&exact_hash, small, (size_t)(n * c) * sizeof *small);
+    memset(a, 0, (size_t)c * sizeof *a);
+    k->prelu_backward(n, c, x, each, g, 2 * c, small, a);
+    hash(&exact_hash, small, (size_t)(n * c) * sizeof *small);
+    hash(&exact_hash, a, (size_t)c * sizeof *a);
     k->threshold(n, c, x, each, flip, signs);
     hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);
     uint8_t *winner = malloc((size_t)(n * c));

@@ -87,6 +87,13 @@ typedef struct {
                          const float *a, const float *b, const float *c, const float *so_far, ptrdiff_t so_far_step,
                          float *out);
 
+    /* out = slope x where x <= 0, else x. */
+    int (*prelu)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *slope, float *out);
+
+    /* out = slope g where x <= 0, else g, which has a step from row to row; sums += g x where x <= 0. */
+    int (*prelu_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *slope, const float *g,
+                          ptrdiff_t g_step, float *out, double *sums);
+
     /* bits = (x < threshold) xor flip, thresholds padded. */
     int (*threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold, const uint64_t *flip,
                      uint64_t *bits);

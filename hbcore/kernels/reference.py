@@ -139,6 +139,19 @@ class Reference(Convolutions, Pictures, Units):
         require_numbers(x.shape[-1], a=a, b=b, c=c)
         return np.asarray(masked(grad, inside) * a + x * b + c)
 
+    def prelu(self, x: Array, slope: Array) -> Array:
+        """slope x where x <= 0, else x, one slope per channel."""
+        require_numbers(x.shape[-1], slope=slope)
+        return np.where(x <= 0, x * slope, x)
+
+    def prelu_backward(self, x: Array, slope: Array, grad: Array) -> tuple[Array, Array]:
+        """slope g where x <= 0, else g; and in float64 the sums over pixels of g x where x <= 0."""
+        require_like(x, grad=grad)
+        require_numbers(x.shape[-1], slope=slope)
+        low = x <= 0
+        products = np.where(low, grad * x, grad.dtype.type(0))
+        return np.where(low, grad * slope, grad), products.sum(axis=tuple(range(x.ndim - 1)), dtype=np.float64)
+
     def max_pool(self, x: Array, size: int) -> tuple[Array, NDArray[np.uint8]]:
         """Largest value of each window, and which of its pixels, in reading order, has it first."""
         require_tiles(x, size)

@@ -116,6 +116,21 @@ class Wide(Compiled):
         _wide.norm_backward(as_rows(x), g, mask_rows(inside), a, b, c, out)
         return out.reshape(x.shape)
 
+    def prelu(self, x: Array, slope: Array) -> Array:
+        if not fits(x, slope):
+            return super().prelu(x, slope)
+        rows = as_rows(x)
+        out = np.empty_like(rows)
+        _wide.prelu(rows, slope, out)
+        return out.reshape(x.shape)
+
+    def prelu_backward(self, x: Array, slope: Array, grad: Array) -> tuple[Array, Array]:
+        if x.ndim != 4 or not fits(x, slope, grad):
+            return super().prelu_backward(x, slope, grad)
+        out, sums = np.empty(x.shape, dtype=np.float32), np.zeros(len(slope))
+        _wide.prelu_backward(np.ascontiguousarray(x), slope, in_rows(grad), out, sums)
+        return out, sums
+
     def max_pool(self, x: Array, size: int) -> tuple[Array, NDArray[np.uint8]]:
         if size != 2 or not fits(x):
             return super().max_pool(x, size)

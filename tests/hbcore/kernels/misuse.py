@@ -131,6 +131,8 @@ def table(d, s):
         "norm_backward": lambda: k.norm_backward(
             a(*s.x), a(*s.x), a(s.c), a(s.c), a(s.c), a(*s.packed, dtype=u) if d.rng.random() < 0.5 else None
         ),
+        "prelu": lambda: k.prelu(a(*s.x), a(s.c)),
+        "prelu_backward": lambda: k.prelu_backward(a(*s.x), a(s.c), a(*s.x)),
         "max_pool": lambda: k.max_pool(a(*s.x), d.number(2)),
         "max_pool_backward": lambda: k.max_pool_backward(a(*s.x), a(*s.x, dtype=np.uint8), d.number(2)),
         "add": lambda: k.add(a(s.n, 64, 64, 64), a(s.n, 64, 64, 64), a(s.n, 64, 64, 64)),
@@ -201,6 +203,8 @@ def entries(d, s):
         "norm_sign": (a(*rows), a(s.c), a(s.c), a(*packed_rows, dtype=u), a(*packed_rows, dtype=u)),
         "norm_sums": (a(*rows), a(*rows), inside, a(s.c), a(s.c, dtype=f), a(s.c, dtype=f)),
         "norm_backward": (a(*rows), a(*rows), inside, a(s.c), a(s.c), a(s.c), a(*rows)),
+        "prelu": (a(*rows), a(s.c), a(*rows)),
+        "prelu_backward": (a(*s.x), a(s.c), a(*s.x), a(*s.x), a(s.c, dtype=f)),
         "max_pool": (a(*s.x), a(*s.half), a(*s.half, dtype=np.uint8)),
         "max_pool_backward": (a(*s.half), a(*s.half, dtype=np.uint8), a(*s.x)),
         "add": (a(*s.x), a(*s.x), a(*s.x)),

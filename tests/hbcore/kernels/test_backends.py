@@ -302,6 +302,40 @@ def test_normalisation_with_a_window(rows, channels, windowed):
     )
 
 
+@given(st.integers(1, 40), CHANNELS, st.integers(0, 3))
+def test_prelu_is_its_formula_to_the_bit(rows, channels, beside):
+    """Where g is part of a wider array too; zero, also minus zero, counts as below."""
+    x, slope = normal((2, rows, 1, channels)), normal(channels, 1)
+    x.ravel()[::7], x.ravel()[::11] = 0, -0.0
+    g = normal((2, rows, 1, channels + beside), 2)[..., beside:]
+    y = kernels.backend.prelu(x, slope)
+    assert y.dtype == np.float32
+    assert y.tobytes() == np.where(x > 0, x, x * slope).tobytes()
+    dx, sums = kernels.backend.prelu_backward(x, slope, g)
+    assert dx.dtype == np.float32
+    assert dx.tobytes() == np.where(x > 0, g, g * slope).tobytes()
+    terms = np.where(x > 0, np.float32(0), g * x).astype(np.float64)
+    assert np.abs(sums - terms.sum(axis=(0, 1, 2))).max() <= SUM_TOLERANCE
+
+
+def test_sums_of_prelu_are_taken_in_one_order_on_every_wide_variant(wide, one_thread_after):
+    """Over runs of 16 rows, those over eighths of the rows, one after the other; on any number of threads."""
+    x, g, slope = normal((2, 50, 50, 20)), normal((2, 50, 50, 20), 2), normal(20, 1)
+    terms = np.where(x > 0, np.float32(0), g * x).astype(np.float64).reshape(-1, 20)
+    expected = np.zeros(20)
+    for part in np.split(terms, 8):
+        total = np.zeros(20)
+        for first in range(0, len(part), 16):
+            run = np.zeros(20)
+            for term in part[first : first + 16]:
+                run += term
+            total += run
+        expected += total
+    for threads in (1, 2, 5):
+        set_threads(threads)
+        assert kernels.backend.prelu_backward(x, slope, g)[1].tobytes() == expected.tobytes()
+
+
 def test_moments_far_from_zero():
     x = (1000 + normal((3000, 11))).astype(np.float32)
     mean, variance, count = kernels.backend.batch_statistics(x)
