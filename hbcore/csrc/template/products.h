@@ -3,7 +3,7 @@
  *     y = X w,   dw = X^T g      X[p, t]: number t of the kH kW C around pixel p
  *
  * X is never built: blocks.h says where its rows lie. A tile of the result, ROWS x 2 registers, stays in registers while
- * all of its terms are summed.
+ * all of its terms are summed. Of the last registers only the halves are computed that have filters.
  *
  *   ROWS         of a register tile
  *   FMA(a,b,c)   a b + c, fused where the hardware can
@@ -19,9 +19,9 @@ typedef struct {
     int failed;
 } NAME(forward_work);
 
-INLINE void NAME(forward_tile)(const int rows, const int kind, const block *b, ptrdiff_t kernel_h, const ptrdiff_t *at,
-                               const float *panel, const hb_epilogue *end, ptrdiff_t first, ptrdiff_t o,
-                               ptrdiff_t filters)
+INLINE void NAME(forward_tile)(const int rows, const int halves, const int kind, const block *b, ptrdiff_t kernel_h,
+                               const ptrdiff_t *at, const float *panel, const hb_epilogue *end, ptrdiff_t first,
+                               ptrdiff_t o, ptrdiff_t filters)
 {
     vf sum[ROWS][2];
     const float *pixel[ROWS];
@@ -31,12 +31,14 @@ INLINE void NAME(forward_tile)(const int rows, const int kind, const block *b, p
     }
     for (ptrdiff_t i = 0; i < kernel_h; i++) {
         for (ptrdiff_t r = 0; r < b->run; r++, panel += PANEL) {
-            vf w0 = load(panel), w1 = load(panel + LANES);
+            vf w[2];
+            for (int h = 0; h < halves; h++)
+                w[h] = load(panel + h * LANES);
 #pragma GCC unroll 16
             for (int m = 0; m < rows; m++) {
                 vf a = broadcast(pixel[m][r]);
-                sum[m][0] = FMA(a, w0, sum[m][0]);
-                sum[m][1] = FMA(a, w1, sum[m][1]);
+                for (int h = 0; h < halves; h++)
+                    sum[m][h] = FMA(a, w[h], sum[m][h]);
             }
         }
 #pragma GCC unroll 16
@@ -44,11 +46,10 @@ INLINE void NAME(forward_tile)(const int rows, const int kind, const block *b, p
             pixel[m] += b->step;
     }
     for (int m = 0; m < rows; m++)
-        for (int h = 0; h < 2; h++)
-            if (o + h * LANES < filters) {
-                uint64_t none = 0;
-                NAME(finish)(kind, end, sum[m][h], first + m, o + h * LANES, filters, &none);
-            }
+        for (int h = 0; h < halves; h++) {
+            uint64_t none = 0;
+            NAME(finish)(kind, end, sum[m][h], first + m, o + h * LANES, filters, &none);
+        }
 }
 
 /* Calls tile(rows, ...) with `rows`, at most `most`, a constant of the compiler's. */
@@ -65,6 +66,21 @@ INLINE void NAME(forward_tile)(const int rows, const int kind, const block *b, p
         CASE(11, most, call) CASE(12, most, call) \
     }
 
+/* All pixels of a block, the filters of a panel. */
+INLINE void NAME(forward_panel)(const int halves, const NAME(forward_work) *work, const block *b, const float *panel,
+                                ptrdiff_t first, ptrdiff_t o)
+{
+    const hb_conv *s = work->size;
+    const hb_epilogue *end = work->end;
+    ptrdiff_t p = 0;
+    for (; NAME(kind)(end, s->filters) == 0 && p + ROWS <= b->pixels; p += ROWS)
+        NAME(forward_tile)(ROWS, halves, 0, b, s->kernel_h, b->at + p, panel, end, first + p, o, s->filters);
+    for (; p < b->pixels; p += ROWS) {
+        FOR_ROWS(ROWS, MIN(ROWS, b->pixels - p),
+                 NAME(forward_tile)(rows, halves, ANY, b, s->kernel_h, b->at + p, panel, end, first + p, o, s->filters))
+    }
+}
+
 TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
 {
     NAME(forward_work) *work = context;
@@ -77,18 +93,12 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
     }
     block b = NAME(make_block)(s, work->x, NULL, n, y0, rows_here, memory);
     ptrdiff_t terms = s->kernel_h * b.run;
-    int kind = NAME(kind)(work->end, s->filters);
     ptrdiff_t first = (n * s->out_h + y0) * s->out_w;
-    for (ptrdiff_t o = 0; o < s->filters; o += PANEL) {
-        const float *panel = work->panels + o * terms;
-        ptrdiff_t p = 0;
-        for (; kind == 0 && p + ROWS <= b.pixels; p += ROWS)
-            NAME(forward_tile)(ROWS, 0, &b, s->kernel_h, b.at + p, panel, work->end, first + p, o, s->filters);
-        for (; p < b.pixels; p += ROWS) {
-            FOR_ROWS(ROWS, MIN(ROWS, b.pixels - p),
-                     NAME(forward_tile)(rows, ANY, &b, s->kernel_h, b.at + p, panel, work->end, first + p, o, s->filters))
-        }
-    }
+    for (ptrdiff_t o = 0; o < s->filters; o += PANEL)
+        if (s->filters - o > LANES)
+            NAME(forward_panel)(2, work, &b, work->panels + o * terms, first, o);
+        else
+            NAME(forward_panel)(1, work, &b, work->panels + o * terms, first, o);
 }
 
 static int NAME(conv2d)(const hb_conv *s, const float *x, const float *w, const hb_epilogue *end)
@@ -115,27 +125,37 @@ typedef struct {
     int failed;
 } NAME(gradient_work);
 
-INLINE void NAME(gradient_tile)(const int rows, const block *b, const float *x, const float *g, ptrdiff_t stride,
-                                float *out, ptrdiff_t padded)
+INLINE void NAME(gradient_tile)(const int rows, const int halves, const block *b, const float *x, const float *g,
+                                ptrdiff_t stride, float *out, ptrdiff_t padded)
 {
     vf sum[ROWS][2];
-    for (int m = 0; m < rows; m++) {
-        sum[m][0] = load(out + m * padded);
-        sum[m][1] = load(out + m * padded + LANES);
-    }
+    for (int m = 0; m < rows; m++)
+        for (int h = 0; h < halves; h++)
+            sum[m][h] = load(out + m * padded + h * LANES);
     for (ptrdiff_t p = 0; p < b->pixels; p++, g += stride) {
         const float *term = x + b->at[p];
-        vf g0 = load(g), g1 = load(g + LANES);
+        vf of_g[2];
+        for (int h = 0; h < halves; h++)
+            of_g[h] = load(g + h * LANES);
 #pragma GCC unroll 16
         for (int m = 0; m < rows; m++) {
             vf a = broadcast(term[m]);
-            sum[m][0] = FMA(a, g0, sum[m][0]);
-            sum[m][1] = FMA(a, g1, sum[m][1]);
+            for (int h = 0; h < halves; h++)
+                sum[m][h] = FMA(a, of_g[h], sum[m][h]);
         }
     }
-    for (int m = 0; m < rows; m++) {
-        store(out + m * padded, sum[m][0]);
-        store(out + m * padded + LANES, sum[m][1]);
+    for (int m = 0; m < rows; m++)
+        for (int h = 0; h < halves; h++)
+            store(out + m * padded + h * LANES, sum[m][h]);
+}
+
+/* Terms of one kernel row, the filters of a panel. */
+INLINE void NAME(gradient_panel)(const int halves, const block *b, const float *x, const float *g, ptrdiff_t stride,
+                                 float *out, ptrdiff_t padded)
+{
+    for (ptrdiff_t r = 0; r < b->run; r += ROWS) {
+        FOR_ROWS(ROWS, MIN(ROWS, b->run - r),
+                 NAME(gradient_tile)(rows, halves, b, x + r, g, stride, out + r * padded, padded))
     }
 }
 
@@ -144,8 +164,9 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
     NAME(gradient_work) *work = context;
     const hb_conv *s = work->size;
     ptrdiff_t all_blocks = s->batch * work->blocks, padded = work->padded;
+    ptrdiff_t stride = (s->filters + LANES - 1) / LANES * LANES; /* of g, from pixel to pixel */
     size_t block_size = (NAME(block_bytes)(s, work->rows) + 63) / 64 * 64;
-    size_t g_size = padded == s->filters ? 0 : (size_t)(work->rows * s->out_w * padded) * sizeof(float);
+    size_t g_size = stride == s->filters ? 0 : (size_t)(work->rows * s->out_w * stride) * sizeof(float);
     char *memory = hb_scratch(block_size + g_size);
     if (memory == NULL) {
         work->failed = 1;
@@ -160,17 +181,17 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
             float *copy = (float *)(memory + block_size);
             memset(copy, 0, g_size);
             for (ptrdiff_t p = 0; p < b.pixels; p++)
-                memcpy(copy + p * padded, g + p * s->filters, (size_t)s->filters * sizeof *copy);
+                memcpy(copy + p * stride, g + p * s->filters, (size_t)s->filters * sizeof *copy);
             g = copy;
         }
         for (ptrdiff_t i = 0; i < s->kernel_h; i++) {
             const float *x = b.first + i * b.step;
             float *out = sums + i * b.run * padded;
-            for (ptrdiff_t o = 0; o < padded; o += PANEL)
-                for (ptrdiff_t r = 0; r < b.run; r += ROWS) {
-                    FOR_ROWS(ROWS, MIN(ROWS, b.run - r),
-                             NAME(gradient_tile)(rows, &b, x + r, g + o, padded, out + r * padded + o, padded))
-                }
+            for (ptrdiff_t o = 0; o < stride; o += PANEL)
+                if (stride - o > LANES)
+                    NAME(gradient_panel)(2, &b, x, g + o, stride, out + o, padded);
+                else
+                    NAME(gradient_panel)(1, &b, x, g + o, stride, out + o, padded);
         }
     }
 }
