@@ -68,6 +68,21 @@ class Reference(Convolutions, Pictures, Units):
         v = self.affine(x, scale, shift)
         return self.pack_signs(v), bits.pack_bits(np.abs(v) < 1)
 
+    def norm_smooth(self, x: Array, scale: Array, shift: Array, half: float) -> Array:
+        """For v = scale x + shift: tanh(half v), a smooth sign of v."""
+        return np.asarray(np.tanh(self.affine(x, scale, shift) * x.dtype.type(half)))
+
+    def smooth_backward(self, s: Array, grad: Array, half: float) -> Array:
+        """half (1 - s^2) g, the way back to v through s = tanh(half v). g may become the result."""
+        require_like(s, grad=grad)
+        return np.asarray(grad * (1 - s * s) * grad.dtype.type(half))
+
+    def sign_conv2d(self, s: Words, w: Array, padding: int) -> Array:
+        """S * w for packed signs S, stride 1, and real filters."""
+        require_type(np.uint64, s=s)
+        signs = bits.unpack_signs(s, w.shape[2]).astype(w.dtype)
+        return self.conv2d(signs, w, 1, (padding, padding))
+
     def sign_gradient(self, g: Array, w: Array, alpha: Array, padding: int, gradients: str = "float32") -> Array:
         """dL/dS of Y = alpha (S * sign(W)), stride 1, for g = dL/dY; gradients: one of GRADIENTS."""
         require_numbers(w.shape[3], alpha=alpha)

@@ -14,6 +14,7 @@
 typedef struct {
     const hb_conv *size;
     const float *x, *panels;
+    const uint64_t *bits;
     const hb_epilogue *end;
     ptrdiff_t rows, blocks; /* of a picture */
     int failed;
@@ -91,7 +92,7 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
         work->failed = 1;
         return;
     }
-    block b = NAME(make_block)(s, work->x, NULL, n, y0, rows_here, memory);
+    block b = NAME(make_block)(s, work->x, work->bits, n, y0, rows_here, memory);
     ptrdiff_t terms = s->kernel_h * b.run;
     ptrdiff_t first = (n * s->out_h + y0) * s->out_w;
     for (ptrdiff_t o = 0; o < s->filters; o += PANEL)
@@ -101,9 +102,9 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
             NAME(forward_panel)(1, work, &b, work->panels + o * terms, first, o);
 }
 
-static int NAME(conv2d)(const hb_conv *s, const float *x, const float *w, const hb_epilogue *end)
+static int NAME(conv2d)(const hb_conv *s, const float *x, const uint64_t *bits, const float *w, const hb_epilogue *end)
 {
-    NAME(forward_work) work = {.size = s, .x = x, .panels = w, .end = end};
+    NAME(forward_work) work = {.size = s, .x = x, .panels = w, .bits = bits, .end = end};
     work.rows = NAME(block_rows)(s, 96 << 10);
     work.blocks = (s->out_h + work.rows - 1) / work.rows;
     hb_run(NAME(forward_item), &work, s->batch * work.blocks);
