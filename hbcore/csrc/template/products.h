@@ -14,6 +14,7 @@
 typedef struct {
     const hb_conv *size;
     const float *x, *panels;
+    const uint64_t *bits;
     const hb_epilogue *end;
     ptrdiff_t rows, blocks; /* of a picture */
     int failed;
@@ -102,7 +103,7 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
         work->failed = 1;
         return;
     }
-    block b = NAME(make_block)(s, work->x, NULL, n, y0, rows_here, memory);
+    block b = NAME(make_block)(s, work->x, work->bits, n, y0, rows_here, memory);
     int kind = NAME(kind)(work->end, s->filters);
     ptrdiff_t first = (n * s->out_h + y0) * s->out_w;
     /* Rows of outputs, or all of them where a row follows the other without a gap. */
@@ -112,9 +113,9 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
             NAME(forward_line)(work, &b, kind, b.first + b.at[from], distance, line, first + from, o);
 }
 
-static int NAME(conv2d)(const hb_conv *s, const float *x, const float *w, const hb_epilogue *end)
+static int NAME(conv2d)(const hb_conv *s, const float *x, const uint64_t *bits, const float *w, const hb_epilogue *end)
 {
-    NAME(forward_work) work = {.size = s, .x = x, .panels = w, .end = end};
+    NAME(forward_work) work = {.size = s, .x = x, .panels = w, .bits = bits, .end = end};
     work.rows = NAME(block_rows)(s, 96 << 10);
     work.blocks = (s->out_h + work.rows - 1) / work.rows;
     hb_run(NAME(forward_item), &work, s->batch * work.blocks);
@@ -136,27 +137,37 @@ typedef struct {
     int failed;
 } NAME(gradient_work);
 
-INLINE void NAME(gradient_tile)(const int rows, const block *b, const float *x, const float *g, ptrdiff_t stride,
-                                float *out, ptrdiff_t padded)
+INLINE void NAME(gradient_tile)(const int rows, const int halves, const block *b, const float *x, const float *g,
+                                ptrdiff_t stride, float *out, ptrdiff_t padded)
 {
     vf sum[ROWS][2];
-    for (int m = 0; m < rows; m++) {
-        sum[m][0] = load(out + m * padded);
-        sum[m][1] = load(out + m * padded + LANES);
-    }
+    for (int m = 0; m < rows; m++)
+        for (int h = 0; h < halves; h++)
+            sum[m][h] = load(out + m * padded + h * LANES);
     for (ptrdiff_t p = 0; p < b->pixels; p++, g += stride) {
         const float *term = x + b->at[p];
-        vf g0 = load(g), g1 = load(g + LANES);
+        vf of_g[2];
+        for (int h = 0; h < halves; h++)
+            of_g[h] = load(g + h * LANES);
 #pragma GCC unroll 16
         for (int m = 0; m < rows; m++) {
             vf a = broadcast(term[m]);
-            sum[m][0] = FMA(a, g0, sum[m][0]);
-            sum[m][1] = FMA(a, g1, sum[m][1]);
+            for (int h = 0; h < halves; h++)
+                sum[m][h] = FMA(a, of_g[h], sum[m][h]);
         }
     }
-    for (int m = 0; m < rows; m++) {
-        store(out + m * padded, sum[m][0]);
-        store(out + m * padded + LANES, sum[m][1]);
+    for (int m = 0; m < rows; m++)
+        for (int h = 0; h < halves; h++)
+            store(out + m * padded + h * LANES, sum[m][h]);
+}
+
+/* Terms of one kernel row, the filters of a panel. */
+INLINE void NAME(gradient_panel)(const int halves, const block *b, const float *x, const float *g, ptrdiff_t stride,
+                                 float *out, ptrdiff_t padded)
+{
+    for (ptrdiff_t r = 0; r < b->run; r += ROWS) {
+        FOR_ROWS(ROWS, MIN(ROWS, b->run - r),
+                 NAME(gradient_tile)(rows, halves, b, x + r, g, stride, out + r * padded, padded))
     }
 }
 
@@ -165,8 +176,9 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
     NAME(gradient_work) *work = context;
     const hb_conv *s = work->size;
     ptrdiff_t all_blocks = s->batch * work->blocks, padded = work->padded;
+    ptrdiff_t stride = (s->filters + LANES - 1) / LANES * LANES; /* of g, from pixel to pixel */
     size_t block_size = (NAME(block_bytes)(s, work->rows) + 63) / 64 * 64;
-    size_t g_size = padded == s->filters ? 0 : (size_t)(work->rows * s->out_w * padded) * sizeof(float);
+    size_t g_size = stride == s->filters ? 0 : (size_t)(work->rows * s->out_w * stride) * sizeof(float);
     char *memory = hb_scratch(block_size + g_size);
     if (memory == NULL) {
         work->failed = 1;
@@ -181,17 +193,17 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
             float *copy = (float *)(memory + block_size);
             memset(copy, 0, g_size);
             for (ptrdiff_t p = 0; p < b.pixels; p++)
-                memcpy(copy + p * padded, g + p * s->filters, (size_t)s->filters * sizeof *copy);
+                memcpy(copy + p * stride, g + p * s->filters, (size_t)s->filters * sizeof *copy);
             g = copy;
         }
         for (ptrdiff_t i = 0; i < s->kernel_h; i++) {
             const float *x = b.first + i * b.step;
             float *out = sums + i * b.run * padded;
-            for (ptrdiff_t o = 0; o < padded; o += PANEL)
-                for (ptrdiff_t r = 0; r < b.run; r += ROWS) {
-                    FOR_ROWS(ROWS, MIN(ROWS, b.run - r),
-                             NAME(gradient_tile)(rows, &b, x + r, g + o, padded, out + r * padded + o, padded))
-                }
+            for (ptrdiff_t o = 0; o < stride; o += PANEL)
+                if (stride - o > LANES)
+                    NAME(gradient_panel)(2, &b, x, g + o, stride, out + o, padded);
+                else
+                    NAME(gradient_panel)(1, &b, x, g + o, stride, out + o, padded);
         }
     }
 }

@@ -7,6 +7,7 @@
  *   LANES         floats in a register
  *   LANE_NUMBERS  0, 1, 2, ...: LANES of them
  *   LOAD_SOME(p, n), STORE_SOME(p, v, n)   the first n lanes alone, where there are instructions for that
+ *   HALF(v, upper)                         half of the lanes as doubles, where compilers do not find the instruction
  */
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -41,9 +42,13 @@ INLINE vf broadcast(float a)
 /* The lower (0) or upper (1) half, as doubles. */
 INLINE vd half(vf v, int upper)
 {
+#ifdef HALF
+    return HALF(v, upper);
+#else
     vh halves[2];
     memcpy(halves, &v, sizeof v);
     return __builtin_convertvector(halves[upper], vd);
+#endif
 }
 
 /* a where the mask is -1, b where it is 0 */
