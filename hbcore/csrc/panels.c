@@ -33,11 +33,11 @@ static uint32_t *word_panels(const hb_conv *s, const uint64_t *w, ptrdiff_t widt
     for (ptrdiff_t t = 0; t < taps; t++)
         for (ptrdiff_t c = 0; c < s->channels; c += 32) {
             const uint64_t *from = w + (t * words + c / 64) * s->filters;
-            ptrdiff_t at = t % s->kernel_w * hb_tap_bits(s->channels) + c, rest = s->channels - c;
-            uint32_t known = rest >= 32 ? UINT32_MAX : (1u << rest) - 1; /* channels: what lies beyond would spill over */
+            ptrdiff_t at = t % s->kernel_w * hb_tap_bits(s->channels) + c, left = s->channels - c;
+            uint64_t used = left < 32 ? (1u << left) - 1 : UINT32_MAX; /* whatever a caller has behind them */
             uint32_t *to = rows + (t / s->kernel_w * run + at / 32) * s->filters;
             for (ptrdiff_t o = 0; o < s->filters; o++) {
-                uint64_t bits = (uint64_t)((uint32_t)(from[o] >> c % 64) & known) << at % 32;
+                uint64_t bits = (from[o] >> c % 64 & used) << at % 32;
                 to[o] |= (uint32_t)bits;
                 if (bits >> 32)
                     to[o + s->filters] |= (uint32_t)(bits >> 32);
