@@ -14,7 +14,7 @@ STRIDE = 4  # input pixels per heatmap pixel: the stem and one pooling halve the
 HOURGLASSES = "plain", "improved"
 SHARPEST = 1e30  # of a smooth sign: a hard one long before, and products with it stay in float32
 LAYERS = range(3, 7)  # 3x3 convolutions that an HPM block may have
-OF_REAL_NETWORKS = {"activation": "none", "scale": True, "binarize": "both", "binary_ends": False}  # the only choice
+OF_REAL_NETWORKS = {"activation": "none", "scale": True, "binarize": "both", "binary_ends": False, "real_lin": False}  # the only choice
 
 
 def input_multiple(depth: int, block: str) -> int:
@@ -39,6 +39,8 @@ def check_architecture(
     scale: bool,
     binarize: str,
     binary_ends: bool,
+    stem: int | None = None,
+    real_lin: bool = False,
     sharpness: float | None = None,
 ) -> None:
     """ValueError naming what is unknown, out of range or a contradiction among the arguments of StackedHourglass."""
@@ -57,6 +59,10 @@ def check_architecture(
             raise ValueError(f"{name} must be at least 1, got {size}")
     if features < 16 or features % 16:
         raise ValueError(f"features must be a positive multiple of 16 (the stem has a quarter), got {features}")
+    if stem is not None and (stem < 8 or stem % 8 or stem > features):
+        raise ValueError(f"stem must be a multiple of 8, at most the features ({features}), got {stem}")
+    if real_lin and binary_ends:
+        raise ValueError("real_lin = True contradicts binary_ends = True: leave one of them out")
     if layers not in LAYERS:
         raise ValueError(f"layers must be {LAYERS[0]} to {LAYERS[-1]}, got {layers}")
     if block != "hpm" and (layers, cardinality) != (3, 1):
@@ -66,7 +72,7 @@ def check_architecture(
     if block == "hpm" and features % parts:
         need = f"layers = {layers} and cardinality = {cardinality} need"
         raise ValueError(f"features = {features} cannot be split: {need} a multiple of {parts}")
-    choices = {"activation": activation, "scale": scale, "binarize": binarize, "binary_ends": binary_ends}
+    choices = {"activation": activation, "scale": scale, "binarize": binarize, "binary_ends": binary_ends, "real_lin": real_lin}
     for name, choice in choices.items():
         if not binary and choice != OF_REAL_NETWORKS[name]:
             raise ValueError(f"{name} = {choice!r} is a choice of binary networks: leave it out with binary = False")
