@@ -22,7 +22,7 @@ def extension(name: str, sources: list[str]) -> Extension:
         f"hbcore.{name}",
         [f"hbcore/{name}.pyx", *sources],
         include_dirs=["hbcore"],
-        depends=[*sorted(glob("hbcore/csrc/**/*.h", recursive=True)), "hbcore/_wide.pxd", "hbcore/_plan.pxi"],
+        depends=[*sorted(glob("hbcore/csrc/**/*.h", recursive=True)), *sorted(glob("hbcore/_*.px[di]"))],
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE else [],
         py_limited_api=STABLE,
         extra_compile_args=[] if os.name == "nt" else flags,

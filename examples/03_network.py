@@ -25,4 +25,5 @@ for step in range(61):
         print(f"step {step:2d}  loss {loss.item():.3f}")
 heatmaps = network(Tensor(picture))[-1].data[0]
 for joint in range(2):
-    print(f"landmark {joint} at (row, column)", np.unravel_index(int(heatmaps[..., joint].argmax()), (8, 8)))
+    row, column = divmod(int(heatmaps[..., joint].argmax()), 8)
+    print(f"landmark {joint} at row {row}, column {column}")

@@ -5,6 +5,7 @@ Read it in this order, room by room; each stands on the ones before:
     bits         the binary contract: what a bit means, packing, products
     threads      slices of a batch side by side, same result for any number of threads
     kernels      the loops that take the time: NumPy, and their compiled twins (_kernels.pyx, _wide.pyx, csrc/)
+    values       what arguments may be
     autograd     Function, the graph, one walk back through it; Tensor; real-valued operations; gradcheck
     binary       sign with the straight-through estimator, the scaled binary convolution, a sign of finite sharpness
     nn           from parameters and layers to the paper's blocks and networks
@@ -18,7 +19,7 @@ from importlib.metadata import PackageNotFoundError, version
 from hbcore.autograd.function import no_grad
 from hbcore.autograd.gradcheck import gradcheck
 from hbcore.autograd.tensor import Tensor, concatenate
-from hbcore.deploy.model_file import load_model
+from hbcore.deploy.model_file import load_model, save_model
 from hbcore.inspect.summary import summary
 from hbcore.kernels import kernel_report
 from hbcore.nn.blocks import Bottleneck, HPMBlock, Style
@@ -47,6 +48,7 @@ __all__ = [
     "kernel_report",
     "load_model",
     "no_grad",
+    "save_model",
     "set_threads",
     "summary",
 ]

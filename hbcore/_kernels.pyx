@@ -2,9 +2,9 @@
 # cython: freethreading_compatible=True, autotestdict=False
 """Compiled twins of the table of operations: bits equal to the bit, reals to rounding.
 
-The caller, hbcore/kernels/compiled.py, checks shapes and types; here only the loops live, plain ones without intrinsics,
-for any compiler and both float types. None of them holds the interpreter lock, so slices of a batch run side by side on
-threads. Inner loops run over channels, which lie side by side.
+Plain loops without intrinsics, for any compiler and both float types, behind the checks of _gate.pxi. None of them holds
+the interpreter lock, so slices of a batch run side by side on threads. Inner loops run over channels, which lie side by
+side.
 """
 
 from libc.math cimport fabs, sqrt, sqrtf
@@ -12,9 +12,14 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
+include "_gate.pxi"
+
 ctypedef fused real:
     float
     double
+
+cdef enum:
+    LARGEST_WINDOW = 16  # its winner is the place of a pixel, at most 255, in one byte
 
 
 # ---------------------------------------------------------------------------------------------------- bits
@@ -23,6 +28,7 @@ def sign(const real[::1] x, real[::1] out):
     """out = -1 where x < 0 else +1. Returns False if any x is NaN."""
     cdef Py_ssize_t i
     cdef bint nan = False
+    shaped("out", out.shape, x.shape[0])
     with nogil:
         for i in range(x.shape[0]):
             out[i] = <real>1 - 2 * <real>(x[i] < 0)
@@ -34,6 +40,8 @@ def sign_backward(const real[::1] x, const real[::1] grad, real[::1] out):
     """out = grad where -1 < x < 1 else 0."""
     cdef Py_ssize_t i
     cdef real g
+    shaped("grad", grad.shape, x.shape[0])
+    shaped("out", out.shape, x.shape[0])
     with nogil:
         for i in range(x.shape[0]):
             g = grad[i]  # read first, so that the choice becomes a select and not a branch
@@ -45,6 +53,7 @@ def pack_signs(const real[:, ::1] x, uint64_t[:, ::1] out):
     cdef Py_ssize_t row, word, first, i, channels = x.shape[1]
     cdef uint64_t bits
     cdef bint nan = False
+    shaped("out", out.shape, x.shape[0], words_of(channels))
     with nogil:
         for row in range(x.shape[0]):
             for word in range(out.shape[1]):
@@ -83,6 +92,11 @@ def binary_conv2d(const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] w
     cdef int64_t taps
     cdef uint64_t a
     cdef const uint64_t* b
+    within("channels", channels, 0, LARGEST)
+    shaped("x", x.shape, ANY, ANY, ANY, words_of(channels))
+    shaped("w", w.shape, ANY, ANY, words)
+    shaped("out", out.shape, x.shape[0], reach(height, kernel_h, stride, padding), reach(width, kernel_w, stride, padding),
+           filters)
     cdef uint64_t* counters = <uint64_t*>calloc(filters, sizeof(uint64_t))
     cdef int64_t* differing = <int64_t*>calloc(filters, sizeof(int64_t))
     if counters == NULL or differing == NULL:
@@ -128,6 +142,7 @@ def pack_columns(const real[:, :, ::1] w, uint64_t[:, :, ::1] out):
     """out (taps, words, filters) |= signs of w (taps, C, filters), packed along C. Returns False if any is NaN."""
     cdef Py_ssize_t t, c, o
     cdef bint nan = False
+    shaped("out", out.shape, w.shape[0], words_of(w.shape[1]), w.shape[2])
     with nogil:
         for t in range(w.shape[0]):
             for c in range(w.shape[1]):
@@ -145,6 +160,8 @@ def im2col(const real[:, :, :, ::1] x, Py_ssize_t kernel_h, Py_ssize_t kernel_w,
     cdef Py_ssize_t n, oy, ox, i, iy, ix, j0, j1
     cdef Py_ssize_t height = x.shape[1], width = x.shape[2], channels = x.shape[3], run = kernel_w * channels
     cdef real* row
+    shaped("out", out.shape, x.shape[0], reach(height, kernel_h, stride, pad_h), reach(width, kernel_w, stride, pad_w),
+           kernel_h * run)
     with nogil:
         for n in range(out.shape[0]):
             for oy in range(out.shape[1]):
@@ -169,6 +186,9 @@ def centred_sums(const real[:, ::1] x, const real[::1] origin, double[::1] sums,
     """sums += x - origin, squares += (x - origin)^2, over rows."""
     cdef Py_ssize_t m, c
     cdef double distance
+    shaped("origin", origin.shape, x.shape[1])
+    shaped("sums", sums.shape, x.shape[1])
+    shaped("squares", squares.shape, x.shape[1])
     with nogil:
         for m in range(x.shape[0]):
             for c in range(x.shape[1]):
@@ -180,6 +200,9 @@ def centred_sums(const real[:, ::1] x, const real[::1] origin, double[::1] sums,
 def affine(const real[:, ::1] x, const real[::1] scale, const real[::1] shift, real[:, ::1] out):
     """out = scale x + shift."""
     cdef Py_ssize_t m, c
+    shaped("scale", scale.shape, x.shape[1])
+    shaped("shift", shift.shape, x.shape[1])
+    shaped("out", out.shape, x.shape[0], x.shape[1])
     with nogil:
         for m in range(x.shape[0]):
             for c in range(x.shape[1]):
@@ -189,6 +212,10 @@ def affine(const real[:, ::1] x, const real[::1] scale, const real[::1] shift, r
 def norm_sums(const real[:, ::1] x, const real[:, ::1] grad, const real[::1] mean, double[::1] sums, double[::1] products):
     """sums += g, products += g (x - mean), over rows."""
     cdef Py_ssize_t m, c
+    shaped("grad", grad.shape, x.shape[0], x.shape[1])
+    shaped("mean", mean.shape, x.shape[1])
+    shaped("sums", sums.shape, x.shape[1])
+    shaped("products", products.shape, x.shape[1])
     with nogil:
         for m in range(x.shape[0]):
             for c in range(x.shape[1]):
@@ -200,6 +227,11 @@ def norm_backward(const real[:, ::1] x, const real[:, ::1] grad, const real[::1]
                   const real[::1] c, real[:, ::1] out):
     """out = a g + b x + c."""
     cdef Py_ssize_t m, k
+    shaped("grad", grad.shape, x.shape[0], x.shape[1])
+    shaped("a", a.shape, x.shape[1])
+    shaped("b", b.shape, x.shape[1])
+    shaped("c", c.shape, x.shape[1])
+    shaped("out", out.shape, x.shape[0], x.shape[1])
     with nogil:
         for m in range(x.shape[0]):
             for k in range(x.shape[1]):
@@ -216,6 +248,9 @@ def max_pool(const real[:, :, :, ::1] x, Py_ssize_t size, real[:, :, :, ::1] out
     cdef real* best
     cdef uint8_t* who
     cdef bint nan = False
+    within("size", size, 1, LARGEST_WINDOW)
+    shaped("x", x.shape, out.shape[0], size * out.shape[1], size * out.shape[2], out.shape[3])
+    shaped("winner", winner.shape, out.shape[0], out.shape[1], out.shape[2], out.shape[3])
     with nogil:
         for n in range(out.shape[0]):
             for oy in range(out.shape[1]):
@@ -238,6 +273,9 @@ def max_pool_backward(const real[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1]
     """Each window's gradient goes to its winner, the other pixels get 0."""
     cdef Py_ssize_t n, oy, ox, c, tap
     cdef real* pixel
+    within("size", size, 1, LARGEST_WINDOW)
+    shaped("winner", winner.shape, grad.shape[0], grad.shape[1], grad.shape[2], grad.shape[3])
+    shaped("out", out.shape, grad.shape[0], size * grad.shape[1], size * grad.shape[2], grad.shape[3])
     with nogil:
         for n in range(grad.shape[0]):
             for oy in range(grad.shape[1]):
@@ -251,6 +289,7 @@ def max_pool_backward(const real[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1]
 def mean_magnitude(const real[:, ::1] w, real[::1] out):
     """out = mean of |w| per column."""
     cdef Py_ssize_t i, o
+    shaped("out", out.shape, w.shape[1])
     with nogil:
         for o in range(w.shape[1]):
             out[o] = 0
@@ -265,6 +304,8 @@ def latent_gradient(real[:, ::1] grad, const real[:, ::1] w, const real[::1] alp
     """grad *= 1 / n + alpha [-1 < w < 1], n = rows."""
     cdef Py_ssize_t i, o
     cdef real share = <real>1 / <real>w.shape[0]
+    shaped("w", w.shape, grad.shape[0], grad.shape[1])
+    shaped("alpha", alpha.shape, w.shape[1])
     with nogil:
         for i in range(w.shape[0]):
             for o in range(w.shape[1]):
@@ -277,6 +318,9 @@ def adam(real[::1] w, const real[::1] g, real[::1] mean, real[::1] square, doubl
     cdef Py_ssize_t i
     cdef real keep1 = <real>b1, take1 = <real>(1 - b1), keep2 = <real>b2, take2 = <real>(1 - b2)
     cdef real size = <real>step_size, divisor = <real>correction, small = <real>eps, m, v, root
+    shaped("g", g.shape, w.shape[0])
+    shaped("mean", mean.shape, w.shape[0])
+    shaped("square", square.shape, w.shape[0])
     with nogil:
         for i in range(w.shape[0]):
             m = mean[i] * keep1 + take1 * g[i]
@@ -290,6 +334,8 @@ def rmsprop(real[::1] w, const real[::1] g, real[::1] square, double decay, doub
     """The update of hbcore.optim.optimizers.RMSprop in one pass, rounded as NumPy rounds it."""
     cdef Py_ssize_t i
     cdef real keep = <real>decay, take = <real>(1 - decay), rate = <real>lr, small = <real>eps, v, root
+    shaped("g", g.shape, w.shape[0])
+    shaped("square", square.shape, w.shape[0])
     with nogil:
         for i in range(w.shape[0]):
             v = square[i] * keep + take * (g[i] * g[i])

@@ -2,16 +2,20 @@
 
 
 cdef class Plan:
-    """Steps of csrc/plan.c. The arrays named in a step must stay where they are: the plan keeps them alive."""
+    """Steps of csrc/plan.c. The arrays named in a step must stay where they are: the plan keeps them alive.
 
+    A step counts once all of it has gone through the checks. It is for the table of kernels that the plan began with.
+    """
+
+    cdef const hb_kernels* kernels
     cdef hb_step* steps
     cdef Py_ssize_t count, room
-    cdef list arrays, panels
+    cdef list arrays
+    cdef bint running
 
     def __cinit__(self):
-        if wide == NULL:
-            raise RuntimeError("plans need wide kernels")
-        self.arrays, self.panels = [], []
+        self.kernels = table()
+        self.arrays = []
 
     def __dealloc__(self):
         cdef Py_ssize_t i
@@ -24,6 +28,7 @@ cdef class Plan:
 
     cdef hb_step* append(self, hb_kind kind, hb_conv size) except NULL:
         cdef hb_step* more
+        self.require_rest()
         if self.count == self.room:
             more = <hb_step*>realloc(self.steps, (2 * self.room + 16) * sizeof(hb_step))
             if more == NULL:
@@ -34,49 +39,66 @@ cdef class Plan:
         more.kind, more.size = kind, size
         return more
 
-    cdef const float* numbers(self, array) except? NULL:
-        """Where an array of one float per filter, or None, lies once it is padded with zeros to HB_PAD."""
-        cdef float[::1] view
-        if array is None:
-            return NULL
-        view = padded = np.zeros((len(array) + HB_PAD - 1) // HB_PAD * HB_PAD, dtype=np.float32)
-        padded[: len(array)] = array
-        self.arrays.append(padded)
+    cdef int require_rest(self) except -1:
+        if self.running:
+            raise RuntimeError("this plan is running in another thread: give every thread a plan of its own")
+        return 0
+
+    cdef const float* numbers(self, str name, array, Py_ssize_t filters) except NULL:
+        """Where an array of one float per filter lies once it is padded with zeros."""
+        cdef const float[::1] given = array
+        cdef float[::1] view = np.zeros(padded(filters), dtype=np.float32)
+        shaped(name, given.shape, filters)
+        view[:filters] = given
+        self.arrays.append(view)
         return &view[0]
 
+    cdef const float* numbers_or_none(self, str name, array, Py_ssize_t filters) except? NULL:
+        if array is None:
+            return NULL
+        return self.numbers(name, array, filters)
+
     cdef void finish(self, hb_step* step, epilogue) except *:
-        """The epilogue, see hbcore.kernels.plan; y and skip have a last axis that is contiguous."""
+        """The epilogue, see hbcore.kernels.plan; y and skip lie in rows."""
         cdef float[:, :, :, :] y
         cdef const float[:, :, :, :] skip
         cdef uint64_t[:, :, :, ::1] bits
         cdef const uint64_t[::1] flip
         cdef hb_epilogue* end = &step.end
-        shape = step.size.batch, step.size.out_h, step.size.out_w
-        end.alpha, end.bias, end.slope = (
-            self.numbers(epilogue.alpha), self.numbers(epilogue.bias), self.numbers(epilogue.slope))
-        end.scale, end.shift = self.numbers(epilogue.scale), self.numbers(epilogue.shift)
+        cdef hb_conv* size = &step.size
+        cdef Py_ssize_t n = size.batch, h = size.out_h, w = size.out_w, filters = size.filters
+        end.alpha = self.numbers_or_none("alpha", epilogue.alpha, filters)
+        end.bias = self.numbers_or_none("bias", epilogue.bias, filters)
+        end.slope = self.numbers_or_none("slope", epilogue.slope, filters)
+        if epilogue.scale is not None:
+            end.scale = self.numbers("scale", epilogue.scale, filters)
+            end.shift = self.numbers("shift", epilogue.shift, filters)
         end.relu, end.relu_last = epilogue.relu, epilogue.relu_last
         if epilogue.bits is not None:
             bits, flip = epilogue.bits, epilogue.flip
-            if epilogue.bits.shape != (*shape, flip.shape[0]):
-                raise ValueError("bits do not fit the convolution")
-            end.bits, end.flip, end.threshold = &bits[0, 0, 0, 0], &flip[0], self.numbers(epilogue.threshold)
+            shaped("bits", bits.shape, n, h, w, words_of(filters))
+            shaped("flip", flip.shape, words_of(filters))
+            end.bits, end.flip = &bits[0, 0, 0, 0], &flip[0]
+            end.threshold = self.numbers("threshold", epilogue.threshold, filters)
+            self.arrays += [bits, flip]
         if epilogue.y is not None:
             y = epilogue.y
-            if epilogue.y.shape != (*shape, step.size.filters):
-                raise ValueError("the result does not fit the convolution")
-            end.y, end.y_step = &y[0, 0, 0, 0], y.strides[2] // sizeof(float)
+            shaped("y", y.shape, n, h, w, filters)
+            end.y, end.y_step = &y[0, 0, 0, 0], step_of("y", y)
+            self.arrays.append(y)
         if epilogue.skip is not None:
             skip = epilogue.skip
-            if epilogue.skip.shape != (*shape, step.size.filters):
-                raise ValueError("what is to be added does not fit the convolution")
-            end.skip, end.skip_step = &skip[0, 0, 0, 0], skip.strides[2] // sizeof(float)
-        self.arrays.append(epilogue)
+            shaped("skip", skip.shape, n, h, w, filters)
+            end.skip, end.skip_step = &skip[0, 0, 0, 0], step_of("skip", skip)
+            self.arrays.append(skip)
 
     def conv2d(self, const float[:, :, :, ::1] x, const float[:, :, :, ::1] w, stride, padding, epilogue):
-        """y = x * w, then the epilogue."""
-        out_h = (x.shape[1] + 2 * padding - w.shape[0]) // stride + 1
-        out_w = (x.shape[2] + 2 * padding - w.shape[1]) // stride + 1
+        """y = x * w, then the epilogue, without bits."""
+        shaped("w", w.shape, ANY, ANY, x.shape[3])
+        if epilogue.bits is not None:
+            raise ValueError("bits come of binary convolutions only")
+        out_h = reach(x.shape[1], w.shape[0], stride, padding)
+        out_w = reach(x.shape[2], w.shape[1], stride, padding)
         cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], stride,
                                   padding, padding, out_h, out_w, w.shape[3])
         cdef hb_step* step = self.append(HB_CONV2D, size)
@@ -84,7 +106,7 @@ cdef class Plan:
         self.finish(step, epilogue)
         self.arrays.append(x)
         step.filters = hb_float_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * size.channels, size.filters,
-                                       2 * wide.lanes)
+                                       2 * self.kernels.lanes)
         if step.filters == NULL:
             raise MemoryError()
         self.count += 1
@@ -92,76 +114,102 @@ cdef class Plan:
     def binary_conv2d(self, const uint64_t[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] w, channels, stride, padding,
                       epilogue):
         """y = x * w of packed signs, filters (kH, kW, words, O); then the epilogue."""
-        out_h = (x.shape[1] + 2 * padding - w.shape[0]) // stride + 1
-        out_w = (x.shape[2] + 2 * padding - w.shape[1]) // stride + 1
+        shaped("x", x.shape, ANY, ANY, ANY, words_of(channels))
+        shaped("w", w.shape, ANY, ANY, x.shape[3])
+        out_h = reach(x.shape[1], w.shape[0], stride, padding)
+        out_w = reach(x.shape[2], w.shape[1], stride, padding)
         cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], channels, w.shape[0], w.shape[1], stride,
                                   padding, padding, out_h, out_w, w.shape[3])
         cdef hb_step* step = self.append(HB_BINARY_CONV2D, size)
         step.in_ = &x[0, 0, 0, 0]
         self.finish(step, epilogue)
         self.arrays.append(x)
-        if hb_make_filters(&step.packed, wide, &size, &w[0, 0, 0, 0]) != 0:
+        if hb_make_filters(&step.packed, self.kernels, &size, &w[0, 0, 0, 0]) != 0:
             hb_free_filters(&step.packed)
             raise MemoryError()
         self.count += 1
 
     cdef hb_step* on_pixels(self, hb_kind kind, const float[:, :, :, ::1] x) except NULL:
-        """A step that has no sizes but those of the picture it reads."""
-        cdef hb_step* step = self.append(
-            kind, sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], 0, 0, 0, 0, 0, 0, 0, 0))
+        """A step, not counted yet, that has no sizes but those of the picture it reads."""
+        cdef hb_conv size
+        filled("x", x.shape, 4)
+        memset(&size, 0, sizeof(size))
+        size.batch, size.height, size.width, size.channels = x.shape[0], x.shape[1], x.shape[2], x.shape[3]
+        cdef hb_step* step = self.append(kind, size)
         step.in_ = &x[0, 0, 0, 0]
-        self.arrays.append(x)
-        self.count += 1
         return step
 
     def threshold(self, const float[:, :, :, ::1] x, threshold, const uint64_t[::1] flip, uint64_t[:, :, :, ::1] bits):
         """bits = (x < threshold) xor flip."""
         cdef hb_step* step = self.on_pixels(HB_THRESHOLD, x)
-        step.filters, step.flip, step.out = self.numbers(threshold), &flip[0], &bits[0, 0, 0, 0]
-        self.arrays += [flip, bits]
+        shaped("flip", flip.shape, words_of(x.shape[3]))
+        shaped("bits", bits.shape, x.shape[0], x.shape[1], x.shape[2], words_of(x.shape[3]))
+        step.filters = self.numbers("threshold", threshold, x.shape[3])
+        step.flip, step.out = &flip[0], &bits[0, 0, 0, 0]
+        self.arrays += [x, flip, bits]
+        self.count += 1
 
     def max_pool(self, const float[:, :, :, ::1] x, float[:, :, :, ::1] y):
         """y = largest of each 2 x 2 pixels of x."""
-        self.on_pixels(HB_MAX_POOL, x).out = &y[0, 0, 0, 0]
-        self.arrays.append(y)
+        cdef hb_step* step = self.on_pixels(HB_MAX_POOL, x)
+        shaped("x", x.shape, y.shape[0], 2 * y.shape[1], 2 * y.shape[2], y.shape[3])
+        step.out = &y[0, 0, 0, 0]
+        self.arrays += [x, y]
+        self.count += 1
 
     def upsample_add(self, const float[:, :, :, ::1] x, float[:, :, :, ::1] y):
         """y += x, each pixel of x four times."""
-        self.on_pixels(HB_UPSAMPLE_ADD, x).out = &y[0, 0, 0, 0]
-        self.arrays.append(y)
-
-    cdef hb_pixels* pixels(self, hb_pixels_kind kind, const float[:, :, :, :] x, float[:, :, :, :] y) except NULL:
-        """A step of csrc/pixels.h; x and y in rows."""
-        cdef hb_pixels* work = &self.append(HB_PIXELS, sizes(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)).pixels
-        work.kind, work.batch, work.height, work.width = kind, x.shape[0], x.shape[1], x.shape[2]
-        work.channels, work.x, work.y = x.shape[3], &x[0, 0, 0, 0], &y[0, 0, 0, 0]
-        work.x_step, work.y_step = x.strides[2] // sizeof(float), y.strides[2] // sizeof(float)
+        cdef hb_step* step = self.on_pixels(HB_UPSAMPLE_ADD, x)
+        shaped("y", y.shape, x.shape[0], 2 * x.shape[1], 2 * x.shape[2], x.shape[3])
+        step.out = &y[0, 0, 0, 0]
         self.arrays += [x, y]
         self.count += 1
+
+    cdef hb_pixels* pixels(self, hb_pixels_kind kind, const float[:, :, :, :] x, float[:, :, :, :] y) except NULL:
+        """A step of csrc/pixels.h, not counted yet; x and y in rows, of the sizes that this kind makes of each other."""
+        cdef Py_ssize_t x_step = step_of("x", x), y_step = step_of("y", y)
+        cdef Py_ssize_t up = 2 if kind == HB_UPSAMPLE else 1, down = 2 if kind == HB_AVG_POOL else 1
+        shaped("y", y.shape, x.shape[0], x.shape[1] // down * up, x.shape[2] // down * up, x.shape[3])
+        shaped("x", x.shape, y.shape[0], y.shape[1] // up * down, y.shape[2] // up * down, y.shape[3])
+        cdef hb_conv size
+        memset(&size, 0, sizeof(size))
+        cdef hb_pixels* work = &self.append(HB_PIXELS, size).pixels
+        work.kind, work.batch, work.height, work.width = kind, x.shape[0], x.shape[1], x.shape[2]
+        work.channels, work.x, work.y = x.shape[3], &x[0, 0, 0, 0], &y[0, 0, 0, 0]
+        work.x_step, work.y_step = x_step, y_step
+        self.arrays += [x, y]
         return work
 
     def line(self, const float[:, :, :, :] x, scale, shift, sign, float[:, :, :, :] y):
         """y = max(scale x + shift, 0) or, with `sign`, the sign of scale x + shift."""
         cdef hb_pixels* work = self.pixels(HB_LINE, x, y)
-        work.scale, work.shift, work.sign = self.numbers(scale), self.numbers(shift), sign
+        work.scale = self.numbers("scale", scale, x.shape[3])
+        work.shift = self.numbers("shift", shift, x.shape[3])
+        work.sign = sign
+        self.count += 1
 
     def add(self, const float[:, :, :, :] x, const float[:, :, :, :] other, float[:, :, :, :] y):
         """y = x + other."""
         cdef hb_pixels* work = self.pixels(HB_ADD, x, y)
-        work.other, work.other_step = &other[0, 0, 0, 0], other.strides[2] // sizeof(float)
+        shaped("other", other.shape, x.shape[0], x.shape[1], x.shape[2], x.shape[3])
+        work.other, work.other_step = &other[0, 0, 0, 0], step_of("other", other)
         self.arrays.append(other)
+        self.count += 1
 
     def copy(self, const float[:, :, :, :] x, float[:, :, :, :] y):
         """y = x."""
         self.pixels(HB_ADD, x, y)
+        self.count += 1
 
     def avg_pool(self, const float[:, :, :, :] x, float[:, :, :, :] y):
         """y = mean of each 2 x 2 pixels of x."""
         self.pixels(HB_AVG_POOL, x, y)
+        self.count += 1
 
     def upsample(self, const float[:, :, :, :] x, float[:, :, :, :] y):
         """y = each pixel of x four times."""
         self.pixels(HB_UPSAMPLE, x, y)
+        self.count += 1
 
     def __len__(self):
         return self.count
@@ -169,6 +217,9 @@ cdef class Plan:
     def run(self):
         """All steps in order."""
         cdef int status
+        self.require_rest()
+        self.running = True
         with nogil:
-            status = hb_run_plan(wide, self.steps, self.count)
+            status = hb_run_plan(self.kernels, self.steps, self.count)
+        self.running = False
         check(status)

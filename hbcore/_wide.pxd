@@ -51,7 +51,7 @@ cdef extern from "csrc/kernels.h":
     const hb_kernels* hb_choose(const char* name)
 
 cdef extern from "csrc/pool.h":
-    void hb_set_threads(int count)
+    void hb_set_threads(int count) nogil
 
 cdef extern from "csrc/panels.h":
     float* hb_float_panels(const float*, Py_ssize_t terms, Py_ssize_t filters, Py_ssize_t width) nogil
@@ -93,4 +93,4 @@ cdef extern from "csrc/plan.h":
     int hb_run_plan(const hb_kernels*, const hb_step*, Py_ssize_t) nogil
 
 cdef extern from "csrc/memory.h":
-    void hb_keep_memory()
+    void hb_keep_memory(int keep)

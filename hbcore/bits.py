@@ -105,7 +105,13 @@ def binary_conv2d(x: Words, w: Words, channels: int, stride: int = 1, padding: i
 
 
 def conv_size(size: int, kernel: int, stride: int, padding: int) -> int:
-    """Output length of a convolution or pooling along one axis; ValueError where nothing fits."""
+    """Output length of a convolution along one axis; ValueError where nothing fits."""
+    if not (isinstance(stride, int | np.integer) and stride >= 1):
+        raise ValueError(f"stride must be a whole number of at least 1, got {stride!r}")
+    if not (isinstance(padding, int | np.integer) and padding >= 0):
+        raise ValueError(f"padding must be a whole number of at least 0, got {padding!r}")
+    if kernel < 1:
+        raise ValueError("w: a kernel has at least one tap")
     if size + 2 * padding < kernel:
         raise ValueError(f"a kernel of {kernel} does not fit into {size} pixels with padding {padding}")
     return (size + 2 * padding - kernel) // stride + 1

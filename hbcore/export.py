@@ -1,4 +1,4 @@
-"""Model files in other forms: `python -m hbcore.export pack MODEL -o FILE` and `unpack FILE`, which shows what is in one."""
+"""Model files in other forms: `python -m hbcore.export pack MODEL -o FILE`, and `unpack FILE`, which shows one."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def pack(source: str, target: Path) -> str:
 def unpack(source: str) -> list[str]:
     """A packed file, field by field: header, table of layers, and the arrays."""
     load_model(source)  # whole and sound
-    arrays, header = read_arrays(source, (FORMAT,))
+    arrays, header = read_arrays(source, FORMAT)
     size = os.path.getsize(source)
     lines = [f"{source}: {size:,} bytes, of which {size - sum(a.nbytes for a in arrays.values()):,} are header"]
     lines += [f"  {key}: {_short(value)}" for key, value in header.items() if key != "layers"]

@@ -21,6 +21,8 @@ from numpy.typing import NDArray
 
 T = TypeVar("T")
 
+MAX_THREADS = 1024  # that may be asked for; the kernels in C use at most 64 of them
+
 # Handing work to another thread costs some 20 microseconds, so a slice should be worth several times that ...
 SLICE_BYTES = 1 << 18
 # ... and more slices than this balance no better.
@@ -28,31 +30,50 @@ MAX_SLICES = 4
 
 
 class _Threads:
-    """The process's pool: `count - 1` helpers beside the calling thread, and who else must know the count."""
+    """The process's pool: `count - 1` helpers beside the calling thread, and who else must know the count.
+
+    lock: held to hand work to the pool, and to exchange it, so that nobody hands work to a pool that is closed.
+    blas: the limit that BLAS was put under, which knows how many threads it had before.
+    """
 
     count = 1
     pool: ThreadPoolExecutor | None = None
+    lock = threading.Lock()
+    blas: Any = None
     listeners: ClassVar[list[Callable[[int], None]]] = []
 
 
 def set_threads(count: int) -> None:
-    """Use `count` threads in hbcore's loops, each with a BLAS of one thread, so that the two never multiply.
+    """Use `count` threads, 1 to MAX_THREADS, in hbcore's loops, from the next piece of work on. ValueError otherwise.
 
-    BLAS is held to one thread through threadpoolctl (in the `training` extra). Where that is missing set
+    BLAS is held to one thread, in the whole process, so that the two never multiply: all NumPy code of this process
+    feels it, until `release_blas`. This goes through threadpoolctl (in the `training` extra). Where that is missing set
     OPENBLAS_NUM_THREADS=1 (or what your BLAS reads) before Python starts.
     """
-    if count < 1:
-        raise ValueError(f"the number of threads must be at least 1, got {count}")
-    if _Threads.pool is not None:
-        _Threads.pool.shutdown()
-    _Threads.count = count
-    _start_pool()
-    for listener in _Threads.listeners:
-        listener(count)
-    with contextlib.suppress(ImportError):
-        import threadpoolctl
+    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MAX_THREADS:
+        raise ValueError(
+            f"the number of threads must be a whole number, at least 1 and at most {MAX_THREADS}, got {count!r}"
+        )
+    with _Threads.lock:
+        before, _Threads.count = _Threads.pool, int(count)
+        _start_pool()
+        for listener in _Threads.listeners:
+            listener(_Threads.count)
+        with contextlib.suppress(ImportError):
+            import threadpoolctl
 
-        threadpoolctl.threadpool_limits(1, user_api="blas")
+            limits = threadpoolctl.threadpool_limits(1, user_api="blas")
+            _Threads.blas = _Threads.blas or limits
+    if before is not None:
+        before.shutdown(wait=False)  # it still does what it was handed
+
+
+def release_blas() -> None:
+    """Give BLAS the number of threads back that it had before `set_threads` was first called."""
+    with _Threads.lock:
+        if _Threads.blas is not None:
+            _Threads.blas.restore_original_limits()
+        _Threads.blas = None
 
 
 def get_threads() -> int:
@@ -75,8 +96,14 @@ def _start_pool() -> None:
     _Threads.pool = ThreadPoolExecutor(count - 1, thread_name_prefix="hbcore") if count > 1 else None
 
 
-if hasattr(os, "register_at_fork"):  # a forked child inherits the pool but none of its threads
-    os.register_at_fork(after_in_child=_start_pool)
+def _start_anew() -> None:
+    """A forked child inherits the pool but none of its threads, and perhaps the lock from somebody who is not there."""
+    _Threads.lock = threading.Lock()
+    _start_pool()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_start_anew)
 
 
 def for_slices(work: Callable[[slice], T], length: int, item_bytes: int) -> list[T]:
@@ -96,12 +123,13 @@ def for_parts(work: Callable[[slice], T], length: int, parts: int) -> list[T]:
     slices = [slice(length * i // parts, length * (i + 1) // parts) for i in range(parts)]
     if _Threads.pool is None or parts == 1:
         return [work(part) for part in slices]
-    stride = min(_Threads.count, parts)
 
     def share(first: int) -> list[T]:
         return [work(part) for part in slices[first::stride]]
 
-    helpers = [_Threads.pool.submit(share, first) for first in range(1, stride)]
+    with _Threads.lock:
+        pool, stride = _Threads.pool, min(_Threads.count, parts)
+        helpers = [pool.submit(share, first) for first in range(1, stride)] if pool is not None else []
     shares = [share(0), *(helper.result() for helper in helpers)]
     return [shares[i % stride][i // stride] for i in range(parts)]
 

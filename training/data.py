@@ -23,15 +23,16 @@ if not __package__:  # run as a file, from whatever folder: its own is not the o
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from training.checks.faults import ERRORS, WARNINGS, Finding
-from training.checks.findings import Scan, check
+from training.checks.findings import Scan, check, unchecked
 from training.checks.sheet import contact_sheet, worst
 from training.command_line.parser import Parser, carry_out, parse
-from training.datasets import OWN_KINDS, POSE_KINDS, Dataset, Kind, open_dataset
+from training.datasets import OWN_KINDS, POSE_KINDS, Dataset, Kind, has_validation, open_dataset
 from training.datasets.faces import FACE_KINDS
 from training.datasets.kinds import describe_kinds
 from training.datasets.own.labels import own_labels
 from training.datasets.own.writing import write_labels
 from training.datasets.parts import PART_KINDS
+from training.datasets.splits import SPLITS
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write, make_folder, write_json
 from training.pictures.drawing import save_png
@@ -45,6 +46,7 @@ SHOWN = 12  # findings on the screen
 
 def check_data(options: argparse.Namespace) -> None:
     """Check data sets, print and write what was found. Raises DataError if there are errors among it."""
+    out = make_folder(options.out)
     datasets, left_out = _open(options.data)
     total = sum(len(dataset) for _, dataset in datasets)
     with closing(ProgressBar(0, total, 1, options.quiet or options.json, "sample")) as bar:
@@ -56,7 +58,7 @@ def check_data(options: argparse.Namespace) -> None:
             bar.update(done)
 
         scans, findings = check(datasets, advance)
-    out = make_folder(options.out)
+    left_out += unchecked(scans)
     report = _report(scans, findings, left_out)
     write_json(out / "check.json", report)
     atomic_write(out / "findings.csv", _table(report["findings"]).encode(errors="backslashreplace"))
@@ -105,13 +107,13 @@ def _open(specs: Sequence[str]) -> tuple[list[tuple[str, Dataset]], list[dict[st
     left_out: list[dict[str, str]] = []
     for spec in specs:
         failures: list[DataError] = []
-        for split in ("train", "test"):
+        for split in SPLITS if has_validation(spec, KINDS) else ("train", "test"):
             try:
                 datasets.append((spec, open_dataset(spec, split, KINDS)))
             except DataError as error:
                 failures.append(error)
                 left_out.append({"spec": spec, "split": split, "reason": str(error)})
-        if len(failures) == 2:
+        if all(opened != spec for opened, _ in datasets):
             raise failures[0]
     return datasets, left_out
 
@@ -169,7 +171,8 @@ def _print(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequenc
             print(f"{counted[kind]:6d} {'ERROR' if kind in ERRORS else 'warning'}: {meaning}")
     for finding in worst(findings, SHOWN):
         print(f"  {finding.name}: {finding.message}")
-    print(f"everything in {out}: findings.csv, check.json, contact_sheet.png" if findings else "nothing found")
+    nothing = "nothing found in what was looked at" if left_out else "nothing found"
+    print(f"everything in {out}: findings.csv, check.json, contact_sheet.png" if findings else nothing)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -20,24 +20,31 @@ from __future__ import annotations
 import numpy as np
 
 from hbcore import kernels
-from hbcore.autograd.function import Array, Function
+from hbcore.autograd.function import Array, Function, channel_sums, require_one_type
 from hbcore.autograd.tensor import Tensor, apply
 from hbcore.kernels.reference import windows
+from hbcore.values import whole
 
 
 def require_fit(x: Array, w: Array) -> None:
     """ValueError or TypeError unless filters w (kH, kW, C, O) can go over pictures x (N, H, W, C) of the same type."""
-    if x.ndim != 4:
-        raise ValueError(f"a convolution takes pictures (N, H, W, C), got an array of shape {x.shape}")
+    require_pictures(x, "a convolution")
+    if w.ndim != 4:
+        raise ValueError(f"a convolution takes filters (kH, kW, C, O), got an array of shape {w.shape}")
     if x.shape[-1] != w.shape[2]:
         raise ValueError(f"filters for {w.shape[2]} channels do not fit an input of {x.shape[-1]} channels")
     if x.dtype != w.dtype:
         raise TypeError(f"filters of {w.dtype} do not fit an input of {x.dtype}: convert one with astype")
 
 
+def require_pictures(x: Array, taker: str) -> None:
+    """ValueError naming who takes pictures (N, H, W, C) if x is none such."""
+    if x.ndim != 4:
+        raise ValueError(f"{taker} takes pictures (N, H, W, C), got an array of shape {x.shape}")
+
+
 def convolve(x: Array, w: Array, stride: int, padding: int) -> Array:
     """(N, H, W, C) * (kH, kW, C, O) -> (N, Ho, Wo, O)."""
-    require_fit(x, w)
     return kernels.backend.conv2d(x, w, stride, (padding, padding))
 
 
@@ -55,8 +62,18 @@ def convolve_backward(
 class Convolution(Function):
     """Y = X * W + b, real-valued; gradients as in the head of this file, dL/db = sum of g over pixels."""
 
+    fresh = True
+
     def __init__(self, stride: int = 1, padding: int = 0) -> None:
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding = whole("stride", stride), whole("padding", padding, least=0)
+
+    def check(self, *inputs: Array) -> None:
+        x, w, *bias = inputs
+        require_fit(x, w)
+        for b in bias:
+            require_one_type("a convolution", w, b)
+            if b.shape != w.shape[3:]:
+                raise ValueError(f"a bias of shape {b.shape} does not fit {w.shape[3]} filters: it must be one each")
 
     def forward(self, x: Array, w: Array, *bias: Array) -> Array:
         self.x, self.w = x, w
@@ -69,14 +86,17 @@ class Convolution(Function):
         dx, dw = convolve_backward(self.x, self.w, g, self.stride, self.padding, *self.needs_grad[:2])
         if len(self.needs_grad) == 2:
             return dx, dw
-        return dx, dw, g.reshape(-1, g.shape[-1]).sum(axis=0)
+        return dx, dw, channel_sums(g)
 
 
 class MaxPooling(Function):
     """Largest value of each k x k window (no overlap);  g goes to the first pixel, in reading order, that has it."""
 
     def __init__(self, size: int = 2) -> None:
-        self.size = size
+        self.size = whole("size", size)
+
+    def check(self, *inputs: Array) -> None:
+        require_pictures(inputs[0], "a pooling")
 
     def forward(self, x: Array) -> Array:
         y, self.winner = kernels.backend.max_pool(x, self.size)
@@ -90,7 +110,10 @@ class AvgPooling(Function):
     """Mean of each k x k window (no overlap);  each pixel gets g / k^2."""
 
     def __init__(self, size: int = 2) -> None:
-        self.size = size
+        self.size = whole("size", size)
+
+    def check(self, *inputs: Array) -> None:
+        require_pictures(inputs[0], "a pooling")
 
     def forward(self, x: Array) -> Array:
         if x.shape[1] % self.size or x.shape[2] % self.size:
@@ -108,7 +131,10 @@ class NearestUpsampling(Function):
     """Each pixel becomes a k x k window of equal pixels;  its gradient is the sum over the window."""
 
     def __init__(self, factor: int = 2) -> None:
-        self.factor = factor
+        self.factor = whole("factor", factor)
+
+    def check(self, *inputs: Array) -> None:
+        require_pictures(inputs[0], "up-sampling")
 
     def forward(self, x: Array) -> Array:
         return repeat(x, self.factor)

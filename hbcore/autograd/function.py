@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbcore import kernels
+from hbcore.kernels.reference import as_rows
 
 Array = NDArray[Any]
 
@@ -46,6 +47,18 @@ class Leaf(Protocol):
 
     grad: Array | None
 
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+
+
+class Changes:
+    """How often the data of a tensor was changed since it was made. Graphs compare it: see :meth:`Function.watch`."""
+
+    __slots__ = ("count",)
+
+    def __init__(self) -> None:
+        self.count = 0
+
 
 class Function:
     """One differentiable operation.
@@ -57,9 +70,14 @@ class Function:
 
     parents: tuple[Function | Leaf | None, ...] = ()
     needs_grad: tuple[bool, ...] = ()
+    watched: tuple[tuple[Changes, int], ...] = ()
 
     # Whether backward returns arrays that nobody else holds: sums of gradients may then be taken in them.
     fresh = False
+
+    def check(self, *inputs: Array) -> None:
+        """TypeError or ValueError where the operation cannot take these, asked before :meth:`forward`."""
+        require_one_type(type(self).__name__, *inputs)
 
     # *Any, **Any: a subclass names its own operands.
     def forward(self, *inputs: Any, **options: Any) -> Array:
@@ -68,6 +86,19 @@ class Function:
     def backward(self, g: Array) -> tuple[Array | None, ...]:
         raise NotImplementedError
 
+    def watch(self, *changes: Changes) -> None:
+        """Note how often operands and result were changed so far: backward counts on their being what they are now."""
+        self.watched = tuple((each, each.count) for each in changes)
+
+    def require_unchanged(self) -> None:
+        """RuntimeError if one was changed since."""
+        for each, count in self.watched:
+            if each.count != count:
+                raise RuntimeError(
+                    f"data that {type(self).__name__} took or made was changed since the forward pass, which would "
+                    "make its gradient wrong: call backward before any optimizer step or change of .data"
+                )
+
     def release(self) -> None:
         """Forget the forward pass."""
         self.__dict__.clear()
@@ -75,16 +106,25 @@ class Function:
 
 
 def backward(root: Function | Leaf, grad: Array) -> None:
-    """Add d(root)/d(leaf), contracted with `grad`, to the `grad` of every leaf below root. Uses the graph up."""
+    """Add d(root)/d(leaf), contracted with `grad`, to the `grad` of every leaf below root. Uses the graph up.
+
+    RuntimeError, with nothing done, if data of the graph was changed since the forward pass.
+    """
     order = _children_first(root)
+    for node in order:
+        if isinstance(node, Function):
+            node.require_unchanged()
     gradients = _Gradients()
     gradients.add(root, grad, fresh=False)
     while order:
         node = order.pop()
-        g = gradients.take(node)
         if not isinstance(node, Function):
+            g = gradients.take_own(node)
+            if g.shape != node.shape:
+                raise ValueError(f"a gradient of shape {g.shape} came back to a tensor of shape {node.shape}")
             node.grad = g if node.grad is None else node.grad + g
             continue
+        g = gradients.take(node)
         parents = node.parents
         inputs = node.backward(g)
         node.release()
@@ -121,7 +161,14 @@ class _Gradients:
 
     def take(self, node: Function | Leaf) -> Array:
         """The sum for a node, all of whose users have been visited."""
+        self.own.discard(id(node))
         return self.sums.pop(id(node))
+
+    def take_own(self, node: Leaf) -> Array:
+        """The same, in an array that nobody else holds: a leaf keeps it, and its owner may change it."""
+        own = id(node) in self.own
+        g = self.take(node)
+        return g if own else g.copy()
 
 
 def _children_first(root: Function | Leaf) -> list[Function | Leaf]:
@@ -156,6 +203,35 @@ def unbroadcast(grad: Array, shape: tuple[int, ...]) -> Array:
     """Sum a gradient over the axes along which an operand of `shape` was broadcast."""
     if grad.shape == shape:
         return grad
-    grad = grad.sum(axis=tuple(range(grad.ndim - len(shape))))
-    stretched = tuple(axis for axis, size in enumerate(shape) if size == 1 and grad.shape[axis] != 1)
-    return np.asarray(grad.sum(axis=stretched, keepdims=True))
+    added = grad.ndim - len(shape)
+    stretched = tuple(axis for axis in range(grad.ndim) if axis < added or shape[axis - added] == 1 != grad.shape[axis])
+    return exact_sum(grad, stretched).reshape(shape)
+
+
+def exact_sum(x: Array, axes: tuple[int, ...]) -> Array:
+    """Sum over some axes, rounded once: in float32, row by row, a million pixels lose what is small beside them."""
+    return np.asarray(x.sum(axis=axes, dtype=np.float64).astype(x.dtype))
+
+
+def channel_sums(x: Array) -> Array:
+    """Sum over all pixels, (..., C) -> (C,), rounded once. By the kernel of batch statistics: NumPy takes longer."""
+    if x.size == 0:
+        return np.zeros(x.shape[-1:], dtype=x.dtype)
+    sums, _ = kernels.backend.centred_sums(as_rows(x), np.zeros(x.shape[-1:], dtype=x.dtype))
+    return np.asarray(sums.astype(x.dtype))
+
+
+def require_one_type(name: str, *arrays: Array) -> None:
+    """TypeError unless all hold numbers of one type; `name` is who needs that."""
+    first = arrays[0].dtype
+    for array in arrays:  # no any(...): this is asked some hundred times in a step
+        if array.dtype != first:
+            kinds = " and ".join(dict.fromkeys(str(array.dtype) for array in arrays))
+            raise TypeError(f"{name} takes numbers of one type, got {kinds}: convert with astype")
+
+
+def require_per_channel(x: Array, **numbers: Array) -> None:
+    """ValueError unless each holds one number per channel of x (..., C): broadcasting would hide another length."""
+    for name, array in numbers.items():
+        if array.shape != x.shape[-1:]:
+            raise ValueError(f"{name} of shape {array.shape} does not fit {x.shape[-1]} channels: it must be one each")

@@ -15,13 +15,17 @@ from hbcore.autograd.tensor import Tensor
 
 STEP = 1e-6  # near the cube root of float64's precision, where truncation and rounding errors balance
 TOLERANCE = 1e-6  # what such a difference can resolve, relative to the size of the derivative
+ROUNDINGS = 32  # of L, as large as its terms: what they may add up to in a function of a few operations
+TINY = float(np.finfo(np.float64).tiny)  # spares a function that is 0 throughout a division by 0
 
 
 def gradcheck(f: Callable[..., Tensor], *inputs: np.ndarray, seed: int = 0, tolerance: float = TOLERANCE) -> float:
     """Relative error between backward and finite differences of f at `inputs` (float64 arrays).
 
-    Raises AssertionError if it exceeds `tolerance` or is NaN, and TypeError for inputs that are not float64. Functions
-    with jumps (sign) have no derivative to check: check their declared surrogate instead.
+    Relative to the derivative, however small that is, unless the rounding of L alone, a difference of numbers of its
+    size, would exceed the tolerance. Raises AssertionError if it exceeds `tolerance` or is NaN, and TypeError for
+    inputs that are not float64. Functions with jumps (sign) have no derivative to check: check their declared surrogate
+    instead.
     """
     rng = np.random.default_rng(seed)
     for x in inputs:
@@ -31,6 +35,7 @@ def gradcheck(f: Callable[..., Tensor], *inputs: np.ndarray, seed: int = 0, tole
     y = f(*leaves)
     u = rng.standard_normal(y.shape)
     directions = [rng.standard_normal(x.shape) for x in inputs]
+    size = float(np.vdot(np.abs(u), np.abs(y.data)))
     y.backward(u)
     claimed = sum(
         float(np.vdot(leaf.grad, d)) for leaf, d in zip(leaves, directions, strict=True) if leaf.grad is not None
@@ -41,7 +46,8 @@ def gradcheck(f: Callable[..., Tensor], *inputs: np.ndarray, seed: int = 0, tole
         return float(np.vdot(u, moved.data))
 
     measured = (loss(STEP) - loss(-STEP)) / (2 * STEP)
-    error = abs(claimed - measured) / max(1.0, abs(claimed), abs(measured))
+    rounding = ROUNDINGS * np.finfo(np.float64).eps * size / STEP
+    error = abs(claimed - measured) / max(abs(claimed), abs(measured), rounding / tolerance, TINY)
     if not error <= tolerance:
         raise AssertionError(f"backward claims {claimed:.9g}, finite differences measure {measured:.9g}")
     return error

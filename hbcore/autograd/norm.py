@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from hbcore import kernels
-from hbcore.autograd.function import Array, Function
+from hbcore.autograd.function import Array, Function, channel_sums, require_per_channel
 from hbcore.autograd.tensor import Tensor, apply
 from hbcore.bits import Words
 
@@ -24,8 +24,15 @@ class BatchNorm(Function):
     dL/dx = gamma r (g - dL/dbeta / M - x^ dL/dgamma / M).
     """
 
+    fresh = True
+
     def __init__(self, eps: float) -> None:
         self.eps = eps
+
+    def check(self, *inputs: Array) -> None:
+        super().check(*inputs)
+        x, gamma, beta = inputs
+        require_per_channel(x, gamma=gamma, beta=beta)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         self.x = x
@@ -62,17 +69,21 @@ class FixedNorm(Function):
     """y = gamma (x - m) r + beta with given m and v;  dL/dx = gamma r g."""
 
     def __init__(self, mean: Array, variance: Array, eps: float) -> None:
-        self.mean = mean
+        self.mean, self.variance = mean, variance
         self.r = 1 / np.sqrt(variance + variance.dtype.type(eps))
+
+    def check(self, *inputs: Array) -> None:
+        x, gamma, beta = inputs
+        super().check(*inputs, self.mean, self.variance)
+        require_per_channel(x, gamma=gamma, beta=beta, mean=self.mean, variance=self.variance)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
         self.x, self.gamma = x, gamma
         return kernels.backend.affine(x, gamma * self.r, beta - gamma * self.r * self.mean)
 
     def backward(self, g: Array) -> tuple[Array, Array, Array]:
-        pixels = tuple(range(g.ndim - 1))
-        dgamma = (g * (self.x - self.mean)).sum(axis=pixels) * self.r
-        return g * (self.gamma * self.r), dgamma, g.sum(axis=pixels)
+        dgamma = channel_sums(g * (self.x - self.mean)) * self.r
+        return g * (self.gamma * self.r), dgamma, channel_sums(g)
 
 
 def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> tuple[Tensor, Array, Array]:

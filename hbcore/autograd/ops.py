@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from hbcore import kernels
-from hbcore.autograd.function import Array, Function, unbroadcast
+from hbcore.autograd.function import Array, Function, channel_sums, require_per_channel, unbroadcast
 
 
 class Add(Function):
@@ -39,9 +39,13 @@ class Multiply(Function):
 class MatMul(Function):
     """Y = A B for matrices (m, k) and (k, n);  dL/dA = G B^T, dL/dB = A^T G."""
 
-    def forward(self, a: Array, b: Array) -> Array:
+    def check(self, *inputs: Array) -> None:
+        super().check(*inputs)
+        a, b = inputs
         if a.ndim != 2 or b.ndim != 2:
             raise ValueError(f"a matrix product takes two matrices, got shapes {a.shape} and {b.shape}")
+
+    def forward(self, a: Array, b: Array) -> Array:
         self.a, self.b = a, b
         return np.asarray(a @ b)
 
@@ -123,14 +127,17 @@ class ParametricRectifier(Function):
     dL/dx = g where x > 0 else a g;  dL/da = sum of g x over x <= 0.
     """
 
+    def check(self, *inputs: Array) -> None:
+        super().check(*inputs)
+        require_per_channel(inputs[0], slope=inputs[1])
+
     def forward(self, x: Array, slope: Array) -> Array:
         self.x, self.slope = x, slope
         return np.where(x > 0, x, x * slope)
 
     def backward(self, g: Array) -> tuple[Array, Array]:
         negative = self.x <= 0
-        channels = self.slope.shape[0]
-        slope_grad = np.where(negative, g * self.x, 0).reshape(-1, channels).sum(axis=0)
+        slope_grad = channel_sums(np.where(negative, g * self.x, g.dtype.type(0)))
         return np.where(negative, g * self.slope, g), slope_grad
 
 

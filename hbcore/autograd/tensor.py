@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -9,25 +10,47 @@ from numpy.typing import ArrayLike
 
 from hbcore.autograd import function as autograd
 from hbcore.autograd import ops
-from hbcore.autograd.function import Array, Function, Leaf
+from hbcore.autograd.function import Array, Changes, Function, Leaf
 
 
 class Tensor:
     """An array, the :class:`Function` that made it (if recorded), and for leaves a gradient.
 
-    data: any floating-point array; float32 unless the array given is float64 (for checks).
+    data: real numbers; float32 unless an array of float64 is given (for checks), which is not copied.
     requires_grad: a leaf of the graph; :meth:`backward` of a result adds to its `grad`.
+
+    To change the numbers of a recorded tensor before backward is an error there, as far as it can be seen: assignment
+    to `data` (also `t.data += 1`), optimizers, whatever calls :meth:`changed`; not `t.data[...] = 1`.
     """
 
-    __slots__ = ("__weakref__", "data", "function", "grad", "requires_grad")
+    __slots__ = ("__weakref__", "_data", "changes", "function", "grad", "requires_grad")
     __array_ufunc__ = None  # array * tensor is for __rmul__ here, not for NumPy, which would make an array of tensors
 
     def __init__(self, data: ArrayLike, requires_grad: bool = False) -> None:
+        if isinstance(data, Tensor):
+            raise TypeError("a Tensor of a Tensor: take its numbers, Tensor(tensor.data), or the tensor itself")
         array = np.asarray(data)
-        self.data: Array = array if array.dtype == np.float64 else array.astype(np.float32, copy=False)
+        if array.dtype.kind not in "fiub":
+            raise TypeError(f"a Tensor holds real numbers, got {array.dtype}: convert with astype")
+        double = isinstance(data, np.ndarray | np.float64) and array.dtype == np.float64
+        self._data: Array = array if double else array.astype(np.float32, copy=False)
+        self.changes = Changes()
         self.requires_grad = requires_grad
         self.grad: Array | None = None
         self.function: Function | None = None
+
+    @property
+    def data(self) -> Array:
+        return self._data
+
+    @data.setter
+    def data(self, array: Array) -> None:
+        self._data = array
+        self.changed()
+
+    def changed(self) -> None:
+        """Tell graphs that hold this tensor that its numbers were changed in place."""
+        self.changes.count += 1
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -41,21 +64,24 @@ class Tensor:
         """The value of a one-element tensor."""
         return float(self.data.item())
 
-    def backward(self, grad: ArrayLike | None = None) -> None:
+    def backward(self, grad: Tensor | ArrayLike | None = None) -> None:
         """Add the derivatives of this tensor to the `grad` of every leaf it depends on.
 
         grad: dL/d(self), the shape of self; may be left out for a one-element tensor (then 1). The graph is used up.
+        RuntimeError if there is no graph, or data in it was changed since the forward pass.
         """
         if grad is None:
             if self.data.size != 1:
                 raise ValueError(f"a tensor of shape {self.shape} needs the gradient of the loss with respect to it")
             grad = np.ones_like(self.data)
-        grad = np.asarray(grad, dtype=self.data.dtype)
+        grad = np.asarray(grad.data if isinstance(grad, Tensor) else grad, dtype=self.data.dtype)
         if grad.shape != self.shape:
             raise ValueError(f"a gradient of shape {grad.shape} does not fit a tensor of shape {self.shape}")
         root = _node(self)
         if root is None:
-            raise RuntimeError("nothing to differentiate: no input of this tensor has requires_grad")
+            raise RuntimeError(
+                "nothing to differentiate: this tensor was computed under no_grad, or from none that has requires_grad"
+            )
         autograd.backward(root, grad)
 
     def __add__(self, other: Tensor | float) -> Tensor:
@@ -93,19 +119,35 @@ class Tensor:
         """Mean of all elements, a tensor of shape ()."""
         return self.sum() * (1.0 / self.data.size)
 
-    def reshape(self, *shape: int) -> Tensor:
-        return apply(ops.Reshape(shape), self)
+    def reshape(self, *shape: int | Sequence[int]) -> Tensor:
+        """The same elements in another shape, given as numbers or as a tuple."""
+        sizes = np.ravel(shape[0] if len(shape) == 1 else shape).tolist()
+        return apply(ops.Reshape(tuple(sizes)), self)
 
 
 def apply(function: Function, *inputs: Tensor) -> Tensor:
-    """Run one operation; link its result to its inputs if any of them leads to a leaf that requires a gradient."""
+    """Run one operation; link its result to its inputs if any of them leads to a leaf that requires a gradient.
+
+    TypeError or ValueError if the operation does not take these.
+    """
+    arrays = arrays_of(type(function).__name__, *inputs)
+    function.check(*arrays)
     nodes: tuple[Any, ...] = tuple(map(_node, inputs)) if autograd.grad_enabled() else ()
     function.needs_grad = tuple(node is not None for node in nodes) if nodes else (False,) * len(inputs)
-    result = Tensor(function.forward(*(tensor.data for tensor in inputs)))
+    result = Tensor(function.forward(*arrays))
     if any(function.needs_grad):
         function.parents = nodes
+        function.watch(result.changes, *(tensor.changes for tensor in inputs))
         result.function = function
     return result
+
+
+def arrays_of(taker: str, *tensors: Tensor) -> list[Array]:
+    """The numbers of tensors; TypeError, naming who takes them, for anything else."""
+    for tensor in tensors:
+        if not isinstance(tensor, Tensor):
+            raise TypeError(f"{taker} takes tensors, got {type(tensor).__name__}: wrap numbers in Tensor(...)")
+    return [tensor.data for tensor in tensors]
 
 
 def concatenate(tensors: list[Tensor]) -> Tensor:

@@ -9,6 +9,7 @@ from hbcore.autograd.conv import convolve, convolve_backward, require_fit
 from hbcore.autograd.function import Array, Function
 from hbcore.autograd.tensor import Tensor, apply
 from hbcore.bits import Words
+from hbcore.values import whole
 
 
 class BinaryConvolution(Function):
@@ -19,11 +20,16 @@ class BinaryConvolution(Function):
     alpha = 1, whatever W is, so that dL/dW_i = dL/dW~_i [-1 < W_i < 1].
     """
 
+    fresh = True
+
     def __init__(self, stride: int = 1, padding: int = 0, packed: bool = False, scaled: bool = True) -> None:
-        self.stride, self.padding, self.packed, self.scaled = stride, padding, packed, scaled
+        self.stride, self.padding = whole("stride", stride), whole("padding", padding, least=0)
+        self.packed, self.scaled = packed, scaled
+
+    def check(self, *inputs: Array) -> None:
+        require_fit(*inputs)
 
     def forward(self, s: Array, w: Array) -> Array:
-        require_fit(s, w)
         self.s, self.w = s, w
         self.signs, self.alpha = kernels.backend.sign(w), scale(w, self.scaled)
         if self.packed:

@@ -23,8 +23,12 @@ class BinaryUnit(Function):
     def __init__(self, eps: float, padding: int, gradients: str = "float32") -> None:
         self.statistics, self.padding, self.gradients = BatchNorm(eps), padding, gradients
 
-    def forward(self, x: Array, gamma: Array, beta: Array, w: Array) -> Array:
+    def check(self, *inputs: Array) -> None:
+        x, gamma, beta, w = inputs
         require_fit(x, w)
+        self.statistics.check(x, gamma, beta)
+
+    def forward(self, x: Array, gamma: Array, beta: Array, w: Array) -> Array:
         self.x, self.w, self.alpha = x, w, scale(w)
         self.signs, self.inside = kernels.backend.norm_sign(x, *self.statistics.measure(x, gamma, beta))
         return packed_conv2d(self.signs, w, self.alpha, 1, self.padding)

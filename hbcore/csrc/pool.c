@@ -16,7 +16,7 @@
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the caller of the job */
 static pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;  /* guards sleep and waking up */
 static pthread_cond_t bell = PTHREAD_COND_INITIALIZER;
-static int threads = 1;
+static atomic_int threads = 1; /* read before the owner is known */
 static int helpers; /* alive */
 static int sleepers;
 static pthread_t helper[MAX_HELPERS];
@@ -94,7 +94,7 @@ static void dismiss(void)
 static void hire(void)
 {
     size_t now = atomic_load(&ticket);
-    while (helpers < threads - 1 && pthread_create(&helper[helpers], NULL, help, (void *)now) == 0)
+    while (helpers < atomic_load(&threads) - 1 && pthread_create(&helper[helpers], NULL, help, (void *)now) == 0)
         helpers++;
 }
 
@@ -116,19 +116,19 @@ void hb_set_threads(int count)
     if (!registered)
         registered = pthread_atfork(NULL, NULL, forget) == 0;
     dismiss();
-    threads = count < 1 ? 1 : count > MAX_HELPERS + 1 ? MAX_HELPERS + 1 : count;
+    atomic_store(&threads, count < 1 ? 1 : count > MAX_HELPERS + 1 ? MAX_HELPERS + 1 : count);
     pthread_mutex_unlock(&owner);
 }
 
 void hb_run(hb_task task, void *work, ptrdiff_t items)
 {
     /* One thread, one item, or a pool that serves somebody else: the caller does it alone. */
-    if (threads == 1 || items < 2 || pthread_mutex_trylock(&owner) != 0) {
+    if (atomic_load(&threads) == 1 || items < 2 || pthread_mutex_trylock(&owner) != 0) {
         for (ptrdiff_t item = 0; item < items; item++)
             task(work, item);
         return;
     }
-    if (helpers < threads - 1)
+    if (helpers < atomic_load(&threads) - 1)
         hire();
     job_task = task;
     job_work = work;

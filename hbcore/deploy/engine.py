@@ -8,19 +8,24 @@ convolution to convolution, and floats exist only in the residual stream. Every 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hbcore import kernels
 from hbcore.autograd.function import Array
-from hbcore.deploy.lowering import Lowering
+from hbcore.deploy.lowering import Lowering, require_known
+from hbcore.deploy.model_file import require_evaluable
 from hbcore.nn.hourglass import StackedHourglass
+from hbcore.values import whole
 
 
 class Engine:
     """A network ready to run on pictures of one size: engine(pictures) -> heatmap logits of the last stack.
 
     model: a StackedHourglass in float32 of any architecture; its weights are copied. Raises ValueError for a network
-    with smooth signs, sizes that do not fit, or weights that are not finite. Not to be called from two threads at a
+    with smooth signs or layers that plans do not know, sizes that do not fit, weights that are not finite, or variances
+    below zero. Not to be called from two threads at a
     time: its memory is one.
     """
 
@@ -30,10 +35,11 @@ class Engine:
         for name, array in model.state_dict().items():
             if array.dtype != np.float32:
                 raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
-            if not np.isfinite(array).all():
-                raise ValueError(f"{name} is not finite")
-        step = model.multiple
-        if batch < 1 or height < step or width < step or height % step or width % step:
+        require_evaluable(model.state_dict(), largest=math.inf)
+        require_known(model)
+        step, batch = model.multiple, whole("batch", batch)
+        height, width = whole("height", height, least=0), whole("width", width, least=0)
+        if height < step or width < step or height % step or width % step:
             raise ValueError(
                 f"this network takes heights and widths that are multiples of {step}, got {height} x {width}"
             )
@@ -43,6 +49,8 @@ class Engine:
 
     def __call__(self, pictures: Array) -> Array:
         """(N, H, W, 3) float32 -> (N, H / 4, W / 4, joints); N is the batch the engine was made for."""
+        if not isinstance(pictures, np.ndarray):
+            raise TypeError(f"this engine takes an array, got {type(pictures).__name__}: of a tensor, give its .data")
         if pictures.shape != self.picture.shape:
             raise ValueError(f"this engine takes pictures {self.picture.shape}, got {pictures.shape}")
         if not np.isfinite(pictures).all():

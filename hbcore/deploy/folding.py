@@ -31,10 +31,17 @@ from hbcore.nn.module import Module
 
 
 def norm_line(norm: BatchNorm2d) -> tuple[Array, Array]:
-    """(scale, shift) of a batch norm in evaluation, rounded as :class:`hbcore.autograd.norm.FixedNorm` rounds them."""
-    r = 1 / np.sqrt(norm.running_variance + norm.running_variance.dtype.type(norm.eps))
+    """(scale, shift) of a batch norm in evaluation, rounded as :class:`hbcore.autograd.norm.FixedNorm` rounds them.
+
+    ValueError where they are not finite, so that the layer has no signs but of NaN.
+    """
     gamma, beta = norm.gamma.data, norm.beta.data
-    return gamma * r, beta - gamma * r * norm.running_mean
+    with np.errstate(divide="ignore", over="ignore", invalid="ignore"):
+        r = 1 / np.sqrt(norm.running_variance + norm.running_variance.dtype.type(norm.eps))
+        scale, shift = gamma * r, beta - gamma * r * norm.running_mean
+    if not (np.isfinite(scale).all() and np.isfinite(shift).all()):
+        raise ValueError("a batch norm's line is not finite: its variance is too small, or its gamma or mean too large")
+    return scale, shift
 
 
 def threshold(scale: Array, shift: Array) -> tuple[Array, Array]:

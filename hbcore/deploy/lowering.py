@@ -14,12 +14,27 @@ from hbcore.bits import conv_size
 from hbcore.deploy.folding import BinaryFolded, after_sums, conv_of, fold, norm_line, real_weights
 from hbcore.deploy.memory import Memory
 from hbcore.kernels.plan import Epilogue
-from hbcore.nn.blocks import Bottleneck, HPMBlock, MultiScale, Unit
+from hbcore.nn.blocks import Bottleneck, Hierarchy, HPMBlock, MultiScale, Unit
 from hbcore.nn.hourglass import Head, Hourglass, StackedHourglass
-from hbcore.nn.layers import AvgPool2d, BatchNorm2d
-from hbcore.nn.module import Identity, Module
+from hbcore.nn.layers import AvgPool2d, BatchNorm2d, BinaryConv2d, Conv2d, MaxPool2d, PReLU, ReLU, Upsample
+from hbcore.nn.module import Identity, Module, Sequential
 
 Ending = dict[str, Any]  # fields of an Epilogue
+
+KNOWN = {
+    *(StackedHourglass, Hourglass, Head, Unit, HPMBlock, Hierarchy, Bottleneck, MultiScale, Sequential, Identity),
+    *(Conv2d, BinaryConv2d, BatchNorm2d, ReLU, PReLU, MaxPool2d, AvgPool2d, Upsample),
+}
+
+
+def require_known(model: Module) -> None:
+    """ValueError naming a module that is not exactly one of these: what a subclass does would be left out of a plan."""
+    for name, module in model.named_modules():
+        if type(module) not in KNOWN:
+            kind = type(module).__name__
+            raise ValueError(
+                f"{name or 'the network'} is a {kind}, which plans do not know: deploy hbcore's own layers"
+            )
 
 
 class Lowering:

@@ -7,6 +7,9 @@ architecture (arguments of StackedHourglass) and whatever the caller adds: joint
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from hbcore.autograd.function import Array
+from hbcore.deploy import packed_file
+from hbcore.nn.architecture import check_architecture
 from hbcore.nn.hourglass import StackedHourglass
 
 FORMAT = "hbcore-model/1"
@@ -34,27 +39,69 @@ def reason(error: Exception) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in str(error)[:LONGEST])
 
 
-def model_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
-    """The content of a model file."""
-    header = {"format": FORMAT, "architecture": model.architecture, **metadata}
-    return bytes(save(model.state_dict(), {"hbcore": json.dumps(header, sort_keys=True)}))
+def save_model(model: StackedHourglass, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a model file for :func:`load_model`, whole or not at all.
+
+    metadata: further JSON values for its header. ModelFileError if the file could not be loaded again, or not written.
+    """
+    path = Path(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        content = model_bytes(model, metadata or {})
+        part.write_bytes(content)
+        part.replace(path)
+    except OSError as error:
+        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+
+
+def model_bytes(model: StackedHourglass, metadata: Mapping[str, Any]) -> bytes:
+    """The content of a model file. ModelFileError, naming the cause, if it could not be loaded again."""
+    state = model.state_dict()
+    try:
+        own: dict[str, Any] = {"format": FORMAT, "architecture": check_architecture(**model.architecture)}
+        taken = ", ".join(sorted(own.keys() & metadata.keys()))
+        if taken:
+            raise ValueError(f"metadata must not name {taken}, which the file says itself: choose other names")
+        require_evaluable(state)
+        header = json.dumps(own | dict(metadata), sort_keys=True, default=_plain)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ModelFileError(f"this network cannot be saved: {reason(error)}") from error
+    return bytes(save(state, {"hbcore": header}))
+
+
+def _plain(value: Any) -> Any:
+    """NumPy's numbers and arrays in metadata, as JSON knows them."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    raise TypeError(f"metadata holds a {type(value).__name__}, which JSON does not know")
 
 
 def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
-    """Rebuild a network in evaluation mode: (network, metadata).
+    """Rebuild a network in evaluation mode, from a model file or a packed one: (network, metadata).
 
     ModelFileError if the file is not one of ours, or holds numbers that no network can be evaluated with: NaN,
     infinity, a variance below zero, or anything beyond LARGEST.
     """
-    arrays, header = read_arrays(path, FORMAT)
+    arrays, header = read_arrays(path, FORMAT, packed_file.FORMAT)
+    packed = header["format"] == packed_file.FORMAT
     try:
         architecture = header["architecture"]
-        _require_plausible(architecture, arrays)
+        weights = packed_file.weights_in(arrays) if packed else _weights_in(arrays)
+        _require_plausible(architecture, weights)
         if architecture.get("binary") is False:
             architecture["activation"] = "none"  # older files may name one, which never had an effect on these
         model = StackedHourglass(**architecture)
-        _require_evaluable(arrays)
-        model.load_state_dict(arrays)
+        if packed:
+            packed_file.read_packed(model, arrays, header["layers"])
+            require_evaluable(model.state_dict())
+        else:
+            require_evaluable(arrays)
+            model.load_state_dict(arrays)
     except KeyError as error:
         raise ModelFileError(f"{path}: the header lacks {error}") from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:  # the last: thousands of levels
@@ -63,7 +110,15 @@ def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
     return model, header
 
 
-def _require_plausible(architecture: Any, arrays: dict[str, Array]) -> None:
+def _weights_in(arrays: dict[str, Array]) -> int:
+    """How many numbers there are. ValueError naming an array that holds no real numbers."""
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} holds {array.dtype} values, not real numbers")
+    return sum(array.size for array in arrays.values())
+
+
+def _require_plausible(architecture: Any, weights: int) -> None:
     """ValueError or TypeError if these cannot be the network's weights: a damaged number must not build a giant."""
     if not isinstance(architecture, dict):
         raise TypeError("the architecture in the header is not a JSON object")
@@ -71,18 +126,15 @@ def _require_plausible(architecture: Any, arrays: dict[str, Array]) -> None:
     if not all(isinstance(size, int) for size in (features, joints, stacks, depth)):
         raise ValueError("features, joints, stacks and depth must be whole numbers")
     # Every level of an hourglass has more than features^2 weights, and every stack ends in features * joints.
-    if stacks * features * (features * depth + joints) > sum(array.size for array in arrays.values()):
+    if stacks * features * (features * depth + joints) > weights:
         raise ValueError("it holds fewer weights than its architecture has")
-    for name, array in arrays.items():
-        if array.dtype.kind != "f":
-            raise ValueError(f"{name} holds {array.dtype} values, not real numbers")
 
 
-def _require_evaluable(arrays: dict[str, Array]) -> None:
+def require_evaluable(arrays: Mapping[str, Array], largest: float = LARGEST) -> None:
     """ValueError naming the array that no network can be evaluated with. Asked before float64 becomes float32."""
     for name, array in arrays.items():
         variance = name.rpartition(".")[2] == "running_variance"
-        most = LARGEST**2 if variance else LARGEST
+        most = largest**2 if variance else largest
         lowest, highest = (float(extreme(array, initial=0)) for extreme in (np.min, np.max))
         if not np.isfinite([lowest, highest]).all():  # an extreme of an array with NaN is NaN
             raise ValueError(f"{name} is not finite")
@@ -92,8 +144,8 @@ def _require_evaluable(arrays: dict[str, Array]) -> None:
             raise ValueError(f"{name} holds {max(-lowest, highest):g} in size, more than {most:g}")
 
 
-def read_arrays(path: str | Path, expected_format: str) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Arrays and JSON header of a safetensors file of ours, whatever `expected_format` it holds."""
+def read_arrays(path: str | Path, *expected: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and JSON header of a safetensors file of ours, of one of the formats `expected`."""
     from safetensors import safe_open
 
     path = Path(path)
@@ -112,6 +164,6 @@ def read_arrays(path: str | Path, expected_format: str) -> tuple[dict[str, Array
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(f"{path}: not a safetensors file ({reason(error)})") from error
-    if not isinstance(header, dict) or header.get("format") != expected_format:
-        raise ModelFileError(f"{path}: not a file of format {expected_format}")
+    if not isinstance(header, dict) or header.get("format") not in expected:
+        raise ModelFileError(f"{path}: not a file of format {expected[0]}")
     return arrays, header

@@ -1,10 +1,10 @@
-"""Packed model files: what a deployed network needs, and nothing else. `docs/packed_file.md` tells a stranger how to read one.
+"""Packed model files: what a deployed network needs, and nothing else; `docs/packed_file.md` is for strangers.
 
 Of a binary unit the signs of its weights stay, the scale of each filter, and one threshold per channel in place of the
-batch norm (`folding.py`). Scales and thresholds are rounded to 16 bits, the weights of real-valued convolutions to bytes,
-127 steps up and down per filter: that is all that is lost. What is read is an ordinary network again that computes the
-same bits as packed bits, as simulation and in the engine: its latent weights are plus and minus alpha, and the batch norms
-before its signs are x - t, or p - x with p the number before t, which is below 0 where x >= t.
+batch norm (`folding.py`). Scales and thresholds are rounded to 16 bits, the weights of real-valued convolutions to
+bytes, 127 steps up and down per filter: that is all that is lost. What is read is an ordinary network again, of which
+packed bits, simulation and the engine compute the same: its latent weights are plus and minus alpha, and the batch
+norms before its signs are x - t, or p - x with p the number before t, which is below 0 where x >= t.
 
 A file is safetensors with one array per kind of number, in the order of the header's table of layers:
 
@@ -14,7 +14,7 @@ A file is safetensors with one array per kind of number, in the order of the hea
     threshold   batch norm before a sign               threshold: float16 (C,); flip: bits, padded likewise.
                                                        The sign is -1 where (x < threshold) xor flip
     line        any other batch norm                   line: float32, scale (C,) then shift (C,): scale x + shift
-    bytes       weights of a real-valued convolution   bytes: int8 (kH, kW, C, O); step: float32 (O,), what a byte counts
+    bytes       weights of a real-valued convolution   bytes: int8 (kH, kW, C, O); step: float32 (O,), of 1
     numbers     biases, slopes of PReLU                numbers: float32 (O,)
 """
 
@@ -32,7 +32,6 @@ from hbcore.deploy.folding import norm_line, threshold
 from hbcore.nn.blocks import Unit
 from hbcore.nn.hourglass import StackedHourglass
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d, PReLU
-from hbcore.nn.module import Module
 
 FORMAT = "hbcore-packed/1"
 STREAMS = {
@@ -40,6 +39,7 @@ STREAMS = {
     "bytes": np.int8, "step": np.float32, "numbers": np.float32,
 }  # fmt: skip
 LEVELS = 127  # of a byte, up and down
+LEAST = np.float32(2**-24)  # that float16 knows: what is scaled by nothing still has its signs
 
 
 class Layer(NamedTuple):
@@ -56,7 +56,7 @@ class Layer(NamedTuple):
 def layers(model: StackedHourglass) -> Iterator[tuple[Layer, list[tuple[str, Any]]]]:
     """The table of a network's layers, each with its kinds and the modules that have them, in the order of the file.
 
-    A batch norm before a sign is in the row of the convolution that takes the sign: "threshold+bits".
+    A batch norm before a sign is in the row of the convolution that takes the sign; "unit" is "threshold+bits".
     """
     norms = {id(u.modules[1]): u.modules[0] for u in model.walk() if isinstance(u, Unit) and _takes_signs(u)}
     hidden = set(map(id, norms.values()))
@@ -75,7 +75,8 @@ def layers(model: StackedHourglass) -> Iterator[tuple[Layer, list[tuple[str, Any
         elif isinstance(module, PReLU):
             kinds, shape = [("numbers", module)], module.slope.data.shape
         if kinds:
-            yield Layer(name, "+".join(kind for kind, _ in kinds), shape), kinds
+            named = "+".join(kind for kind, _ in kinds).replace("threshold+bits", "unit")
+            yield Layer(name, named, shape), kinds
 
 
 def packed_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
@@ -84,7 +85,9 @@ def packed_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
     Raises ValueError for a network whose signs are smooth: it is in the middle of its training.
     """
     if model.architecture["sharpness"] is not None:
-        raise ValueError("a network whose signs are smooth is in the middle of its training: packed files know hard signs")
+        raise ValueError(
+            "a network whose signs are smooth is in the middle of its training: packed files know hard signs"
+        )
     parts: dict[str, list[Array]] = {stream: [] for stream in STREAMS}
     table = []
     for layer, kinds in layers(model):
@@ -95,6 +98,11 @@ def packed_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
     arrays = {stream: np.concatenate(found) for stream, found in parts.items() if found}
     header = {"format": FORMAT, "architecture": model.architecture, "layers": table, **metadata}
     return bytes(save(arrays, {"hbcore": json.dumps(header, sort_keys=True, separators=(",", ":"))}))
+
+
+def weights_in(arrays: dict[str, Array]) -> int:
+    """How many weights a packed file holds, at most."""
+    return sum(arrays[stream].size * each for stream, each in (("bits", 8), ("bytes", 1)) if stream in arrays)
 
 
 def read_packed(model: StackedHourglass, arrays: dict[str, Array], table: Any) -> None:
@@ -127,7 +135,7 @@ def _written(kind: str, module: Any) -> dict[str, Array]:
         return {"numbers": _numbers(module)}
     if kind == "bits":
         signs = {"bits": np.packbits(module.weight.data.transpose(3, 0, 1, 2).ravel() < 0, bitorder="little")}
-        return signs | ({"alpha": module.alpha} if module.scaled else {})
+        return signs | ({"alpha": np.maximum(module.alpha, LEAST)} if module.scaled else {})
     if kind == "bytes":
         w = module.weight.data
         step = np.abs(w).max(axis=(0, 1, 2)) / np.float32(LEVELS)

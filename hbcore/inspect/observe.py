@@ -15,15 +15,32 @@ from hbcore.nn.module import Module
 
 @contextmanager
 def observe(model: Module, callback: Callable[[str, Module, tuple[Any, ...], Any], None]) -> Iterator[None]:
-    """Within this context callback(name, module, inputs, result) runs after every forward pass of every module."""
-    named = list(model.named_modules())
-    for name, module in named:
-        module.observer = lambda module, inputs, result, name=name: callback(name, module, inputs, result)
+    """Within this context callback(name, module, inputs, result) runs after every forward pass of every module.
+
+    A module that occurs twice has the first of its names. Of contexts within each other, the outer one is called first.
+    """
+    watched = [(name, module, module.observer) for name, module in model.named_modules()]
+    for name, module, outer in watched:
+        module.observer = _observer(name, callback, outer)
     try:
         yield
     finally:
-        for _, module in named:
-            del module.observer
+        for _, module, outer in watched:
+            if outer is None:
+                del module.observer
+            else:
+                module.observer = outer
+
+
+def _observer(name: str, callback: Callable[..., None], outer: Callable[..., None] | None) -> Callable[..., None]:
+    """What a module calls: whoever observes it already, and then the callback."""
+
+    def tell(module: Module, inputs: tuple[Any, ...], result: Any) -> None:
+        if outer is not None:
+            outer(module, inputs, result)
+        callback(name, module, inputs, result)
+
+    return tell
 
 
 def first_not_finite(model: Module, pictures: np.ndarray) -> str | None:
@@ -46,11 +63,12 @@ def first_not_finite(model: Module, pictures: np.ndarray) -> str | None:
 def run_once(
     model: Module, pictures: np.ndarray, callback: Callable[[str, Module, tuple[Any, ...], Any], None]
 ) -> None:
-    """Forward pass in evaluation mode under observation; the model's own mode is restored."""
-    training = model.training
+    """Forward pass in evaluation mode under observation; every module then has its own mode again."""
+    modes = [(module, module.training) for module in model.walk()]
     model.eval()
     try:
         with no_grad(), observe(model, callback):
             model(Tensor(pictures))
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training

@@ -82,15 +82,20 @@ class Summary:
 
 
 def summary(model: Module, height: int, width: int) -> Summary:
-    """Pass one grey picture through the network and write down every convolution on the way."""
+    """Pass one grey picture through the network and write down every convolution on the way.
+
+    A convolution that is passed twice is two layers, of which the second has no weights of its own.
+    """
     layers: list[LayerCost] = []
+    seen: set[str] = set()
 
     def note(name: str, module: Module, inputs: tuple[Any, ...], result: Any) -> None:
         if isinstance(module, Conv2d | BinaryConv2d):
             output = result.shape[1:]
             weights = module.weight.data.size
             macs = output[0] * output[1] * weights
-            layers.append(LayerCost(name, _bits(module), output, weights, macs))
+            layers.append(LayerCost(name, _bits(module), output, 0 if name in seen else weights, macs))
+            seen.add(name)
 
     run_once(model, np.full((1, height, width, 3), 0.5, dtype=np.float32), note)
     return Summary(tuple(layers), sum(parameter.data.size for parameter in model.parameters()))

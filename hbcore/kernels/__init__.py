@@ -11,10 +11,12 @@ HBCORE_KERNELS forces one.
 
 from __future__ import annotations
 
-import contextlib
 import os
+import threading
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hbcore.kernels.reference import GRADIENTS, Reference
 from hbcore.threads import on_thread_count
@@ -44,10 +46,11 @@ if _wide is not None:
 NAMES = "avx512", "avx2", "sse2", "neon", "cython", "numpy"  # of the backends, the fastest first
 
 
-class _Table:
-    """The name of the table of wide kernels that this process uses, of which there is one; "": none."""
+class _Kept:
+    """How many are within `keep_memory` now."""
 
-    name = ""
+    count = 0
+    lock = threading.Lock()
 
 
 def choose(wanted: str | None) -> Reference:
@@ -55,29 +58,17 @@ def choose(wanted: str | None) -> Reference:
     if wanted == "numpy" or (_wide is None and wanted is None):
         return Reference()
     if _wide is not None:
-        found: str | None = None if wanted == "cython" else _use_table(wanted)
+        found: str | None = None if wanted == "cython" else _wide.choose(wanted)
         if found is not None or wanted in (None, "cython"):
             return Wide(found) if found else Compiled()
     raise ImportError(f"HBCORE_KERNELS={wanted}: this build or this CPU has no such kernels; unset it for the best")
 
 
-def _use_table(wanted: str | None) -> str | None:
-    """The table of that name, or the best for None, from now on; its name, or None if there is none such."""
-    found: str | None = _wide.choose(wanted)
-    _Table.name = found or ""
-    return found
-
-
 def available() -> list[str]:
     """The names that HBCORE_KERNELS may have with this build on this CPU, the fastest first. Changes nothing."""
-    before, found = _Table.name, []
-    for name in NAMES:
-        with contextlib.suppress(ImportError):
-            choose(name)
-            found.append(name)
-    if _wide is not None:
-        _use_table(before)
-    return found
+    if _wide is None:
+        return ["numpy"]
+    return [name for name in NAMES if name in ("cython", "numpy") or _wide.has(name)]
 
 
 backend: Reference = choose(os.environ.get("HBCORE_KERNELS") or None)
@@ -88,13 +79,25 @@ def kernel_report() -> dict[str, str]:
     return {"kernels": backend.name}
 
 
-def keep_memory() -> None:
-    """Let this process keep the memory that it frees (up to 1 GiB, with glibc) and use it again: for training loops.
+@contextmanager
+def keep_memory() -> Iterator[None]:
+    """Within this context the process keeps the memory that it frees, up to 1 GiB, and uses it again.
 
-    Every step makes the same large arrays; by default each is asked from the system anew, page by page.
+    For training loops: every step makes the same large arrays; by default each is asked from the system anew, page by
+    page. This sets mallopt's thresholds for the whole process, where the C library is glibc; the last one to leave sets
+    them to the defaults of its manual, whatever they were before, and returns what is free to the system.
     """
-    if backend.name != "numpy":
-        _wide.keep_memory()
+    with _Kept.lock:
+        _Kept.count += 1
+        if _Kept.count == 1 and _wide is not None:
+            _wide.keep_memory(True)
+    try:
+        yield
+    finally:
+        with _Kept.lock:
+            _Kept.count -= 1
+            if _Kept.count == 0 and _wide is not None:
+                _wide.keep_memory(False)
 
 
 def popcount_ceiling(repeats: int = 9) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from hbcore import _kernels, bits
 from hbcore.bits import Words, conv_size
 from hbcore.kernels.convolutions import Array, Pair
-from hbcore.kernels.reference import Reference, as_rows, masked, require_tiles, require_words
+from hbcore.kernels.reference import Reference, as_rows, masked, require_like, require_tiles, require_words
 from hbcore.threads import for_slices, scratch
 
 
@@ -26,6 +26,7 @@ class Compiled(Reference):
         return out.reshape(x.shape)
 
     def sign_backward(self, x: Array, grad: Array) -> Array:
+        require_like(x, grad=grad)
         flat, g = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(grad).reshape(-1)
         out = np.empty_like(g)
         for_slices(lambda s: _kernels.sign_backward(flat[s], g[s], out[s]), len(flat), 3 * flat.itemsize)
@@ -65,6 +66,8 @@ class Compiled(Reference):
         return out
 
     def latent_gradient(self, dw: Array, w: Array, alpha: Array) -> Array:
+        if not dw.flags.c_contiguous:
+            return super().latent_gradient(dw, w, alpha)
         _kernels.latent_gradient(as_rows(dw), as_rows(w), alpha)
         return dw
 
@@ -91,6 +94,7 @@ class Compiled(Reference):
         return out.reshape(x.shape)
 
     def norm_sums(self, x: Array, grad: Array, mean: Array, inside: Words | None = None) -> tuple[Array, Array]:
+        require_like(x, grad=grad)
         rows, g = as_rows(x), as_rows(masked(grad, inside))
 
         def work(part: slice) -> tuple[Array, Array]:
@@ -101,6 +105,7 @@ class Compiled(Reference):
         return sum_pairs(for_slices(work, len(rows), 2 * item_bytes(rows)))
 
     def norm_backward(self, x: Array, grad: Array, a: Array, b: Array, c: Array, inside: Words | None = None) -> Array:
+        require_like(x, grad=grad)
         rows, g = as_rows(x), as_rows(masked(grad, inside))
         out = np.empty_like(g)
         for_slices(lambda s: _kernels.norm_backward(rows[s], g[s], a, b, c, out[s]), len(rows), 3 * item_bytes(rows))
@@ -117,6 +122,7 @@ class Compiled(Reference):
         return (out, winner) if all(whole) else super().max_pool(x, size)
 
     def max_pool_backward(self, grad: Array, winner: NDArray[np.uint8], size: int) -> Array:
+        require_like(grad, winner=winner)
         grad = np.ascontiguousarray(grad)
         n, h, w, c = grad.shape
         out = np.empty((n, h * size, w * size, c), dtype=grad.dtype)
@@ -128,12 +134,14 @@ class Compiled(Reference):
         correction: float, eps: float,
     ) -> None:  # fmt: skip
         """One pass instead of a dozen, which matters for many small arrays."""
+        require_like(w, g=g, mean=mean, square=square)
         if not alike(w, g, mean, square):
             return super().adam(w, g, mean, square, betas, step_size, correction, eps)
         flat = w.reshape(-1), g.reshape(-1), mean.reshape(-1), square.reshape(-1)
         return _kernels.adam(*flat, *betas, step_size, correction, eps)
 
     def rmsprop(self, w: Array, g: Array, square: Array, decay: float, lr: float, eps: float) -> None:
+        require_like(w, g=g, square=square)
         if not alike(w, g, square):
             return super().rmsprop(w, g, square, decay, lr, eps)
         return _kernels.rmsprop(w.reshape(-1), g.reshape(-1), square.reshape(-1), decay, lr, eps)

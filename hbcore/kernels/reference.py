@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from hbcore import bits
 from hbcore.bits import Words
 from hbcore.kernels.byte_gradients import in_bytes, pixel_blocks
-from hbcore.kernels.convolutions import Array, Convolutions, turned_round, way_back
+from hbcore.kernels.convolutions import Array, Convolutions
 from hbcore.kernels.plan import Plan
 
 GRADIENTS = "float32", "int8"  # what binary convolutions can take back, see byte_gradients.py
@@ -37,6 +37,7 @@ class Reference(Convolutions):
 
     def sign_backward(self, x: Array, grad: Array) -> Array:
         """grad where -1 < x < 1, else 0."""
+        require_like(x, grad=grad)
         return np.where(np.abs(x) < 1, grad, grad.dtype.type(0))
 
     def pack_signs(self, x: Array) -> Words:
@@ -56,6 +57,7 @@ class Reference(Convolutions):
         self, x: Words, w: Words, alpha: Array, channels: int, stride: int = 1, padding: int = 0
     ) -> Array:
         """alpha (x * w): `binary_conv2d`, scaled per filter; alpha (O,) gives the type of the result."""
+        require_numbers(w.shape[3], alpha=alpha)
         return np.asarray(self.binary_conv2d(x, w, channels, stride, padding).astype(alpha.dtype) * alpha)
 
     def norm_sign(self, x: Array, scale: Array, shift: Array) -> tuple[Words, Words]:
@@ -65,10 +67,12 @@ class Reference(Convolutions):
 
     def sign_gradient(self, g: Array, w: Array, alpha: Array, padding: int, gradients: str = "float32") -> Array:
         """dL/dS of Y = alpha (S * sign(W)), stride 1, for g = dL/dY; gradients: one of GRADIENTS."""
-        reach = way_back(w.shape, (padding, padding))
+        require_numbers(w.shape[3], alpha=alpha)
+        height, width = (size + k - 1 - 2 * padding for size, k in zip(g.shape[1:3], w.shape[:2], strict=True))
+        shape = len(g), height, width, w.shape[2]
         if gradients == "float32":
-            return self.conv2d(g, turned_round(self.sign(w) * alpha), 1, reach)
-        return self.conv2d(in_bytes(g * alpha, (3,)), turned_round(self.sign(w)), 1, reach)
+            return self.conv2d_input_gradient(g, self.sign(w) * alpha, shape, 1, (padding, padding))
+        return self.conv2d_input_gradient(in_bytes(g * alpha, (3,)), self.sign(w), shape, 1, (padding, padding))
 
     def filter_gradient(
         self, s: Words, g: Array, shape: tuple[int, ...], padding: int, gradients: str = "float32"
@@ -88,6 +92,8 @@ class Reference(Convolutions):
 
     def latent_gradient(self, dw: Array, w: Array, alpha: Array) -> Array:
         """dw (1 / n + alpha [-1 < w < 1]) with n weights in a filter; changes and returns dw."""
+        require_like(dw, w=w)
+        require_numbers(w.shape[-1], alpha=alpha)
         dw *= 1 / w.dtype.type(w[..., 0].size) + alpha * (np.abs(w) < 1)
         return dw
 
@@ -106,21 +112,27 @@ class Reference(Convolutions):
 
     def centred_sums(self, rows: Array, origin: Array) -> tuple[Array, Array]:
         """Sums over pixels of (x - origin) and (x - origin)^2, in float64: (M, C), (C,) -> two of (C,)."""
+        require_numbers(rows.shape[-1], origin=origin)
         distance = rows.astype(np.float64) - origin
         return distance.sum(axis=0), (distance * distance).sum(axis=0)
 
     def affine(self, x: Array, scale: Array, shift: Array) -> Array:
         """scale x + shift, per channel."""
+        require_numbers(x.shape[-1], scale=scale, shift=shift)
         return np.asarray(x * scale + shift)
 
     def norm_sums(self, x: Array, grad: Array, mean: Array, inside: Words | None = None) -> tuple[Array, Array]:
         """Sums over pixels of g and of g (x - mean), in float64; with packed bits `inside`, g counts as 0 where not."""
+        require_like(x, grad=grad)
+        require_numbers(x.shape[-1], mean=mean)
         g = masked(grad, inside).astype(np.float64)
         pixels = tuple(range(x.ndim - 1))
         return g.sum(axis=pixels), (g * (x - mean)).sum(axis=pixels)
 
     def norm_backward(self, x: Array, grad: Array, a: Array, b: Array, c: Array, inside: Words | None = None) -> Array:
         """a g + b x + c, per channel. With `inside`, g counts as 0 where not, and may become the result."""
+        require_like(x, grad=grad)
+        require_numbers(x.shape[-1], a=a, b=b, c=c)
         return np.asarray(masked(grad, inside) * a + x * b + c)
 
     def max_pool(self, x: Array, size: int) -> tuple[Array, NDArray[np.uint8]]:
@@ -136,6 +148,7 @@ class Reference(Convolutions):
 
     def max_pool_backward(self, grad: Array, winner: NDArray[np.uint8], size: int) -> Array:
         """Each window's gradient goes to its winner: (N, h, w, C) -> (N, h size, w size, C)."""
+        require_like(grad, winner=winner)
         n, h, w, c = grad.shape
         out = np.empty((n, h * size, w * size, c), dtype=grad.dtype)
         for tap, values in enumerate(windows(out, size)):
@@ -153,6 +166,7 @@ class Reference(Convolutions):
         correction: float, eps: float,
     ) -> None:  # fmt: skip
         """In place, see :class:`hbcore.optim.optimizers.Adam`."""
+        require_like(w, g=g, mean=mean, square=square)
         b1, b2 = betas
         mean *= b1
         mean += (1 - b1) * g
@@ -162,6 +176,7 @@ class Reference(Convolutions):
 
     def rmsprop(self, w: Array, g: Array, square: Array, decay: float, lr: float, eps: float) -> None:
         """In place, see :class:`hbcore.optim.optimizers.RMSprop`."""
+        require_like(w, g=g, square=square)
         square *= decay
         square += (1 - decay) * (g * g)
         w -= lr * (g / (np.sqrt(square) + eps))
@@ -187,19 +202,37 @@ def masked(grad: Array, inside: Words | None) -> Array:
     """grad where `inside` has a 1, else 0."""
     if inside is None:
         return grad
+    if inside.shape[:-1] != grad.shape[:-1]:
+        raise ValueError(f"inside has shape {inside.shape}, which does not fit a gradient of shape {grad.shape}")
     return np.where(bits.unpack_bits(inside, grad.shape[-1]), grad, grad.dtype.type(0))
 
 
 def require_tiles(x: Array, size: int) -> None:
-    """ValueError unless pooling windows tile x (N, H, W, C) and are not too large."""
+    """ValueError unless pooling windows tile x (N, H, W, C) and are neither too small nor too large."""
+    if not (isinstance(size, int | np.integer) and 1 <= size <= MAX_WINDOW):
+        raise ValueError(f"windows for the maximum are 1 x 1 to at most {MAX_WINDOW} x {MAX_WINDOW}, got {size!r}")
     if x.shape[1] % size or x.shape[2] % size:
         raise ValueError(f"windows of {size} x {size} do not tile a picture of {x.shape[1]} x {x.shape[2]}")
-    if size > MAX_WINDOW:
-        raise ValueError(f"windows for the maximum are at most {MAX_WINDOW} x {MAX_WINDOW}, got {size} x {size}")
+
+
+def require_like(x: Array, **others: Array) -> None:
+    """ValueError unless the others, by name, have the shape of x."""
+    for name, array in others.items():
+        if array.shape != x.shape:
+            raise ValueError(f"{name} has shape {array.shape}, expected {x.shape}")
+
+
+def require_numbers(count: int, **arrays: Array) -> None:
+    """ValueError unless the arrays, by name, hold one number for each of so many channels or filters."""
+    for name, array in arrays.items():
+        if array.shape != (count,):
+            raise ValueError(f"{name} has shape {array.shape}, expected {(count,)}: one number each")
 
 
 def require_words(x: Words, w: Words, channels: int) -> None:
     """ValueError unless activations (N, H, W, words) and filters (kH, kW, words, O) hold so many channels."""
+    if not (isinstance(channels, int | np.integer) and channels >= 1):
+        raise ValueError(f"channels must be a whole number of at least 1, got {channels!r}")
     words = bits.word_count(channels)
     if x.shape[3] != words or w.shape[2] != words:
         raise ValueError(

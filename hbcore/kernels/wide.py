@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from hbcore import _wide, bits
 from hbcore.bits import Words
 from hbcore.kernels.compiled import Compiled, out_shape, require_no_nan
-from hbcore.kernels.convolutions import Array, Pair, way_back
-from hbcore.kernels.reference import as_rows, require_tiles, require_words
+from hbcore.kernels.convolutions import Array, Pair, keeps_order, way_back
+from hbcore.kernels.reference import as_rows, require_numbers, require_tiles, require_words
 
 _FLOAT32, _UINT64 = np.dtype(np.float32), np.dtype(np.uint64)
 
@@ -40,7 +40,7 @@ class Wide(Compiled):
         require_words(x, w, channels)
         out = np.empty(out_shape(x, w, stride, (padding, padding)), dtype=np.float32)
         x, w = np.ascontiguousarray(x), np.ascontiguousarray(w)
-        _wide.binary_conv2d(x, w, channels, padded(alpha), stride, padding, out)
+        _wide.binary_conv2d(x, w, channels, padded(alpha, w.shape[3]), stride, padding, out)
         return out
 
     def norm_sign(self, x: Array, scale: Array, shift: Array) -> tuple[Words, Words]:
@@ -54,12 +54,12 @@ class Wide(Compiled):
         return signs.reshape(shape), inside.reshape(shape)
 
     def sign_gradient(self, g: Array, w: Array, alpha: Array, padding: int, gradients: str = "float32") -> Array:
-        if gradients == "float32" or not fits(g, w, alpha):
+        if gradients == "float32" or not fits(g, w, alpha) or not keeps_order(w.shape, 1, (padding, padding)):
             return super().sign_gradient(g, w, alpha, padding, gradients)
         reach = way_back(w.shape, (padding, padding))
         height, width = (size + 2 * r - k + 1 for size, r, k in zip(g.shape[1:3], reach, w.shape[:2], strict=True))
         out = np.empty((len(g), height, width, w.shape[2]), dtype=np.float32)
-        _wide.sign_gradient(in_rows(g), np.ascontiguousarray(w), padded(alpha), *reach, out)
+        _wide.sign_gradient(in_rows(g), np.ascontiguousarray(w), padded(alpha, w.shape[3]), *reach, out)
         return out
 
     def filter_gradient(
@@ -154,10 +154,11 @@ def fits(*operands: Array) -> bool:
     return True
 
 
-def padded(numbers: Array) -> Array:
+def padded(alpha: Array, filters: int) -> Array:
     """One number per filter, followed by zeros up to a multiple of PAD, as the wide kernels read them."""
-    out = np.zeros(-(-len(numbers) // PAD) * PAD, dtype=np.float32)
-    out[: len(numbers)] = numbers
+    require_numbers(filters, alpha=alpha)
+    out = np.zeros(-(-filters // PAD) * PAD, dtype=np.float32)
+    out[:filters] = alpha
     return out
 
 

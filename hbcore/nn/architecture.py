@@ -1,20 +1,26 @@
-"""What a network may be made of: the names of its parts, and which choices contradict each other.
+"""What a network may be made of: the values of its arguments, and which choices contradict each other.
 
-Apart from the network itself, so that settings can be checked without drawing millions of weights.
+Apart from the network itself, so that settings can be checked without drawing millions of weights. One schema for
+whoever makes, saves or loads a network.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
 
 from hbcore.nn.blocks import BLOCKS, MULTI_SCALE
 from hbcore.nn.layers import ACTIVATIONS, BINARIZE, POOLS
+from hbcore.values import choice, is_whole, switch, whole
 
 STRIDE = 4  # input pixels per heatmap pixel: the stem and one pooling halve the picture each
 HOURGLASSES = "plain", "improved"
 SHARPEST = 1e30  # of a smooth sign: a hard one long before, and products with it stay in float32
 LAYERS = range(3, 7)  # 3x3 convolutions that an HPM block may have
-OF_REAL_NETWORKS = {"activation": "none", "scale": True, "binarize": "both", "binary_ends": False, "real_lin": False}  # the only choice
+# The only choice there.
+OF_REAL_NETWORKS = {"activation": "none", "scale": True, "binarize": "both", "binary_ends": False, "real_lin": False}
 
 
 def input_multiple(depth: int, block: str) -> int:
@@ -22,49 +28,77 @@ def input_multiple(depth: int, block: str) -> int:
     return (STRIDE << depth) * (2 if block in MULTI_SCALE else 1)
 
 
-def check_architecture(
-    features: int,
-    joints: int,
-    stacks: int,
-    depth: int,
-    block: str,
-    binary: bool,
-    activation: str,
-    center_weights: bool,
-    clamp_weights: bool,
-    layers: int,
-    cardinality: int,
-    hourglass: str,
-    pool: str,
-    scale: bool,
-    binarize: str,
-    binary_ends: bool,
-    stem: int | None = None,
-    real_lin: bool = False,
-    sharpness: float | None = None,
-) -> None:
-    """ValueError naming what is unknown, out of range or a contradiction among the arguments of StackedHourglass."""
-    names: tuple[tuple[str, str, Iterable[str]], ...] = (
-        ("block", block, BLOCKS),
-        ("activation", activation, ACTIVATIONS),
-        ("hourglass", hourglass, HOURGLASSES),
-        ("pool", pool, POOLS),
-        ("binarize", binarize, BINARIZE),
-    )
-    for name, value, known in names:
-        if value not in known:
-            raise ValueError(f"unknown {name} {value!r}: choose from {', '.join(known)}")
-    for name, size in {"joints": joints, "stacks": stacks, "depth": depth, "cardinality": cardinality}.items():
-        if size < 1:
-            raise ValueError(f"{name} must be at least 1, got {size}")
-    if features < 16 or features % 16:
-        raise ValueError(f"features must be a positive multiple of 16 (the stem has a quarter), got {features}")
-    if stem is not None and (stem < 8 or stem % 8 or stem > features):
-        raise ValueError(f"stem must be a multiple of 8, at most the features ({features}), got {stem}")
-    if real_lin and binary_ends:
+def _features(name: str, value: Any) -> int:
+    if not is_whole(value) or value < 16 or value % 16:
+        raise ValueError(f"{name} must be a positive multiple of 16 (the stem has a quarter), got {value!r}")
+    return int(value)
+
+
+def _layers(name: str, value: Any) -> int:
+    if not is_whole(value) or value not in LAYERS:
+        raise ValueError(f"{name} must be {LAYERS[0]} to {LAYERS[-1]}, got {value!r}")
+    return int(value)
+
+
+def _sharpness(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not (real and 0 < value <= SHARPEST):
+        raise ValueError(f"{name} must be a number above 0, at most {SHARPEST:g}, got {value!r}")
+    return float(value)
+
+
+def _stem(name: str, value: Any) -> int | None:
+    if value is not None and (not is_whole(value) or value < 8 or value % 8):
+        raise ValueError(f"{name} must be a positive multiple of 8, or none, got {value!r}")
+    return None if value is None else int(value)
+
+
+def _one_of(known: Iterable[str]) -> Callable[[str, Any], str]:
+    return lambda name, value: choice(name, value, known)
+
+
+SCHEMA: dict[str, Callable[[str, Any], Any]] = {
+    "features": _features,
+    "joints": whole,
+    "stacks": whole,
+    "depth": whole,
+    "block": _one_of(BLOCKS),
+    "binary": switch,
+    "activation": _one_of(ACTIVATIONS),
+    "center_weights": switch,
+    "clamp_weights": switch,
+    "layers": _layers,
+    "cardinality": whole,
+    "hourglass": _one_of(HOURGLASSES),
+    "pool": _one_of(POOLS),
+    "scale": switch,
+    "binarize": _one_of(BINARIZE),
+    "binary_ends": switch,
+    "stem": _stem,
+    "real_lin": switch,
+    "sharpness": _sharpness,
+}
+"""What each value may be: check(name, value) gives it as Python's own, or raises ValueError naming it."""
+
+
+def check_architecture(**values: Any) -> dict[str, Any]:
+    """The arguments of StackedHourglass as a model file holds them; sharpness may be left out.
+
+    ValueError names what is missing, unknown, of another type, out of range or a contradiction.
+    """
+    values = {"sharpness": None} | values
+    if values.keys() != SCHEMA.keys():
+        strays = ", ".join(sorted(values.keys() ^ SCHEMA.keys()))
+        raise ValueError(f"an architecture has {', '.join(SCHEMA)}: missing or unknown are {strays}")
+    values = {name: check(name, values[name]) for name, check in SCHEMA.items()}
+    features, block, binary = values["features"], values["block"], values["binary"]
+    layers, cardinality, sharpness = values["layers"], values["cardinality"], values["sharpness"]
+    if values["stem"] is not None and values["stem"] > features:
+        raise ValueError(f"stem = {values['stem']} must be at most the features, {features}")
+    if values["real_lin"] and values["binary_ends"]:
         raise ValueError("real_lin = True contradicts binary_ends = True: leave one of them out")
-    if layers not in LAYERS:
-        raise ValueError(f"layers must be {LAYERS[0]} to {LAYERS[-1]}, got {layers}")
     if block != "hpm" and (layers, cardinality) != (3, 1):
         given = f"layers = {layers} and cardinality = {cardinality}"
         raise ValueError(f"{given} are choices of block = 'hpm': leave them out with block = {block!r}")
@@ -72,12 +106,11 @@ def check_architecture(
     if block == "hpm" and features % parts:
         need = f"layers = {layers} and cardinality = {cardinality} need"
         raise ValueError(f"features = {features} cannot be split: {need} a multiple of {parts}")
-    choices = {"activation": activation, "scale": scale, "binarize": binarize, "binary_ends": binary_ends, "real_lin": real_lin}
-    for name, choice in choices.items():
-        if not binary and choice != OF_REAL_NETWORKS[name]:
-            raise ValueError(f"{name} = {choice!r} is a choice of binary networks: leave it out with binary = False")
-    if sharpness is not None:
-        if not isinstance(sharpness, int | float) or not 0 < sharpness <= SHARPEST:
-            raise ValueError(f"sharpness must be a number above 0, at most {SHARPEST:g}, got {sharpness!r}")
-        if not binary or binarize == "weights":
-            raise ValueError(f"sharpness = {sharpness} is a choice of networks with binary activations")
+    for name, only in OF_REAL_NETWORKS.items():
+        if not binary and values[name] != only:
+            raise ValueError(
+                f"{name} = {values[name]!r} is a choice of binary networks: leave it out with binary = False"
+            )
+    if sharpness is not None and (not binary or values["binarize"] == "weights"):
+        raise ValueError(f"sharpness = {sharpness} is a choice of networks with binary activations")
+    return values

@@ -24,8 +24,21 @@ import numpy as np
 from hbcore.autograd.function import grad_enabled
 from hbcore.autograd.tensor import Tensor, concatenate, join
 from hbcore.binary.unit import binary_unit
-from hbcore.nn.layers import POOLS, BatchNorm2d, BinaryConv2d, Conv2d, ReLU, Upsample, activation
+from hbcore.nn.layers import (
+    ACTIVATIONS,
+    BINARIZE,
+    POOLS,
+    BatchNorm2d,
+    BinaryConv2d,
+    Conv2d,
+    ReLU,
+    Upsample,
+    activation,
+)
 from hbcore.nn.module import Identity, Module, Sequential
+from hbcore.values import choice, switch, whole
+
+_SHARED = np.random.default_rng(0)
 
 
 @dataclass(frozen=True)
@@ -34,19 +47,29 @@ class Style:
 
     binary: 1-bit weights and activations, or the real-valued twin. activation: "none", "relu" (the paper's best) or
     "prelu" (its follow-up), after each binary convolution. binarize and the weight options are those of BinaryConv2d.
-    layers, cardinality: of HPM blocks. pool: "max" or "avg", every pooling of the network.
+    layers, cardinality: of HPM blocks. pool: "max" or "avg", every pooling of the network. rng: what weights are drawn
+    from; styles without one share a generator, and so go on with each other's numbers. ValueError names what is no such
+    choice.
     """
 
     binary: bool = True
     activation: str = "none"
     center_weights: bool = False
     clamp_weights: bool = True
-    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    rng: np.random.Generator = field(default_factory=lambda: _SHARED)
     scale: bool = True
     binarize: str = "both"
     layers: int = 3
     cardinality: int = 1
     pool: str = "max"
+
+    def __post_init__(self) -> None:
+        for name in ("binary", "center_weights", "clamp_weights", "scale"):
+            switch(name, getattr(self, name))
+        for name, known in {"activation": ACTIVATIONS, "binarize": BINARIZE, "pool": POOLS}.items():
+            choice(name, getattr(self, name), known)
+        whole("layers", self.layers)
+        whole("cardinality", self.cardinality)
 
     def conv(self, channels: int, filters: int, kernel: int, stride: int = 1, bias: bool = False) -> Module:
         """A convolution, binary or not, that keeps height and width (divided by the stride)."""
@@ -82,10 +105,11 @@ class Unit(Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         norm, conv, *rest = self.modules
-        if not (isinstance(norm, BatchNorm2d) and isinstance(conv, BinaryConv2d) and self._in_one(norm, conv)):
+        # Exactly these: what a subclass does otherwise would be left out.
+        if not (type(norm) is BatchNorm2d and type(conv) is BinaryConv2d and self._in_one(norm, conv)):
             return super().forward(x)
         y, mean, variance = binary_unit(x, norm.gamma, norm.beta, conv.weight, norm.eps, conv.padding, conv.gradients)
-        norm.follow(mean, variance)
+        norm.follow(mean, variance, pixels=x.data.size // mean.size)
         for module in rest:
             y = module(y)
         return y
@@ -94,7 +118,7 @@ class Unit(Sequential):
         """Whether a binary unit can go through in one step: in training, unless somebody looks between its layers."""
         if not (conv.all_bits and conv.scaled and conv.stride == 1 and conv.bias is None):
             return False
-        return norm.training and grad_enabled() and norm.observer is None
+        return norm.training and grad_enabled() and norm.observer is None and conv.observer is None
 
 
 def keep_size_pool(style: Style) -> Sequential:
@@ -115,7 +139,7 @@ class Bottleneck(Module):
     """
 
     def __init__(self, channels: int, filters: int, style: Style, middle: int | None = None, kernel: int = 1) -> None:
-        middle = filters // 2 if middle is None else middle
+        middle = whole("middle", whole("filters", filters) // 2 if middle is None else middle)
         self.reduce = Unit(channels, middle, kernel, style)
         self.spatial = Unit(middle, middle, 3, style)
         self.expand = Unit(middle, filters, kernel, style)
@@ -156,7 +180,7 @@ class MultiScale(Module):
 
     def __init__(self, channels: int, filters: int, style: Style, pointwise: bool) -> None:
         width = filters // 2 if pointwise else filters
-        if width % 4:
+        if width < 4 or width % 4:
             raise ValueError(f"a multi-scale block splits its width into 1/2, 1/4, 1/4: {width} is not a multiple of 4")
         if pointwise:
             self.left = Sequential(Unit(channels, width // 2, 1, style), Unit(width // 2, width // 2, 3, style))
@@ -241,7 +265,7 @@ class HPMBlock(Hierarchy):
 def require_split(filters: int, layers: int, cardinality: int) -> None:
     """ValueError unless HPM blocks of so many filters can be cut into so many paths and layers."""
     parts = cardinality << (layers - 1)
-    if filters % parts:
+    if filters < parts or filters % parts:
         kind = f"an HPM block of {layers} layers and cardinality {cardinality}"
         raise ValueError(f"{kind} cannot split its filters evenly: {filters} is not a multiple of {parts}")
 
@@ -254,4 +278,11 @@ BLOCKS: dict[str, Callable[[int, int, Style], Module]] = {
     "bottleneck_no1x1": bottleneck_no1x1,
     "hpm": HPMBlock,
 }
+
+
+def block_named(name: str) -> Callable[[int, int, Style], Module]:
+    """What makes blocks of that name: (channels, filters, style) -> block. ValueError names all if there is none."""
+    return BLOCKS[choice("block", name, BLOCKS)]
+
+
 MULTI_SCALE = "multiscale", "multiscale_no1x1"  # these halve the map within the block

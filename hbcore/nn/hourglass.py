@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
+from dataclasses import fields, replace
 
 import numpy as np
 
-from hbcore.autograd.tensor import Tensor, concatenate
+from hbcore.autograd.conv import require_pictures
+from hbcore.autograd.tensor import Tensor, arrays_of, concatenate
 from hbcore.nn.architecture import check_architecture, input_multiple
-from hbcore.nn.blocks import BLOCKS, Style, Unit
+from hbcore.nn.blocks import Style, Unit, block_named
 from hbcore.nn.layers import POOLS, BatchNorm2d, BinaryConv2d, Conv2d, ReLU, Upsample
 from hbcore.nn.module import Identity, Module, Parameter, Sequential
+from hbcore.values import whole
 
 
 class Hourglass(Module):
@@ -25,9 +26,10 @@ class Hourglass(Module):
     """
 
     def __init__(self, depth: int, features: int, block: str, style: Style, improved: bool = False) -> None:
+        depth, features = whole("depth", depth), whole("features", features)
         self.depth, self.improved = depth, improved
         self.filters = 2 * features if improved else features
-        make = BLOCKS[block]
+        make = block_named(block)
         self.up1 = Identity() if improved else make(features, features, style)
         self.pool1 = POOLS[style.pool]()
         self.low1 = make(features, features, style)
@@ -52,8 +54,8 @@ class Head(Module):
     """One block and a 1x1 "lin" unit (batch norm, ReLU), then heatmaps by a 1x1 convolution.
 
     That convolution is real-valued, or with binary_ends a unit like all others: lin is never negative, but the unit's
-    batch norm centres it before the sign. A real bias per heatmap stays. real_lin: the unit of lin is the real-valued
-    one, which gives narrow networks much of what they lose at this end.
+    batch norm centres it before the sign. A real bias per heatmap stays. real_lin: the unit of lin is real-valued,
+    which gives narrow networks back much of what they lose at this end.
     """
 
     def __init__(
@@ -66,7 +68,7 @@ class Head(Module):
         binary_ends: bool = False,
         real_lin: bool = False,
     ) -> None:
-        self.block = BLOCKS[block](channels, features, style)
+        self.block = block_named(block)(channels, features, style)
         unit = Unit(features, features, 1, replace(style, binary=False) if real_lin else style)
         self.lin = Sequential(unit, BatchNorm2d(features), ReLU())
         self.heatmaps = _end(features, joints, style, binary_ends)
@@ -107,7 +109,7 @@ class StackedHourglass(Module):
                                  batch norm, which learns one threshold per colour (with binary weights alone: the
                                  picture as it is); the last, and the way back from heatmaps, are units like all others
     stem                         filters of the first convolution; None: a quarter of the features, as in the paper.
-                                 The blocks behind it have as many if that is more than half of the features
+                                 The blocks behind it have as many where that is more than half of the features
     real_lin                     see :class:`Head`
     sharpness                    None, or that of a smooth sign: a network in the middle of its training
 
@@ -138,41 +140,30 @@ class StackedHourglass(Module):
         real_lin: bool = False,
         sharpness: float | None = None,
     ) -> None:
-        self.architecture: dict[str, Any] = {
-            "features": features,
-            "joints": joints,
-            "stacks": stacks,
-            "depth": depth,
-            "block": block,
-            "binary": binary,
-            "activation": activation,
-            "center_weights": center_weights,
-            "clamp_weights": clamp_weights,
-            "layers": layers,
-            "cardinality": cardinality,
-            "hourglass": hourglass,
-            "pool": pool,
-            "scale": scale,
-            "binarize": binarize,
-            "binary_ends": binary_ends,
-            "stem": stem,
-            "real_lin": real_lin,
-            "sharpness": None,
-        }
-        check_architecture(**self.architecture)
-        style = Style(
+        self.architecture = known = check_architecture(
+            features=features,
+            joints=joints,
+            stacks=stacks,
+            depth=depth,
+            block=block,
             binary=binary,
             activation=activation,
             center_weights=center_weights,
             clamp_weights=clamp_weights,
-            rng=np.random.default_rng(seed),
-            scale=scale,
-            binarize=binarize,
             layers=layers,
             cardinality=cardinality,
+            hourglass=hourglass,
             pool=pool,
+            scale=scale,
+            binarize=binarize,
+            binary_ends=binary_ends,
+            stem=stem,
+            real_lin=real_lin,
+            sharpness=sharpness,
         )
-        make = BLOCKS[block]
+        of_style = (field.name for field in fields(Style) if field.name in known)
+        style = Style(rng=np.random.default_rng(seed), **{name: known[name] for name in of_style})
+        make = block_named(block)
         first = stem or features // 4
         second = max(first, features // 2)
         self.stem = Sequential(
@@ -204,14 +195,12 @@ class StackedHourglass(Module):
         ValueError for a network without binary activations.
         """
         known = self.architecture
-        changed = known | {"binarize": binarize, "sharpness": sharpness}
-        check_architecture(**changed)
-        changed["sharpness"] = sharpness = None if sharpness is None else float(sharpness)
+        changed = check_architecture(**known | {"binarize": binarize, "sharpness": sharpness})
         if "weights" in (binarize, known["binarize"]) and binarize != known["binarize"]:
             raise ValueError("a network of which only the weights are binary has other layers: build it anew")
         for _, module in self.named_modules():
             if isinstance(module, BinaryConv2d):
-                module.binarize, module.sharpness = binarize, sharpness
+                module.binarize, module.sharpness = changed["binarize"], changed["sharpness"]
         known.update(changed)
 
     def forward(self, picture: Tensor) -> list[Tensor]:
@@ -243,6 +232,8 @@ def _end(channels: int, filters: int, style: Style, binary_ends: bool) -> Module
 
 
 def _require_multiple(x: Tensor, size: int) -> None:
-    height, width = x.shape[1:3]
-    if height % size or width % size:
+    (pixels,) = arrays_of("this network", x)
+    require_pictures(pixels, "this network")
+    height, width = pixels.shape[1:3]
+    if height < size or width < size or height % size or width % size:
         raise ValueError(f"this network takes heights and widths that are multiples of {size}, got {height} x {width}")

@@ -6,6 +6,7 @@ Every constructor that draws them takes the random generator, so a network is a 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -15,16 +16,24 @@ from hbcore.autograd.conv import avg_pool2d, conv2d, max_pool2d, require_fit, up
 from hbcore.autograd.function import Array, grad_enabled
 from hbcore.autograd.norm import batch_norm, fixed_norm
 from hbcore.autograd.ops import ParametricRectifier
-from hbcore.autograd.tensor import Tensor, apply
+from hbcore.autograd.tensor import Tensor, apply, arrays_of
 from hbcore.binary.convolution import binary_conv2d, packed_conv2d, scale
 from hbcore.binary.signs import sign
 from hbcore.binary.smooth import smooth_sign
 from hbcore.kernels import GRADIENTS
 from hbcore.nn.module import Module, Parameter
+from hbcore.values import choice, number, whole
 
 
 def he_normal(rng: np.random.Generator, kernel: int, channels: int, filters: int) -> Array:
-    """Filters (k, k, C, O) from a normal distribution with variance 2 / (k^2 C)."""
+    """Filters (k, k, C, O) from a normal distribution with variance 2 / (k^2 C).
+
+    ValueError for sizes below 1, TypeError for what is no generator of random numbers.
+    """
+    if not isinstance(rng, np.random.Generator):
+        raise TypeError(f"weights are drawn from a generator, numpy.random.default_rng(seed), got {rng!r}")
+    sizes = {"kernel": kernel, "channels": channels, "filters": filters}
+    kernel, channels, filters = (whole(name, size) for name, size in sizes.items())
     deviation = np.sqrt(2 / (kernel * kernel * channels))
     normal = rng.standard_normal((kernel, kernel, channels, filters))
     return np.asarray(deviation * normal, dtype=np.float32)
@@ -43,7 +52,7 @@ class Conv2d(Module):
         padding: int = 0,
         bias: bool = True,
     ) -> None:
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding = whole("stride", stride), whole("padding", padding, least=0)
         self.weight = Parameter(he_normal(rng, kernel, channels, filters))
         self.bias = Parameter(np.zeros(filters, dtype=np.float32)) if bias else None
 
@@ -83,11 +92,9 @@ class BinaryConv2d(Module):
         binarize: str = "both",
         bias: bool = False,
     ) -> None:
-        if binarize not in BINARIZE:
-            raise ValueError(f"cannot binarize {binarize!r}: choose from {', '.join(BINARIZE)}")
-        self.stride, self.padding = stride, padding
+        self.stride, self.padding = whole("stride", stride), whole("padding", padding, least=0)
         self.center_weights, self.clamp_weights = center_weights, clamp_weights
-        self.scaled, self.binarize = scaled, binarize
+        self.scaled, self.binarize = scaled, choice("binarize", binarize, BINARIZE)
         self.sharpness: float | None = None
         self.packed, self.gradients = False, GRADIENTS[0]
         self.weight = Parameter(he_normal(rng, kernel, channels, filters))
@@ -110,8 +117,9 @@ class BinaryConv2d(Module):
     def _convolve(self, x: Tensor) -> Tensor:
         packed = self.packed and self.all_bits
         if packed and not grad_enabled():  # bits all the way: the signs never exist as numbers
-            require_fit(x.data, self.weight.data)
-            bits = kernels.backend.pack_signs(x.data)
+            (pixels,) = arrays_of(type(self).__name__, x)
+            require_fit(pixels, self.weight.data)
+            bits = kernels.backend.pack_signs(pixels)
             return Tensor(packed_conv2d(bits, self.weight.data, self.alpha, self.stride, self.padding))
         if self.binarize != "weights":
             x = sign(x) if self.sharpness is None else smooth_sign(x, self.sharpness)
@@ -132,10 +140,11 @@ class BinaryConv2d(Module):
         if self.binarize == "activations":
             return
         w = self.weight.data
-        if self.center_weights:
+        if self.center_weights and w.shape[2] > 1:  # one channel is its own mean
             w -= w.mean(axis=2, keepdims=True)
         if self.clamp_weights:
             np.clip(w, -1, 1, out=w)
+        self.weight.changed()
 
 
 def _shape(conv: Conv2d | BinaryConv2d) -> str:
@@ -152,7 +161,8 @@ class BatchNorm2d(Module):
     """Batch normalisation per channel; running statistics follow with `momentum` and serve in evaluation."""
 
     def __init__(self, channels: int, eps: float = 1e-5, momentum: float = 0.1) -> None:
-        self.eps, self.momentum = eps, momentum
+        channels = whole("channels", channels)
+        self.eps, self.momentum = number("eps", eps), number("momentum", momentum, most=1)
         self.gamma = Parameter(np.ones(channels, dtype=np.float32))
         self.beta = Parameter(np.zeros(channels, dtype=np.float32))
         self.running_mean = np.zeros(channels, dtype=np.float32)
@@ -162,16 +172,23 @@ class BatchNorm2d(Module):
         if not self.training:
             return fixed_norm(x, self.gamma, self.beta, self.running_mean, self.running_variance, self.eps)
         y, mean, variance = batch_norm(x, self.gamma, self.beta, self.eps)
-        self.follow(mean, variance)
+        self.follow(mean, variance, pixels=x.data.size // mean.size)
         return y
 
     def describe(self) -> str:
         return str(self.gamma.data.size)
 
-    def follow(self, mean: Array, variance: Array) -> None:
-        """Let the running statistics follow those of a batch."""
+    def follow(self, mean: Array, variance: Array, pixels: int = 2) -> None:
+        """Let the running statistics follow those of a batch of so many pixels, by default of several.
+
+        Not where they are not finite: whoever skips a bad picture goes on with statistics of good ones. One pixel has a
+        mean, but no variance.
+        """
+        if not math.isfinite(np.vdot(mean, variance)):  # nor is it if one number of either is not, also times 0
+            return
         self.running_mean += self.momentum * (mean - self.running_mean)
-        self.running_variance += self.momentum * (variance - self.running_variance)
+        if pixels > 1:
+            self.running_variance += self.momentum * (variance - self.running_variance)
 
 
 class ReLU(Module):
@@ -185,7 +202,7 @@ class PReLU(Module):
     """max(x, 0) + a min(x, 0) with one learned slope per channel."""
 
     def __init__(self, channels: int, slope: float = 0.25) -> None:
-        self.slope = Parameter(np.full(channels, slope, dtype=np.float32))
+        self.slope = Parameter(np.full(whole("channels", channels), slope, dtype=np.float32))
 
     def forward(self, x: Tensor) -> Tensor:
         return apply(ParametricRectifier(), x, self.slope)
@@ -198,7 +215,7 @@ class MaxPool2d(Module):
     """Largest value of each size x size window."""
 
     def __init__(self, size: int = 2) -> None:
-        self.size = size
+        self.size = whole("size", size)
 
     def forward(self, x: Tensor) -> Tensor:
         return max_pool2d(x, self.size)
@@ -211,7 +228,7 @@ class AvgPool2d(Module):
     """Mean of each size x size window."""
 
     def __init__(self, size: int = 2) -> None:
-        self.size = size
+        self.size = whole("size", size)
 
     def forward(self, x: Tensor) -> Tensor:
         return avg_pool2d(x, self.size)
@@ -227,7 +244,7 @@ class Upsample(Module):
     """Nearest-neighbour up-sampling."""
 
     def __init__(self, factor: int = 2) -> None:
-        self.factor = factor
+        self.factor = whole("factor", factor)
 
     def forward(self, x: Tensor) -> Tensor:
         return upsample_nearest2d(x, self.factor)
@@ -245,9 +262,7 @@ ACTIVATIONS: dict[str, Callable[[int], list[Module]]] = {
 
 def activation(name: str, channels: int) -> list[Module]:
     """What may follow a binary convolution: "none", "relu" or "prelu", as a list of zero or one modules."""
-    if name not in ACTIVATIONS:
-        raise ValueError(f"unknown activation {name!r}: choose from {', '.join(ACTIVATIONS)}")
-    return ACTIVATIONS[name](channels)
+    return ACTIVATIONS[choice("activation", name, ACTIVATIONS)](channels)
 
 
 def use_packed(model: Module, packed: bool = True) -> Module:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from hbcore.autograd.function import Array
 from hbcore.autograd.tensor import Tensor
+
+T = TypeVar("T")
 
 
 class Parameter(Tensor):
@@ -23,7 +25,8 @@ class Parameter(Tensor):
 class Module:
     """Attributes that are Parameters, arrays (running statistics) or Modules, or lists of Modules, make up its state.
 
-    Names are attribute paths ("hourglasses.0.up1.units.2.conv.weight"), in order of definition.
+    Names are attribute paths ("hourglasses.0.up1.units.2.conv.weight"), in order of definition. What is used in several
+    places is one thing, by its first name: walks, state and optimizers meet it once.
     """
 
     training = True
@@ -49,7 +52,10 @@ class Module:
 
     def __repr__(self) -> str:
         """The tree of all modules, with shapes, bits and numbers of parameters. What repeats is shown once."""
-        return "\n".join(_tree("", self, "", {}))
+        try:
+            return "\n".join(_tree("", self, "", {}))
+        except RecursionError:
+            return f"{type(self).__name__}(a part of itself, or nested too deeply to be drawn)"
 
     def children(self) -> Iterator[tuple[str, Module]]:
         for name, value in vars(self).items():
@@ -63,8 +69,12 @@ class Module:
     def walk(self) -> Iterator[Module]:
         """This module and all below it, as named_modules does, without the time that names take."""
         waiting: list[Module] = [self]
+        seen: set[Module] = set()
         while waiting:
             module = waiting.pop()
+            if module in seen:
+                continue
+            seen.add(module)
             yield module
             below: list[Module] = []
             for value in module.__dict__.values():
@@ -75,28 +85,36 @@ class Module:
             waiting += reversed(below)
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, Module]]:
-        """This module (named by the prefix) and all below it, each before its children."""
+        """This module (named by the prefix) and all below it, each before its children and once, by its first name."""
         waiting: list[tuple[str, Module]] = [(prefix, self)]
+        seen: set[Module] = set()
         while waiting:
             path, module = waiting.pop()
+            if module in seen:
+                continue
+            seen.add(module)
             yield path, module
             below = [(f"{path}.{name}" if path else name, child) for name, child in module.children()]
             waiting.extend(reversed(below))
 
     def named_parameters(self) -> Iterator[tuple[str, Parameter]]:
-        for prefix, module in self.named_modules():
-            for name, value in vars(module).items():
-                if isinstance(value, Parameter):
-                    yield f"{prefix}.{name}" if prefix else name, value
+        yield from self._named(Parameter)
 
     def parameters(self) -> list[Parameter]:
-        return [value for module in self.walk() for value in module.__dict__.values() if isinstance(value, Parameter)]
+        every = (value for module in self.walk() for value in module.__dict__.values() if isinstance(value, Parameter))
+        return list({id(parameter): parameter for parameter in every}.values())
 
     def named_buffers(self) -> Iterator[tuple[str, Array]]:
         """State that gradients do not reach: running statistics."""
+        yield from self._named(np.ndarray)
+
+    def _named(self, kind: type[T]) -> Iterator[tuple[str, T]]:
+        """Attributes of that kind, of this module and all below, each by its first name."""
+        seen: set[int] = set()
         for prefix, module in self.named_modules():
             for name, value in vars(module).items():
-                if isinstance(value, np.ndarray):
+                if isinstance(value, kind) and id(value) not in seen:
+                    seen.add(id(value))
                     yield f"{prefix}.{name}" if prefix else name, value
 
     def state_dict(self) -> dict[str, Array]:
@@ -104,8 +122,13 @@ class Module:
         return {name: parameter.data for name, parameter in self.named_parameters()} | dict(self.named_buffers())
 
     def load_state_dict(self, state: Mapping[str, Array]) -> None:
-        """Copy values in. ValueError names what is missing, left over or of another shape; then nothing is changed."""
+        """Copy values in.
+
+        ValueError names what is missing, left over, of another shape, or no real number of the type that is wanted;
+        then nothing is changed.
+        """
         own = self.state_dict()
+        state = {name: np.asarray(array) for name, array in state.items()}
         problems = [f"missing {name}" for name in own if name not in state]
         problems += [f"unknown {name}" for name in state if name not in own]
         problems += [
@@ -113,18 +136,23 @@ class Module:
             for name, array in own.items()
             if name in state and state[name].shape != array.shape
         ]
+        fitting = {name: state[name] for name, array in own.items() if name in state}
+        values, unfit = _converted(fitting, own)
+        problems += unfit
         if problems:
             more = f" and {len(problems) - 3} more" if len(problems) > 3 else ""
             raise ValueError(f"the weights do not fit the network: {'; '.join(problems[:3])}{more}")
         for name, array in own.items():
-            array[...] = state[name]
+            array[...] = values[name]
+        for parameter in self.parameters():
+            parameter.changed()
 
     def astype(self, dtype: type) -> Module:
         """Turn all state into another precision (float64 for checks). Returns self."""
         for _, module in self.named_modules():
             for name, value in vars(module).items():
                 if isinstance(value, Parameter):
-                    value.data = value.data.astype(dtype)
+                    value.data = value.data.astype(dtype, copy=False)
                 elif isinstance(value, np.ndarray):
                     setattr(module, name, value.astype(dtype))
         return self
@@ -160,6 +188,21 @@ class Identity(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x
+
+
+def _converted(state: Mapping[str, Array], own: Mapping[str, Array]) -> tuple[dict[str, Array], list[str]]:
+    """State in the types of the network's own, and what of it cannot be had there."""
+    values, problems = {}, []
+    for name, array in state.items():
+        wanted = own[name].dtype
+        if array.dtype.kind not in "fiu":
+            problems.append(f"{name} holds {array.dtype} values, not real numbers")
+            continue
+        with np.errstate(over="ignore"):
+            values[name] = array.astype(wanted, copy=False)
+        if array.dtype != wanted and not np.array_equal(np.isfinite(values[name]), np.isfinite(array)):
+            problems.append(f"{name} holds numbers beyond {wanted}")
+    return values, problems
 
 
 # ---------------------------------------------------------------------------------------------------- the tree

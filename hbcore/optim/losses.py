@@ -69,6 +69,8 @@ class SoftmaxCrossEntropy(Function):
 
     def forward(self, z: Array) -> Array:
         target, classes = self.target, z.shape[-1]
+        if target.dtype.kind not in "iu":
+            raise TypeError(f"classes of pixels are whole numbers, got {target.dtype}: convert with astype(int)")
         if target.shape != z.shape[:-1]:
             raise ValueError(f"maps of shape {z.shape} cannot be compared with classes of shape {target.shape}")
         labelled = target != IGNORED
@@ -99,16 +101,21 @@ def _fit(z: Array, target: Array, weight: Array) -> tuple[Array, Array]:
     return target.astype(z.dtype, copy=False), maps.astype(z.dtype, copy=False)[:, None, None, :]
 
 
-def heatmap_cross_entropy(z: Tensor, target: Array, weight: Array) -> Tensor:
+def _numbers(value: Tensor | Array) -> Array:
+    """Targets and weights as an array, also where somebody made a tensor of them. Nothing flows back to them."""
+    return value.data if isinstance(value, Tensor) else np.asarray(value)
+
+
+def heatmap_cross_entropy(z: Tensor, target: Tensor | Array, weight: Tensor | Array) -> Tensor:
     """Pixel-wise sigmoid cross-entropy, the paper's loss."""
-    return apply(SigmoidCrossEntropy(target, weight), z)
+    return apply(SigmoidCrossEntropy(_numbers(target), _numbers(weight)), z)
 
 
-def heatmap_mse(z: Tensor, target: Array, weight: Array) -> Tensor:
+def heatmap_mse(z: Tensor, target: Tensor | Array, weight: Tensor | Array) -> Tensor:
     """Squared error on heatmaps; here the network's output is the map itself, without a sigmoid."""
-    return apply(MeanSquaredError(target, weight), z)
+    return apply(MeanSquaredError(_numbers(target), _numbers(weight)), z)
 
 
 def softmax_cross_entropy(z: Tensor, target: Array) -> Tensor:
     """Cross-entropy between classes (N, h, w), integers with IGNORED among them, and maps (N, h, w, classes)."""
-    return apply(SoftmaxCrossEntropy(target), z)
+    return apply(SoftmaxCrossEntropy(_numbers(target)), z)

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbcore import get_threads, set_threads
-from hbcore.threads import MAX_SLICES, SLICE_BYTES, for_parts, for_slices, scratch
+from hbcore.threads import MAX_SLICES, SLICE_BYTES, for_parts, for_slices, release_blas, scratch
 
 pytestmark = pytest.mark.usefixtures("one_thread_after")
 
@@ -26,10 +27,10 @@ def test_number_of_threads():
         assert get_threads() == count
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_refuses_fewer_than_one_thread(count):
+@pytest.mark.parametrize("count", [0, -1, 2.5, 2.0, True, None, "2", 1025, 10**6])
+def test_refuses_what_is_no_number_of_threads(count):
     set_threads(2)
-    with pytest.raises(ValueError, match="at least 1"):
+    with pytest.raises(ValueError, match="number of threads must be a whole number, at least 1"):
         set_threads(count)
     assert get_threads() == 2
 
@@ -39,6 +40,50 @@ def test_set_threads_holds_blas_to_one():
     set_threads(2)
     pools = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     assert all(pool["num_threads"] == 1 for pool in pools)
+
+
+def test_blas_gets_its_threads_back():
+    threadpoolctl = pytest.importorskip("threadpoolctl")
+
+    def counts():
+        return [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
+
+    release_blas()
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        before = counts()
+        for count in (3, 1):
+            set_threads(count)
+            assert set(counts()) <= {1}
+        for _ in range(2):
+            release_blas()
+            assert counts() == before
+
+
+def test_the_number_of_threads_may_change_while_others_work():
+    """Whoever has handed work to the pool before gets it back, and nobody meets a pool that was closed."""
+    stop = threading.Event()
+
+    def work():
+        done = 0
+        while not stop.is_set():
+            assert for_parts(lambda part: part.start, 8, 8) == list(range(8))
+            done += 1
+        return done
+
+    with ThreadPoolExecutor(3) as workers:
+        working = [workers.submit(work) for _ in range(3)]
+        try:
+            for turn in range(100):
+                set_threads(1 + turn % 4)
+        finally:
+            stop.set()
+        assert all(each.result(timeout=20) for each in working)
+
+
+def test_the_number_of_threads_may_change_from_within_the_work():
+    set_threads(3)
+    assert len(for_parts(lambda part: set_threads(2), 6, 6)) == 6
+    assert get_threads() == 2
 
 
 @given(st.integers(0, 50), st.integers(-1, 12))

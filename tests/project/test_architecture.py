@@ -58,6 +58,30 @@ def test_the_docstring_of_hbcore_has_the_rooms_in_order():
     ]
 
 
+def orders():
+    """Packages whose docstring has a reading order, with the names in it."""
+    for path in sorted(path for package in graph.PACKAGES for path in (ROOT / package).rglob("__init__.py")):
+        text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        if found := re.search(r"(?:Reading|in this) order: (.*?)\.(?: |\n|$)", text.replace("\n", " ")):
+            words = re.sub(r"\([^)]*\)", "", found[1])
+            yield pytest.param(path.parent, re.findall(r"\b(?!and\b)\w+", words), id=path.parent.name)
+
+
+def test_there_are_reading_orders():
+    assert len(list(orders())) >= 3
+
+
+@pytest.mark.parametrize(("folder", "names"), list(orders()))
+def test_a_reading_order_goes_along_the_imports(folder, names):
+    """Of all modules of a folder, each after those that it imports."""
+    package = ".".join(folder.relative_to(ROOT).parts)
+    assert sorted(names) == sorted(path.stem for path in folder.glob("*.py") if path.stem != "__init__")
+    modules = graph.read()
+    for place, name in enumerate(names):
+        later = {f"{package}.{other}" for other in names[place:]}
+        assert not modules[f"{package}.{name}"].imports & later, name
+
+
 @pytest.fixture
 def copy(tmp_path, monkeypatch):
     """A copy of the sources and pages that a test may spoil; graph.main looks at it."""

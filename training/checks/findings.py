@@ -15,6 +15,7 @@ from training.checks.duplicates import NEAR, Fingerprint, fingerprint, nearest
 from training.checks.faults import ERRORS, WARNINGS, Finding, faults
 from training.checks.labels import label_findings, scheme_findings
 from training.checks.swaps import likely_swaps
+from training.datasets.splits import SPLITS
 from training.errors import BadPicture, Misfit
 from training.labels.sample import Dataset, Sample
 from training.labels.skeletons import Skeleton
@@ -24,7 +25,8 @@ from training.labels.skeletons import Skeleton
 class Scan:
     """What stays of a data set that was looked at: indices, names, labels and fingerprints of readable samples.
 
-    `labelled` says which points a sample has, or, where parts are labelled, which classes.
+    `labelled` says which points a sample has, or, where parts are labelled, which classes. `unseen` says why left and
+    right were not looked at, or of whom; it is empty where all were.
     """
 
     spec: str
@@ -34,6 +36,7 @@ class Scan:
     keypoints: list[NDArray[np.float32]] = field(default_factory=list)
     labelled: list[NDArray[np.bool_]] = field(default_factory=list)
     prints: list[Fingerprint] = field(default_factory=list)
+    unseen: str = ""
 
     @property
     def split(self) -> str:
@@ -58,9 +61,9 @@ def check(
     for number, (spec, dataset) in enumerate(datasets):
         scan, found = _scan(number, spec, dataset, advance)
         scans.append(scan)
-        findings += (
-            found + scheme_findings(number, spec, dataset, scan.counts() if scan.index else {}) + _swaps(number, scan)
-        )
+        findings += found + scheme_findings(number, spec, dataset, scan.counts() if scan.index else {})
+    for together in _together(scans):
+        findings += _swaps(scans, together)
     findings += _copies(scans) + _near_copies(scans)
     kinds = [*ERRORS, *WARNINGS]
     findings.sort(key=lambda finding: (kinds.index(finding.kind), -finding.weight))
@@ -105,18 +108,54 @@ def _present(sample: Sample, count: int) -> NDArray[np.bool_]:
     return sample.labelled if sample.mask is None else np.isin(np.arange(count), sample.mask)
 
 
-def _swaps(number: int, scan: Scan) -> list[Finding]:
-    skeleton = scan.dataset.skeleton
-    if not scan.index or not isinstance(skeleton, Skeleton):
+def unchecked(scans: Sequence[Scan]) -> list[dict[str, str]]:
+    """What was not looked at, with the data sets, splits and reasons, after a `check`: there, nothing can be found."""
+    found = [
+        {"spec": scan.spec, "split": scan.split, "reason": f"left and right: {scan.unseen}"}
+        for scan in scans
+        if scan.unseen
+    ]
+    for scan in scans:
+        flat = len({name for name, mark in zip(scan.names, scan.prints, strict=True) if mark.signs is None})
+        if flat:
+            reason = f"near copies: {flat} of {len(scan.names)} pictures are too plain to be compared"
+            found.append({"spec": scan.spec, "split": scan.split, "reason": reason})
+    return found
+
+
+def _together(scans: Sequence[Scan]) -> list[list[int]]:
+    """The scans whose samples say together what is usual: the splits, and files, of one kind with the same points."""
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for number, scan in enumerate(scans):
+        skeleton = scan.dataset.skeleton
+        pairs = skeleton.flip_pairs if isinstance(skeleton, Skeleton) else ()
+        groups.setdefault((scan.dataset.name, skeleton.names, pairs), []).append(number)
+    return list(groups.values())
+
+
+def _swaps(scans: Sequence[Scan], together: Sequence[int]) -> list[Finding]:
+    """What looks exchanged in the scans of these numbers, judged together; what could not be is left in the scans."""
+    skeleton = scans[together[0]].dataset.skeleton
+    chosen = [(number, place) for number in together for place in range(len(scans[number].index))]
+    if not isinstance(skeleton, Skeleton):
+        for number in together:
+            scans[number].unseen = "parts are labelled, and no points"
         return []
-    swaps = likely_swaps(np.stack(scan.keypoints), np.stack(scan.labelled), skeleton)
+    if not chosen:
+        return []
+    keypoints = np.stack([scans[number].keypoints[place] for number, place in chosen])
+    labelled = np.stack([scans[number].labelled[place] for number, place in chosen])
+    swaps = likely_swaps(keypoints, labelled, skeleton)
+    for number in together:
+        scans[number].unseen = swaps.unseen
     found = []
-    for place in np.flatnonzero(swaps.gain > 0):
-        known = [scan.labelled[place][list(pair)].all() for pair in skeleton.flip_pairs]
-        pairs = [pair for pair, turned in zip(skeleton.flip_pairs, swaps.pairs[place], strict=True) if turned]
+    for row in np.flatnonzero(swaps.gain > 0).tolist():
+        number, place = chosen[row]
+        known = [labelled[row][list(pair)].all() for pair in skeleton.flip_pairs]
+        pairs = [pair for pair, turned in zip(skeleton.flip_pairs, swaps.pairs[row], strict=True) if turned]
         names = ", ".join(f"{skeleton.keypoints[a]} - {skeleton.keypoints[b]}" for a, b in pairs)
         text = "left and right look exchanged" + ("" if len(pairs) == sum(known) else f": {names}")
-        gain = float(swaps.gain[place])
+        scan, gain = scans[number], float(swaps.gain[row])
         found.append(Finding("swap", number, scan.names[place], text, gain, scan.index[place]))
     return found
 
@@ -128,7 +167,7 @@ def _copies(scans: Sequence[Scan]) -> list[Finding]:
     for number, scan in enumerate(scans):
         for place, mark in enumerate(scan.prints):
             name = picture_name(scan.names[place])
-            for split in sorted({other.split for other in scans}, key=lambda split: split == scan.split):
+            for split in sorted(SPLITS, key=lambda split: split == scan.split):
                 if (twin := first.get((mark.exact, split))) is None:
                     continue
                 other = scans[twin[0]]
@@ -144,8 +183,8 @@ def _copies(scans: Sequence[Scan]) -> list[Finding]:
 
 
 def _near_copies(scans: Sequence[Scan]) -> list[Finding]:
-    """Pictures of test that look like one of train, one finding each."""
-    places = {
+    """Pictures of test that look like one of train or validation, or of validation and train, one finding each."""
+    places: dict[str, list[tuple[int, int]]] = {
         split: [
             (number, place)
             for number, scan in enumerate(scans)
@@ -153,24 +192,27 @@ def _near_copies(scans: Sequence[Scan]) -> list[Finding]:
             for place, mark in enumerate(scan.prints)
             if mark.signs is not None and (not place or mark is not scan.prints[place - 1])
         ]
-        for split in ("train", "test")
+        for split in SPLITS
     }
-    if not all(places.values()):
-        return []
-    signs = {
-        split: np.stack([scans[number].prints[place].signs for number, place in chosen])  # type: ignore[misc]
-        for split, chosen in places.items()
-    }
+
+    def signs(chosen: Sequence[tuple[int, int]]) -> NDArray[np.uint64]:
+        return np.stack([scans[number].prints[place].signs for number, place in chosen])  # type: ignore[misc]
+
     found = []
-    for (number, place), best, apart in zip(places["test"], *nearest(signs["test"], signs["train"]), strict=True):
-        other, twin = places["train"][best]
-        scan, source = scans[number], scans[other]
-        if apart > NEAR or scan.prints[place].exact == source.prints[twin].exact:
+    for which, split in enumerate(SPLITS):
+        mine, others = places[split], [place for other in SPLITS[:which] for place in places[other]]
+        if not mine or not others:
             continue
-        text = f"looks like {source.names[twin]} in {source.spec} (train): {apart} of 128 features differ"
-        whose = other, source.index[twin]
-        name = picture_name(scan.names[place])
-        found.append(Finding("near copy", number, name, text, float(NEAR - apart), scan.index[place], whose))
+        for (number, place), best, apart in zip(mine, *nearest(signs(mine), signs(others)), strict=True):
+            other, twin = others[best]
+            scan, source = scans[number], scans[other]
+            if apart > NEAR or scan.prints[place].exact == source.prints[twin].exact:
+                continue
+            where = f"{source.spec} ({source.split})"
+            text = f"looks like {source.names[twin]} in {where}: {apart} of 128 features differ"
+            whose = other, source.index[twin]
+            name = picture_name(scan.names[place])
+            found.append(Finding("near copy", number, name, text, float(NEAR - apart), scan.index[place], whose))
     return _one_per_picture(found)
 
 

@@ -42,22 +42,27 @@ _ROUNDS = 4  # of fitting the distribution, to these and to those who are not su
 
 @dataclass(frozen=True, eq=False)
 class Swaps:
-    """`gain` (N,), 0 where nothing is suspect, and `pairs` (N, P), which of the flip pairs to exchange then."""
+    """`gain` (N,), 0 where nothing is suspect, and `pairs` (N, P), which of the flip pairs to exchange then.
+
+    `unseen` says what was not looked at, and why; it is empty where everything was.
+    """
 
     gain: Floats
     pairs: Bools
+    unseen: str = ""
 
 
 def likely_swaps(keypoints: NDArray[np.floating[Any]], labelled: Bools, skeleton: Skeleton) -> Swaps:
     """Of N samples, `keypoints` (N, K, 2) in pixels and `labelled` (N, K)."""
     count, pairs = len(keypoints), len(skeleton.flip_pairs)
-    none = Swaps(np.zeros(count), np.zeros((count, pairs), np.bool_))
-    if not pairs or count < LEAST_PERSONS:
-        return none
+    nothing = np.zeros(count), np.zeros((count, pairs), np.bool_)
+    if not pairs:
+        return Swaps(*nothing, "no flip pairs are known")
     across, known = _across(np.asarray(keypoints, np.float64), labelled, skeleton)
     usable = known.any(axis=1)
     if usable.sum() < LEAST_PERSONS:
-        return none
+        few = f"{usable.sum()} of {count} samples have both points of a pair in a layout that can be compared"
+        return Swaps(*nothing, f"{few}; what is usual shows from {LEAST_PERSONS} on")
     # Exchanges spread the distribution so far that it would forgive them: at first it is fitted to the nine tenths that
     # lie closest together, then to all who are not suspect.
     trusted = usable
@@ -75,7 +80,9 @@ def likely_swaps(keypoints: NDArray[np.floating[Any]], labelled: Bools, skeleton
     # What is outside the fit lies farther out, the more so the fewer samples there are for a number.
     spare = max(0.0, 1 - 2 * known.shape[1] / max(1, trusted.sum()))
     suspect = (gain >= FAR) & (after * spare**2 <= usual)
-    return Swaps(np.where(suspect, gain, 0.0), turned & suspect[:, None])
+    rest = count - int(usable.sum())
+    unseen = f"{rest} of {count} samples have no pair with both points labelled" if rest else ""
+    return Swaps(np.where(suspect, gain, 0.0), turned & suspect[:, None], unseen)
 
 
 def _across(keypoints: Floats, labelled: Bools, skeleton: Skeleton) -> tuple[Floats, Bools]:

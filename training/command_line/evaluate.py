@@ -14,7 +14,7 @@ from training.checks.before import check_before_training
 from training.command_line.common import load_model, open_tests, print_protocol, print_scores, print_speed
 from training.datasets import Dataset
 from training.errors import UserError
-from training.files.writing import make_folder, write_json
+from training.files.writing import check_place, make_folder, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import BATCH, Model
@@ -26,6 +26,9 @@ from training.tasks.task import Task
 def evaluate_model(task: Task, options: argparse.Namespace) -> None:
     """Score a model file."""
     model = load_model(task, options)
+    if options.out:
+        check_place(options.out)
+    pictures = make_folder(options.pictures) if options.pictures else None
     specs = options.data or tested_on(task, model, options.model)
     datasets = _open(task, specs, options)
     for record in check_before_training(datasets, most=1, say=partial(print, file=sys.stderr)):
@@ -55,8 +58,8 @@ def evaluate_model(task: Task, options: argparse.Namespace) -> None:
         print(f"skipped: {reason}", file=sys.stderr)
     if options.out:
         write_json(Path(options.out), result)
-    if options.pictures:
-        task.draw(test, predicted, make_folder(options.pictures))
+    if pictures:
+        task.draw(test, predicted, pictures)
     if options.json:
         print(json.dumps(result, indent=2))
         return

@@ -44,7 +44,7 @@ FLAGS = {
     "data": "data.train", "test": "data.test", "out": "run.out", "steps": "optim.steps", "lr": "optim.lr",
     "batch_size": "optim.batch_size", "features": "model.features", "stacks": "model.stacks", "block": "model.block",
     "size": "data.size", "seed": "run.seed", "threads": "run.threads", "workers": "data.workers", "ema": "optim.ema",
-    "patience": "run.patience", "limit": "data.limit",
+    "patience": "run.patience", "limit": "data.limit", "init": "run.init",
 }  # fmt: skip
 
 
@@ -90,7 +90,7 @@ def _parser(task: Task) -> Parser:
     )
     for name, kind in {
         "steps": int, "batch-size": int, "lr": float, "features": int, "stacks": int, "block": str, "size": int,
-        "seed": int, "threads": int, "workers": int, "ema": float, "patience": int, "limit": int,
+        "seed": int, "threads": int, "workers": int, "ema": float, "patience": int, "limit": int, "init": str,
     }.items():  # fmt: skip
         flag = name.replace("-", "_")
         t.add_argument(f"--{name}", dest=flag, type=kind, help=f"same as --set {FLAGS[flag]}=...")
@@ -120,11 +120,17 @@ def _parser(task: Task) -> Parser:
     p = verbs.add_parser("predict", help=f"find {task.things} in pictures")
     p.add_argument("model", help="a model file, or the folder of a run, for its last.safetensors")
     p.add_argument("pictures", nargs="+", help="pictures or folders of pictures")
-    p.add_argument(
+    where = p.add_mutually_exclusive_group()
+    where.add_argument(
         "--box",
         type=_box,
         metavar="X,Y,W,H",
         help="the instance's box in pixels (--box=-5,... if it begins outside); default: the whole picture",
+    )
+    where.add_argument(
+        "--boxes",
+        metavar="coco:FILE|csv:FILE",
+        help="boxes by picture, several in each if need be; ?images=FOLDER says where their names start",
     )
     p.add_argument(
         "--min-score",
@@ -132,7 +138,11 @@ def _parser(task: Task) -> Parser:
         metavar="CONFIDENCE",
         help="draw and keep only answers with this mean score, see docs/confidence.md; default: the model's threshold",
     )
-    p.add_argument("--out", default="predictions", help="folder for predictions and overlays")
+    p.add_argument(
+        "--out",
+        help="folder for predictions and overlays, without such yet; default: the first free of predictions, "
+        "predictions-2, ...",
+    )
     p.add_argument("--quiet", action="store_true")
     task.add_options(p)
     for verb in (t, e):

@@ -6,14 +6,18 @@ Exit codes: 0 done, 2 usage, 3 bad data, 4 diverged, 5 disk, 130 interrupted (st
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
+import errno
 import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from training.errors import Interrupted, UserError
+from training.errors import DiskError, Interrupted, UserError
+
+BROKEN_PIPE = 141  # as of a program that died of SIGPIPE: the reader of our output has gone
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +29,12 @@ class Parser(argparse.ArgumentParser):
 
 def parse(parser: Parser, words: Sequence[str]) -> argparse.Namespace:
     """The options. Leaves with exit code 2, and the nearest option there is, if they are wrong."""
-    options, unknown = parser.parse_known_args([hyphens(word) for word in words])
+    prepare_streams()
+    try:
+        options, unknown = parser.parse_known_args([hyphens(word) for word in words])
+    except SystemExit as leaving:  # after --help, which may have been for nobody
+        lost = lost_streams()
+        raise SystemExit(leaving.code or (exit_code(lost) if lost else 0)) from None
     if unknown:
         flag = unknown[0].partition("=")[0]
         known = [hyphens(f"--{name}") for name in vars(options)]
@@ -42,22 +51,68 @@ def hyphens(word: str) -> str:
 
 def carry_out(verb: str, action: Callable[[], None]) -> int:
     """The exit code of an action, with one line on stderr that begins with `verb` if it is not 0."""
-    for stream in (sys.stdout, sys.stderr):  # a file name that cannot be printed is no reason to stop
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    prepare_streams()
+    code, message = 0, ""
     try:
         action()
-        sys.stdout.flush()  # while a broken pipe can still be caught
     except (UserError, Interrupted) as error:
-        print(f"{verb}: {error}", file=sys.stderr)
-        return error.exit_code
+        code, message = error.exit_code, str(error)
     except KeyboardInterrupt:
-        print(f"{verb}: interrupted", file=sys.stderr)
-        return 130
+        code, message = Interrupted.exit_code, "interrupted"
     except MemoryError as error:
-        print(f"{verb}: not enough memory ({error})", file=sys.stderr)
-        return UserError.exit_code
-    except BrokenPipeError:  # the reader of our output has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141  # as of a program that died of SIGPIPE
-    return 0
+        code, message = UserError.exit_code, f"not enough memory ({error})"
+    except OSError as error:
+        if not is_lost(error):
+            raise
+        code, message = exit_code(error), f"cannot write the output: {error.strerror}"
+    lost = lost_streams()
+    if lost and not code:
+        code, message = exit_code(lost), f"cannot write the output: {lost.strerror}"
+    if message and code != BROKEN_PIPE:
+        with contextlib.suppress(OSError):
+            print(f"{verb}: {message}", file=sys.stderr)
+    lost_streams()
+    return code
+
+
+def prepare_streams() -> None:
+    """Make stdout and stderr such as can be printed to: what goes to one that is closed is thrown away."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None or _closed(stream):
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115  (for the life of the process)
+        elif isinstance(stream, io.TextIOWrapper):  # a file name that cannot be printed is no reason to stop
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _closed(stream: Any) -> bool:
+    """Whether it was closed by whoever started us; another file may have taken its number, open for reading."""
+    try:
+        os.write(stream.fileno(), b"")
+    except io.UnsupportedOperation:  # a stream in memory
+        return False
+    except OSError as error:
+        return error.errno == errno.EBADF
+    return False
+
+
+def is_lost(error: OSError) -> bool:
+    """Whether what was printed could not be: errors of files name them, or are a DiskError."""
+    return error.filename is None and error.errno in (errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EBADF, errno.EFBIG)
+
+
+def exit_code(error: OSError) -> int:
+    """That of a program whose output is lost."""
+    return BROKEN_PIPE if error.errno == errno.EPIPE else DiskError.exit_code
+
+
+def lost_streams() -> OSError | None:
+    """Why something that was printed cannot go out. It is given up: Python's own last try would be a traceback."""
+    lost = None
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError as error:
+            lost = error
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return lost

@@ -3,39 +3,80 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from training.command_line.common import load_model, print_speed
-from training.errors import DataError, UserError
+from training.errors import DataError, Interrupted, UserError
 from training.files.writing import make_folder
+from training.prediction.boxes import read_boxes
 from training.prediction.model import Model
 from training.prediction.predict import Predictions, find_pictures, save_predictions
 from training.runs.progress import followed
 from training.tasks.task import Task
 
+SAY = "say where to look with --box x,y,width,height or --boxes FILE"
+USUAL = "predictions"  # the folder where nobody chose one
+
 
 def predict_pictures(task: Task, options: argparse.Namespace) -> None:
     """Say what there is in pictures."""
     model = load_model(task, options)
-    paths = find_pictures([Path(name) for name in options.pictures])
-    out = make_folder(options.out)
-    if out.resolve() in {path.parent.resolve() for path in paths}:
-        raise UserError(f"{out} holds the pictures themselves: choose another folder with --out")
+    boxes = read_boxes(options.boxes) if options.boxes else None
+    found: dict[str, Path] = {}  # one that is named twice, as by itself and by its folder, is looked at once
+    for path in find_pictures([Path(name) for name in options.pictures]):
+        found.setdefault(os.path.abspath(path), path)
+    paths = list(found.values())
+    out = _folder(options.out, paths, task.results)
     predictions = task.predictions(model, out, options)
-    done, bad = save_predictions(
-        model, followed(paths, "picture", options.quiet), predictions, options.box, options.flip_test
-    )
-    for error in bad:
+    if model.needs_box and not (options.box or boxes):
+        rules = " or ".join(map(str, model.crops))
+        text = f"warning: this model was trained on squares of {rules}, but looks at whole pictures: {SAY}"
+        print(text, file=sys.stderr)
+    try:
+        done, bad = save_predictions(
+            model, followed(paths, "picture", options.quiet), predictions, options.box, options.flip_test, boxes
+        )
+    except KeyboardInterrupt:
+        raise Interrupted(f"interrupted; what was done is in {out}") from None
+    for error in [*(boxes.bad if boxes else ()), *bad]:
         print(f"skipped: {error}", file=sys.stderr)
-    _warn(predictions, "check --box" if options.box else "say where to look with --box x,y,width,height")
+    if boxes and (unused := boxes.unused(paths)):
+        print(f"{len(unused)} pictures with boxes were not named, the first: {unused[0]}", file=sys.stderr)
+    _warn(
+        predictions,
+        "check --box" if options.box else "check --boxes" if boxes else "say where to look with --box x,y,width,height",
+    )
     if not done:
         raise DataError("there is no picture left to look at")
     if not options.quiet:
-        print(f"{done} of {len(paths)} pictures: {predictions.files} in {options.out}")
+        print(f"{done} of {len(paths)} pictures: {predictions.files} in {options.out or out}")
         print_speed(model)
         if predictions.least is None:
             print(f"no warnings of worthless answers: {_why(model)}; choose a --min-score yourself", file=sys.stderr)
+
+
+def _folder(chosen: str | None, pictures: Sequence[Path], results: Sequence[str]) -> Path:
+    """A folder without any of `results`, made if need be.
+
+    Raises UserError if the one that was chosen has some, since somebody may have corrected them, or holds the pictures.
+    """
+    path, number = Path(chosen or USUAL), 1
+    if path.resolve() in {picture.parent.resolve() for picture in pictures}:
+        raise UserError(f"{path} holds the pictures themselves: choose another folder with --out")
+    while held := _held(path, results):
+        if chosen:
+            raise UserError(f"{path} holds {', '.join(held)} already, which may be your work: choose another --out")
+        number += 1
+        path = Path(f"{USUAL}-{number}")
+    return make_folder(path)
+
+
+def _held(folder: Path, results: Sequence[str]) -> list[str]:
+    overlays = next(folder.glob("[0-9][0-9][0-9][0-9]_*.png"), None) if os.path.isdir(folder) else None
+    return [*(name for name in results if os.path.lexists(folder / name)), *([overlays.name] if overlays else [])]
 
 
 def _warn(predictions: Predictions, remedy: str) -> None:

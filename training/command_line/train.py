@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+import sys
+from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,15 +15,17 @@ from typing import Any
 import hbcore
 from hbcore.inspect.summary import summary
 from training.checks.before import check_before_training
-from training.command_line.common import duration, open_tests, print_protocol, print_scores, use_threads
+from training.command_line.common import duration, model_file, open_tests, print_protocol, print_scores, use_threads
 from training.command_line.options import FLAGS
+from training.command_line.resume import changes_since, check_changes
+from training.configuration.effects import without_effect
 from training.configuration.schema import literal
 from training.configuration.settings import Config
 from training.configuration.toml import describe, load, to_toml
-from training.configuration.values import differences, override, to_dict
-from training.datasets import Dataset
+from training.configuration.values import override, to_dict
+from training.datasets import Dataset, has_validation
 from training.errors import DataError, UserError
-from training.files.environment import environment
+from training.files.environment import environment, fingerprint
 from training.files.run_folder import free_folder, locked, make_run_folder, newest_folder
 from training.files.writing import atomic_write, write_json
 from training.loading.concatenated import ConcatenatedDataset
@@ -35,12 +39,6 @@ from training.runs.run import Run
 from training.tasks.evaluation import evaluate
 from training.tasks.task import OWN_AUGMENT, Task
 
-# What may differ between a run and its resumption: nothing that changes the weights.
-FREE_TO_CHANGE = (
-    "run.out", "run.threads", "run.checkpoint_minutes", "run.log_every", "run.stop_after", "run.patience",
-    "data.workers",
-)  # fmt: skip
-
 
 def train(task: Task, options: argparse.Namespace) -> None:
     """Train, evaluate, and leave a run folder that says everything."""
@@ -49,6 +47,8 @@ def train(task: Task, options: argparse.Namespace) -> None:
         return
     config = resolve(task, options)
     if options.dry_run:
+        for line in _without_effect(task, config):
+            print(line, file=sys.stderr)
         _dry_run(task, config, options.json)
         return
     folder = make_run_folder(config.run.out, options.resume)
@@ -56,22 +56,35 @@ def train(task: Task, options: argparse.Namespace) -> None:
         use_threads(config.run.threads)
         training = [(spec, task.open(spec, "train")) for spec in config.data.train]
         testing = _test_data(task, config)
+        validating = [(spec, task.open(spec, "val")) for spec in config.data.train if has_validation(spec, task.kinds)]
         with closing(ProgressBar(0, 1, 1, options.quiet)) as bar:
-            bad = check_before_training([*training, *testing], config.data.max_bad, bar.say)
+            bad = check_before_training([*training, *validating, *testing], config.data.max_bad, bar.say)
         write_bad_records(folder, bad)
         data = ConcatenatedDataset([dataset for _, dataset in training], config.data.limit)
-        test = TestSet.read([d for _, d in testing], config.data.size, config.data.bad_pictures == "skip")
-        run = Run(task, config, folder, data, test)
+        test, validation = (
+            TestSet.read([d for _, d in some], config.data.size, config.data.bad_pictures == "skip") if some else None
+            for some in (testing, validating)
+        )
+        assert test is not None
+        run = Run(task, config, folder, data, test, validation=validation)
         run.resume()
         bar = ProgressBar(run.progress.step, run.stop, config.optim.batch_size, options.quiet)
         with closing(bar):
             run.report, run.say, bar.loss_name = bar.update, bar.say, LOSS_PER[config.optim.loss]
-            write_json(folder / "env.json", environment() | hbcore.kernel_report() | {"command": options.command})
+            labels = {"labels": fingerprint([dataset for _, dataset in (*training, *validating, *testing)])}
+            around = environment() | hbcore.kernel_report() | labels | {"command": options.command}
+            stored = stored_config(folder)
+            for line in changes_since(folder, stored, around) if stored else ():
+                bar.say(line)
+            for line in _without_effect(task, config, data.scheme.flips):
+                bar.say(line)
+            write_json(folder / "env.json", around)
             atomic_write(folder / "config.toml", to_toml(config).encode())
             usual = task.defaults().run.out
             if not (options.resume or options.out) and re.fullmatch(rf"{re.escape(usual)}-\d+", config.run.out):
                 bar.say(f"{usual} holds a run already: this one goes to {folder}")
-            bar.say(f"{len(data)} samples to train on, {len(test.pictures)} to test on; run folder {folder}")
+            some = f"{len(validation.pictures)} to validate on, " if validation else ""
+            bar.say(f"{len(data)} samples to train on, {some}{len(test.pictures)} to test on; run folder {folder}")
             if task.is_own(config.data.train):
                 bar.say(_varied(config))
             if test.bad:
@@ -89,8 +102,11 @@ def train(task: Task, options: argparse.Namespace) -> None:
 
 def _report(run: Run, test: TestSet) -> dict[str, Any]:
     """Final figures and pictures of a finished run."""
-    task, config, folder = run.task, run.config, run.folder
+    task, config, folder, progress = run.task, run.config, run.folder, run.progress
     scores, predicted = evaluate(task, run.model(), test)
+    best, best_step = (
+        (progress.best, progress.best_step) if progress.best_step else (scores[run.headline], progress.step)
+    )
     result: dict[str, Any] = {
         "metrics": scores,
         "protocol": task.used_protocols(test, scores),
@@ -99,11 +115,16 @@ def _report(run: Run, test: TestSet) -> dict[str, Any]:
         "flip_test": False,
         "model": "last",
         "input_size": config.data.size,
-        "steps": run.progress.step,
-        "minutes": round(run.progress.seconds / 60, 2),
-        "best": {"metric": run.headline, "value": run.progress.best, "step": run.progress.best_step},
+        "steps": progress.step,
+        "minutes": round(progress.seconds / 60, 2),
+        "best": {
+            "metric": run.headline,
+            "value": best,
+            "step": best_step,
+            **({"split": "val"} if run.validation else {}),
+        },
         "network": summary(run.trainer.network, config.data.size, config.data.size).to_dict(),
-        "bad_pictures": len(run.progress.bad) + len(test.bad),
+        "bad_pictures": len(progress.bad) + len(run.unreadable),
     }
     write_json(folder / "metrics.json", result)
     curves(folder / "log.csv", folder / "curves.png", [run.headline], LOSS_PER[config.optim.loss])
@@ -122,6 +143,7 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
     for name, key in FLAGS.items():
         value = getattr(options, name)
         if value is not None:
+            value = model_file(value) if name == "init" else value
             assignments.append(f"{key}={literal(value)}")
     place = [text for text in assignments if text.partition("=")[0].strip() == "run.out"]
     out = override(base, place).run.out
@@ -129,6 +151,9 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
         out = str(newest_folder(out) if options.resume else free_folder(out))
         assignments.append(f"run.out={literal(out)}")
     stored = stored_config(Path(out)) if options.resume else None
+    named = options.config or options.data or any(text.startswith("data.train") for text in assignments)
+    if options.resume and stored is None and not named:
+        raise UserError(f"there is no run to go on with in {out}: name its folder with --out, or data to begin with")
     on_its_own = stored is not None and not options.config  # then nothing is left open
     if not on_its_own and task.is_own(override(base, assignments).data.train):
         defaults = replace(defaults, augment=stored.augment) if stored else override(defaults, OWN_AUGMENT)
@@ -137,13 +162,15 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
         return task.check(override(base, assignments))
     place = [f"run.out={literal(out)}"]
     changed = override(stored if on_its_own else base, [*assignments, *place])
-    blocking = [line for line in differences(stored, changed) if line.partition(":")[0] not in FREE_TO_CHANGE]
-    if blocking:
-        raise UserError(
-            f"cannot resume {out} with other settings ({'; '.join(blocking)}): "
-            "leave them out, or start anew with another --out"
-        )
+    check_changes(out, stored, changed)
     return task.check(changed)
+
+
+def _without_effect(task: Task, config: Config, flips: bool = True) -> Iterator[str]:
+    """What was asked for and does nothing; flips: whether the data can be mirrored."""
+    yield from without_effect(config, task.defaults(), task.unused)
+    if config.augment.enabled and config.augment.flip and not flips:
+        yield "pictures are not mirrored: it is not known which points change places, see docs/data.md"
 
 
 def _varied(config: Config) -> str:

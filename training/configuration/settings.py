@@ -86,7 +86,7 @@ class Optim(Section):
     warmup: Annotated[int, Limits(0), "Steps over which the learning rate first rises."] = 60
     milestones: Annotated[tuple[float, ...], Limits(0, 1), "When to drop: shares of the run."] = (0.6, 0.85)
     decay: Annotated[float, Limits(above=0, most=1), "The factor of each drop of the step schedule."] = 0.1
-    weight_decay: Annotated[float, Limits(0), "Decoupled decay of the weights, times the rate."] = 0.0
+    weight_decay: Annotated[float, Limits(0), "Decay of the weights, times the rate; decoupled but with sgd."] = 0.0
     ema: Annotated[float, Limits(0, 0.99999), "Momentum of the averaged weights; 0: no average."] = 0.0
     clip_norm: Annotated[float, Limits(0), "Largest norm of the whole gradient; 0: no limit."] = 0.0
     gradients: Annotated[
@@ -115,6 +115,7 @@ class Run(Section):
     """The run itself: place, seed, pace."""
 
     out: Annotated[str, "The run folder."] = "runs/pose"
+    init: Annotated[str, "A model file, or a run, with whose weights to begin; empty: drawn by the seed."] = ""
     seed: Annotated[int, Limits(0, 2**63 - 1), "Seed of weights, data order and augmentation."] = 0
     threads: Annotated[int, Limits(0, 1024), "Threads of the engine; 0: one per core."] = 0
     checkpoint_minutes: Annotated[float, Limits(above=0), "Most minutes of work a crash may cost."] = 10.0
@@ -148,6 +149,10 @@ class Config:
         if size % step:
             text = f'must be a multiple of {step} with model.depth = {model.depth}, model.block = "{model.block}"'
             raise UserError(f"data.size = {size} is not allowed: it {text}")
+        widest = size / 16  # a quarter of the map, of which the Gaussian then covers all
+        if self.data.sigma > widest:
+            text = f"must be at most {widest:g}, a quarter of the heatmap, with data.size = {size}"
+            raise UserError(f"data.sigma = {self.data.sigma:g} is not allowed: it {text}")
         if not self.run.out:
             raise UserError('run.out = "" is not allowed: name a folder')
         if not self.data.train:

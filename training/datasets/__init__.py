@@ -6,14 +6,18 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets.kinds import Kind, Option, Options, Values
+from training.datasets.kinds import VAL, Kind, Option, Options, Values
 from training.datasets.own.kinds import OWN_KINDS
 from training.datasets.poses.lsp import Lsp, Lspet
 from training.datasets.poses.mpii import Mpii
+from training.datasets.splits import SPLITS
 from training.errors import DataError, UserError, unknown
 from training.labels.sample import Dataset, Sample
 
-__all__ = ["DRAWN", "OWN_KINDS", "POSE_KINDS", "Dataset", "Kind", "Option", "Options", "Sample", "open_dataset"]
+__all__ = [
+    "DRAWN", "OWN_KINDS", "POSE_KINDS", "VAL", "Dataset", "Kind", "Option", "Options", "Sample",
+    "has_validation", "open_dataset",
+]  # fmt: skip
 
 DRAWN: Mapping[str, Option] = {
     "length": Option("how many"),
@@ -66,20 +70,18 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
     Options follow a question mark: `lspet:PATH?labels=teacher` (or crowd), `mpii:PATH?labels=hrnet` (or
     release or hourglass, see Mpii), `synthetic?length=500&seed=1&size=160`. A relative PATH starts at the
     working folder. A user's own labels are a file: `coco:FILE.json?images=FOLDER&test=0.2`, `csv:FILE.csv` and
-    those of labelling tools, see `own/kinds.py`.
+    those of labelling tools, see `own/kinds.py`. The split is train, test, or val where the data set has it.
 
     Raises UserError for an unknown name, option, value or split, with the nearest known one, and DataError
     for a folder that is not there, may not be read or does not hold the data set.
     """
-    if split not in ("train", "test"):
-        raise UserError(unknown("split", split, ("train", "test")))
-    # From the right: a folder may have a question mark in its name as long as options follow it.
-    place, _, query = spec.rpartition("?") if "?" in spec else (spec, "", "")
-    name, colon, folder = place.partition(":")
-    if name not in kinds:
-        raise UserError(unknown("data set", name, kinds))
+    if split not in SPLITS:
+        raise UserError(unknown("split", split, SPLITS))
+    name, colon, folder, options = _parts(spec, kinds)
     kind = kinds[name]
-    options = _options(name, query, kind.options)
+    if split == "val" and not float(options.get("val", 0)):
+        how = ": ?val=0.1 holds out a tenth of the pictures for training" if "val" in kind.options else ""
+        raise DataError(f"{spec} has no validation split{how}")
     if kind.folder is None:
         if colon:
             raise UserError(f"data set {name} is made, not read: leave out ':{folder}'")
@@ -95,6 +97,21 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
         return kind.open(root, split, options)
     except OSError as error:  # no permission, a name that is too long, a disk that is gone
         raise DataError(f"{name}: {error.filename or folder} cannot be read: {error.strerror or error}") from error
+
+
+def has_validation(spec: str, kinds: Mapping[str, Kind] = POSE_KINDS) -> bool:
+    """Whether the name of a data set asks for a split "val". Raises UserError as `open_dataset`."""
+    return float(_parts(spec, kinds)[-1].get("val", 0)) > 0
+
+
+def _parts(spec: str, kinds: Mapping[str, Kind]) -> tuple[str, str, str, Options]:
+    """Name, colon, folder and options."""
+    # From the right: a folder may have a question mark in its name as long as options follow it.
+    place, _, query = spec.rpartition("?") if "?" in spec else (spec, "", "")
+    name, colon, folder = place.partition(":")
+    if name not in kinds:
+        raise UserError(unknown("data set", name, kinds))
+    return name, colon, folder, _options(name, query, kinds[name].options)
 
 
 def _options(name: str, query: str, known: Mapping[str, Option]) -> Options:

@@ -158,10 +158,19 @@ def file_name(value: Any, what: str) -> str:
     # Control characters and halves of surrogate pairs: neither the system nor a message could take them.
     if not isinstance(value, str) or not value or any(unicodedata.category(sign) in ("Cc", "Cs") for sign in value):
         raise DataError(f"{what} is not a file name")
-    # Backslashes and colons are separators and drives on Windows only: refused everywhere, to mean one thing.
-    if PurePosixPath(value).is_absolute() or ".." in PurePosixPath(value).parts or {"\\", ":"} & set(value):
+    if leads_out(value):
         raise DataError(f"{what} leads out of the picture folder: {str(value)!r}")
     return str(value)  # a plain one, also for the string type of NumPy
+
+
+def leads_out(name: str) -> bool:
+    """Whether a name, joined to a folder, may lead out of it.
+
+    Backslashes and letters of drives mean something on Windows only: refused everywhere, to mean one thing.
+    """
+    path = PurePosixPath(name)
+    drive = name[1:2] == ":" and name[0].isalpha()
+    return path.is_absolute() or ".." in path.parts or "\\" in name or drive
 
 
 def picture_folder(root: Path) -> Path:
@@ -181,6 +190,12 @@ def load_text(path: Path, most: int | None = None) -> str:
         raise DataError(f"{path}: cannot be read ({error.strerror})") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not text") from error
+
+
+def text_lines(path: Path, most: int | None = None) -> list[str]:
+    """The lines of such a file, as editors count them: other signs that Python ends lines at may be in names."""
+    lines = load_text(path, most).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return lines if lines[-1] else lines[:-1]
 
 
 def check_file(path: Path, most: int | None = None) -> None:

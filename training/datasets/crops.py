@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,6 +18,38 @@ POINTS_MARGIN = 1.35
 LEAST_SIDE = 40.0
 """Pixels. A few labelled keypoints may lie on one another; what they stand on is never that small."""
 
+AROUND = {"box": "the box around the instance", "points": "the box of its points", "picture": "the whole picture"}
+
+
+@dataclass(frozen=True)
+class CropRule:
+    """What a data set's squares are around, a key of AROUND, and their side over the longer side of that.
+
+    Raises ValueError for what cannot be: a model file brings its rules from anywhere.
+    """
+
+    around: str
+    margin: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.around not in AROUND or not isinstance(self.margin, int | float) or not 0.1 <= self.margin <= 10:
+            raise ValueError(f"no crop rule: {str(self.margin)[:20]} x {str(self.around)[:20]}")
+
+    def __str__(self) -> str:
+        return f"{self.margin:g} x {AROUND[self.around]}" if self.around != "picture" else AROUND[self.around]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `asdict`; KeyError, TypeError or ValueError where `values` are none."""
+        return cls(values["around"], values["margin"])
+
+
+def crop_rules(datasets: Iterable[object]) -> tuple[CropRule, ...]:
+    """The different rules of data sets, of those that tell theirs as `crop`."""
+    rules = (getattr(dataset, "crop", None) for dataset in datasets)
+    return tuple(dict.fromkeys(rule for rule in rules if isinstance(rule, CropRule)))
+
+
 Square = tuple[tuple[float, float], float]
 """Center (x, y) and side, in picture pixels."""
 
@@ -24,9 +60,9 @@ def around_picture(picture: NDArray[np.uint8]) -> Square:
     return ((width - 1) / 2, (height - 1) / 2), float(max(width, height))
 
 
-def around_box(x: float, y: float, width: float, height: float) -> Square:
+def around_box(x: float, y: float, width: float, height: float, margin: float = BOX_MARGIN) -> Square:
     """A box with a margin; (x, y) is the centre of its first pixel."""
-    return (x + (width - 1) / 2, y + (height - 1) / 2), BOX_MARGIN * max(width, height)
+    return (x + (width - 1) / 2, y + (height - 1) / 2), margin * max(width, height)
 
 
 def around_points(points: NDArray[np.float32], margin: float = POINTS_MARGIN, least: float = LEAST_SIDE) -> Square:

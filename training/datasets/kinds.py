@@ -29,6 +29,10 @@ class Option:
         return "SHARE" if self.values is float else self.shown
 
 
+VAL = Option("the share of the pictures for training held out to choose the best model by; without it, none", float)
+"""Of all kinds that hold a user's own pictures."""
+
+
 @dataclass(frozen=True)
 class Kind:
     """How to open one kind of data set, what it is, what its folder holds, if it has one, and its options.

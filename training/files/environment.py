@@ -7,7 +7,9 @@ import importlib.metadata
 import os
 import platform
 import subprocess
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +18,41 @@ def sha256(path: str | Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def fingerprint(value: Any) -> str:
+    """A digest of what a data set, or anything else, is made of: numbers, texts and arrays, not where files lie."""
+    digest = hashlib.sha256()
+    for part in _parts(value):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.hexdigest()[:16]
+
+
+def _parts(value: Any) -> Iterator[bytes]:
+    """What is to be told apart, depth first."""
+    match value:
+        case np.ndarray():
+            yield f"{value.dtype} {value.shape}".encode()
+            yield np.ascontiguousarray(value).tobytes()
+        case None | bool() | int() | float() | str() | np.generic():
+            yield repr(value).encode(errors="backslashreplace")
+        case bytes():
+            yield value
+        case Mapping():
+            yield from _parts([list(item) for item in value.items()])
+        case list() | tuple():
+            yield f"{len(value)}".encode()
+            for item in value:
+                yield from _parts(item)
+        case set() | frozenset():
+            yield from _parts(sorted(value, key=repr))
+        case Path():
+            yield b"path"
+        case _ if callable(value):
+            yield b"function"
+        case _:
+            yield type(value).__name__.encode()
+            yield from _parts(value.__getstate__())  # what a worker would be sent
 
 
 def environment() -> dict[str, str | int | None]:

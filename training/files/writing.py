@@ -45,6 +45,31 @@ def atomic_write(path: str | Path, data: bytes) -> None:
     _sync_folder(target.parent)
 
 
+def append(path: Path, data: bytes) -> None:
+    """Add to the end of a file, all of it or nothing. Raises DiskError."""
+    try:
+        with open(path, "ab", buffering=0) as file:
+            end, rest = file.tell(), memoryview(data)
+            try:
+                while rest:
+                    rest = rest[file.write(rest) :]
+            except BaseException:  # KeyboardInterrupt as well
+                file.truncate(end)
+                raise
+    except OSError as error:
+        raise disk_error(path, len(data), error) from error
+
+
+def check_place(path: str | Path) -> None:
+    """Raise now the DiskError that `atomic_write` would raise after hours of work, as where the folder is missing."""
+    target = Path(os.path.realpath(path))
+    if target.exists():
+        atomic_write(path, target.read_bytes() if target.is_file() else b"")
+    else:
+        atomic_write(path, b"")
+        target.unlink()
+
+
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as a JSON file, whole or not at all. Raises DiskError."""
     atomic_write(path, (json.dumps(value, indent=2) + "\n").encode())

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from training.command_line.parser import Parser, carry_out, parse
 from training.errors import UserError
-from training.files.writing import atomic_write
+from training.files.writing import atomic_write, check_place
 from training.ledger import pictures, report
 from training.ledger.plan import load_ledger
 from training.ledger.results import read_outcomes
@@ -70,6 +70,8 @@ def write_report(options: argparse.Namespace) -> None:
     out = Path(options.out)
     if not out.is_dir():
         raise UserError(f"there is no folder {out}: name the one that `run` wrote to with --out")
+    if options.write:
+        check_place(options.write)
     ledger = load_ledger()
     outcomes = read_outcomes(out, ledger.rows.values())
     verdicts = [judge(claim, ledger, outcomes) for claim in ledger.claims.values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import subprocess
@@ -20,11 +21,14 @@ from training.files.writing import atomic_write, make_folder, write_json
 from training.ledger.plan import Row, Settings
 from training.ledger.results import FAILED, METRICS, Failure, Result, read_failure, read_result
 from training.ledger.scales import Data, Scale, to_toml
+from training.runs.signals import STOPPING
 
 LOG = "ledger.log"  # what the trainer printed
 RECIPE = "recipe.toml"  # what the ledger asked it for
 # What a finished run may differ in from its recipe: the place of things, not the things.
 PLACES = ("run.out", "run.threads", "data.workers", "technique.teacher")
+
+PR_SET_PDEATHSIG = 1  # <sys/prctl.h>: the signal that comes when the parent process ends
 
 
 class TimeIsUp(Exception):
@@ -168,7 +172,9 @@ def _train(job: Job, command: Sequence[str], end: float | None) -> Failure | Non
         # This checkout's training, from whatever folder.
         places = os.pathsep.join(filter(None, (str(CHECKOUT), os.environ.get("PYTHONPATH"))))
         settings = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": places}
-        process = subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, env=settings, start_new_session=True)
+        process = subprocess.Popen(
+            words, stdout=log, stderr=subprocess.STDOUT, env=settings, start_new_session=True, preexec_fn=_end_with_us()
+        )
         try:
             process.wait(None if end is None else max(0.0, end - time.monotonic()))
         except subprocess.TimeoutExpired:
@@ -185,14 +191,28 @@ def _train(job: Job, command: Sequence[str], end: float | None) -> Failure | Non
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask the trainer to save and leave; a second Ctrl-C does not wait for it."""
+    """Ask the trainer to save and leave, and wait for that: further signals change nothing."""
     process.terminate()
-    try:
-        process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
+    while True:
+        try:
+            process.wait()
+            return
+        except KeyboardInterrupt:
+            continue
+
+
+def _end_with_us() -> Callable[[], None] | None:
+    """What lets a child process be terminated when we end, however that is; None where that is not Linux."""
+    if sys.platform != "linux":
+        return None
+    prctl, ours = ctypes.CDLL(None).prctl, os.getpid()  # looked up here: between fork and exec little is allowed
+
+    def ask() -> None:
+        prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+        if os.getppid() != ours:  # we are gone already
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return ask
 
 
 def _last_line(path: Path, begin: int) -> str:
@@ -204,9 +224,13 @@ def _last_line(path: Path, begin: int) -> str:
 
 @contextlib.contextmanager
 def _terminate_like_ctrl_c() -> Iterator[None]:
-    """Within this context SIGTERM does what Ctrl-C does: no trainer is left behind."""
-    old = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Within this context SIGTERM and SIGHUP do what Ctrl-C does: no trainer is left behind. See `stop_signals`."""
+    old = {number: signal.getsignal(number) for number in STOPPING}
+    for number, handler in old.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, old)
+        for number, handler in old.items():
+            signal.signal(number, handler)

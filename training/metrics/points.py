@@ -17,6 +17,7 @@ hip and the threshold 0.2. One row per keypoint, same total.
 
 PCKbox, for points that are no body with a torso: the norm is the longer side of the box around the person or object,
 and the threshold 0.05, about what 0.2 of a torso is; the total at 0.2 beside it is the one of AnimalPose and others.
+PCKcrop is the same for single points without a box: the norm is the side of the crop.
 
 A sample without a norm (nan, since not every data set knows the head) is the caller's to leave out
 beforehand. Here a norm that is not positive and finite is an error, and so is a prediction that is NaN or
@@ -60,14 +61,24 @@ PROTOCOLS: Mapping[str, str] = MappingProxyType(
         "total over all labelled joints but pelvis and thorax, mean_of_joints the plain mean over these joints",
         "PCKbox": "share of points within 0.05 of the longer side of the box; total over all labelled points, "
         "mean_of_joints the plain mean over the points",
+        "PCKcrop": "share of points within 0.05 of the side of the crop, since neither head, torso nor box is known; "
+        "total over all labelled points, mean_of_joints the plain mean over the points",
     }
 )
 """One line per metric, to print beside its numbers."""
 
 HEADLINES: Mapping[str, tuple[str, float]] = MappingProxyType(
-    {"PCKh": ("PCKh@0.5", 0.5), "PCK": ("PCK@0.2", 0.2), "PCKbox": ("PCKbox@0.05", 0.05)}
+    {
+        "PCKh": ("PCKh@0.5", 0.5),
+        "PCK": ("PCK@0.2", 0.2),
+        "PCKbox": ("PCKbox@0.05", 0.05),
+        "PCKcrop": ("PCKcrop@0.05", 0.05),
+    }
 )
 """The name of the total that a metric is known by, and its threshold."""
+
+EVERY_POINT = "PCKbox", "PCKcrop"
+"""The metrics of points that are no body: pelvis and thorax count as well."""
 
 PLAIN_MEAN = "mean_of_joints"
 """The row of a headline metric that is the mean over keypoints, each of them counting the same."""
@@ -194,8 +205,8 @@ def summarise(
     "PCKh" gives 'PCKh@0.5', one 'PCKh@0.5/Ankle' per row, 'PCKh@0.1' and 'AUC'; `norm` is then the head size. These
     totals weigh joints by their labels; 'PCKh@0.5/mean_of_joints' does not, and the other two metrics have its like.
     "PCK" gives 'PCK@0.2' and one 'PCK@0.2/right_ankle' per keypoint; `norm` is then `torso_size`. "PCKbox" gives the
-    same at 0.05, and 'PCKbox@0.2'; `norm` is then the longer side of the box. Rows that are labelled nowhere are left
-    out, so every value is finite.
+    same at 0.05, and 'PCKbox@0.2'; `norm` is then the longer side of the box. "PCKcrop" is its like. Rows that are
+    labelled nowhere are left out, so every value is finite.
 
     Raises ValueError for another metric, as `pck` does, and if no scored keypoint is labelled.
     """
@@ -204,7 +215,7 @@ def summarise(
     count, shape = len(skeleton.keypoints), np.shape(labelled)
     if len(shape) != 2 or shape[1] != count:
         raise ValueError(f"metrics: labelled (N, {count}) expected for {skeleton.name}, got {shape}")
-    scored = list(range(count)) if metric == "PCKbox" else scored_keypoints(skeleton)
+    scored = list(range(count)) if metric in EVERY_POINT else scored_keypoints(skeleton)
     if not np.asarray(labelled, dtype=bool)[:, scored].any():
         raise ValueError("metrics: no keypoint is labelled, there is nothing to score")
 
@@ -219,8 +230,8 @@ def summarise(
     if metric == "PCKh":
         result["PCKh@0.1"] = total(pck(pred, truth, labelled, norm, 0.1), labelled, scored)
         result["AUC"] = auc(pred, truth, labelled, norm, keypoints=scored)
-    if metric == "PCKbox":
-        result["PCKbox@0.2"] = total(pck(pred, truth, labelled, norm, 0.2), labelled, scored)
+    if metric in EVERY_POINT:
+        result[f"{metric}@0.2"] = total(pck(pred, truth, labelled, norm, 0.2), labelled, scored)
     return result
 
 

@@ -105,7 +105,15 @@ class Augmentation:
     mirror_shift: float = 0.0
 
     def __post_init__(self) -> None:
-        most = {"flip": 1.0, "rotate": 180.0, "scale": 2.0, "shift": 1.0, "colour": 1.0, "erase": 1.0, "mirror_shift": 1.0}
+        most = {
+            "flip": 1.0,
+            "rotate": 180.0,
+            "scale": 2.0,
+            "shift": 1.0,
+            "colour": 1.0,
+            "erase": 1.0,
+            "mirror_shift": 1.0,
+        }
         for name, limit in most.items():
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"augmentation: {name} must lie in 0..{limit:g}, not {getattr(self, name)}")
@@ -129,7 +137,8 @@ class Augmentation:
         draws = Draws(*rng.random(len(Draws._fields)).tolist())
         crop = self._crop(sample, size, draws, skeleton.flips)
         if crop.mirror and self.mirror_shift:
-            sample = replace(sample, keypoints=sample.keypoints - [self.mirror_shift * sample.side, 0])
+            moved = np.array([self.mirror_shift * sample.side, 0], dtype=np.float32)
+            sample = replace(sample, keypoints=sample.keypoints - moved)
         picture, keypoints, labelled, mask = _cut(sample, crop, size // STRIDE)
         if crop.mirror:
             swapped = skeleton.flip_index()

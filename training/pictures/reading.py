@@ -14,13 +14,13 @@ from PIL import Image, UnidentifiedImageError
 
 from training.errors import BadPicture
 
-FORMATS = ("JPEG", "PNG", "BMP", "PPM")
+FORMATS = ("JPEG", "PNG", "BMP", "PPM", "WEBP", "TIFF")
 """The Pillow plug-ins that may see a file: the exotic ones are where its security reports come from."""
 
-MAX_PIXELS = 50_000_000
-"""More than any photograph of people needs, and 150 MB once decoded."""
+MAX_PIXELS = 120_000_000
+"""More than the sensors of cameras and phones have, and 360 MB once decoded."""
 
-ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm"})
+ENDINGS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".webp", ".tif", ".tiff"})
 """Of the names of picture files, in lower case."""
 
 T = TypeVar("T")
@@ -39,11 +39,11 @@ _UPRIGHT = {
 
 
 def read_picture(path: Path, max_pixels: int = MAX_PIXELS, upright: bool = True) -> NDArray[np.uint8]:
-    """A JPEG, PNG, BMP or PPM file as uint8 RGB of shape (H, W, 3), upright by its EXIF tag unless told not to be.
+    """A picture file as uint8 RGB of shape (H, W, 3), upright by its EXIF tag unless told not to be.
 
     16-bit grey is scaled to 8 bits, CMYK and palettes are converted, and transparent pixels are laid over
-    black, the colour that a crop has outside its picture. Pillow itself caps `max_pixels` at twice
-    `Image.MAX_IMAGE_PIXELS`.
+    black, the colour that a crop has outside its picture. Of several pages the first counts. Pillow itself caps
+    `max_pixels` at twice `Image.MAX_IMAGE_PIXELS`.
 
     Raises BadPicture, with the path in its message, for everything that is not such a picture: missing, no
     regular file, empty, another format, truncated or corrupt, of floating-point pixels, or of more than
@@ -118,6 +118,8 @@ def _open(path: Path, max_pixels: int, look: Callable[[Image.Image], T]) -> T:
 
 
 def _orientation(image: Image.Image) -> int:
+    if image.format == "TIFF":  # Pillow turns these itself, and tells the size that they have then
+        return 1
     try:
         orientation = image.getexif().get(_ORIENTATION_TAG)
     except Exception:

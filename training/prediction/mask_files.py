@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ class PartFiles:
     """A mask of every picture, an overlay of it, and predictions.json with the share of every class.
 
     masks/NAME.png is an index-colour PNG in the pixels of the picture: each holds its class, or IGNORED where the
-    network did not look. classes.txt names the classes. Where the confidence is below `least`, by default the model's
-    own threshold, the overlay shows no parts, and predictions.json says so.
+    network did not look. NAME is the picture's; -2 and so on keep pictures of one name apart. classes.txt names the
+    classes, so that the folder is a data set, `masks:FOLDER`. Where the confidence is below `least`, by default the
+    model's own threshold, the overlay shows no parts, and predictions.json says so.
     """
 
     files = "masks/, classes.txt, predictions.json and overlays"
@@ -33,29 +35,25 @@ class PartFiles:
         self.least = model.least_confidence if least is None else least
         self.doubtful: list[tuple[Path, float]] = []
         self.parts = parts_of(model.scheme)
-        self.masks = make_folder(out / "masks")
+        self.names: set[str] = set()
         self.pictures: list[dict[str, Any]] = []
 
     def add(self, number: int, view: View) -> None:
-        mask, name = parts_in(self.model, view), view.file_name(number)
+        mask, name = parts_in(self.model, view), self._free_name(view.path.stem[:200])
+        if not self.pictures:
+            classes = "".join(f"{part}\n" for part in self.parts.names)
+            atomic_write(self.out / "classes.txt", classes.encode())
         colours = self.parts.colours()
         palette = np.full((256, 3), 128, dtype=np.uint8)
         palette[: len(colours)] = colours
-        save_png(self.masks / name, mask, palette)
-        picture, zoom = presentable(view.picture)
-        shown = np.asarray(Image.fromarray(mask).resize(picture.shape[1::-1], Image.Resampling.NEAREST))
+        save_png(make_folder(self.out / "masks") / f"{name}.png", mask, palette)
         below = self.least is not None and view.confidence < self.least
-        drawn = tint(picture, np.zeros_like(shown) if below else shown, colours, zoom=zoom)
-        if self.least is not None and below:
-            self.doubtful.append((view.path, view.confidence))
-            drawn = captioned(drawn, not_drawn(view.confidence, self.least))
-        save_png(self.out / name, drawn)
         counts = np.bincount(mask.ravel(), minlength=256)[: len(self.parts.names)]
         shares = {part: round(int(n) / mask.size, 6) for part, n in zip(self.parts.names, counts, strict=True)}
         self.pictures.append(
             {
                 "picture": str(view.path),
-                "mask": f"masks/{name}",
+                "mask": f"masks/{name}.png",
                 "center": view.crop.center,
                 "side": view.crop.side,
                 "shares": shares,
@@ -63,11 +61,25 @@ class PartFiles:
                 "below": below,
             }
         )
+        picture, zoom = presentable(view.picture)
+        shown = np.asarray(Image.fromarray(mask).resize(picture.shape[1::-1], Image.Resampling.NEAREST))
+        drawn = tint(picture, np.zeros_like(shown) if below else shown, colours, zoom=zoom)
+        if self.least is not None and below:
+            self.doubtful.append((view.path, view.confidence))
+            drawn = captioned(drawn, not_drawn(view.confidence, self.least))
+        save_png(self.out / view.file_name(number), drawn)
 
     def close(self) -> None:
-        atomic_write(self.out / "classes.txt", "".join(f"{name}\n" for name in self.parts.names).encode())
+        if not self.pictures:
+            return
         content = {"classes": self.parts.names, "pictures": self.pictures, "min_score": self.least}
         write_json(self.out / "predictions.json", content)
+
+    def _free_name(self, stem: str) -> str:
+        ways = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        name = next(way for way in ways if way not in self.names)
+        self.names.add(name)
+        return name
 
 
 def parts_in(model: Model, view: View) -> Mask:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -18,6 +18,7 @@ from hbcore.nn.architecture import STRIDE
 from training.codecs.codec import Codec
 from training.codecs.heatmaps import HeatmapCodec
 from training.codecs.masks import MaskCodec
+from training.datasets.crops import BOX_MARGIN, CropRule
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write
 from training.labels.parts import Parts, Scheme, skeleton_of
@@ -49,6 +50,7 @@ class Model:
     task: the name of the task it was trained for; a model of one task is no use in another. way: see `Runner`.
     trained: what its file says of its training: "steps", names of the "data", and the data sets of "test". calibration:
     what confidence an answer needs; None for a model of an unfinished run, and in files from before there was one.
+    crops: the rules of the data sets it was trained on, none in older files.
     """
 
     network: StackedHourglass
@@ -59,6 +61,7 @@ class Model:
     way: str = WAYS[0]
     trained: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    crops: tuple[CropRule, ...] = ()
 
     @property
     def skeleton(self) -> Skeleton:
@@ -69,6 +72,16 @@ class Model:
     def least_confidence(self) -> float | None:
         """The confidence that an answer needs to be worth something; None where that is not known."""
         return self.calibration.threshold if self.calibration else None
+
+    @property
+    def box_margin(self) -> float:
+        """Side of the square to look at over the longer side of a box: that of the first rule that has one."""
+        return next((rule.margin for rule in self.crops if rule.around != "picture"), BOX_MARGIN)
+
+    @property
+    def needs_box(self) -> bool:
+        """Whether in training it never saw whole pictures, as far as its file tells."""
+        return bool(self.crops) and all(rule.around != "picture" for rule in self.crops)
 
     def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
         """Maps (N, h, w, K) for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
@@ -116,7 +129,10 @@ class Model:
         return tuple(np.concatenate(part) for part in zip(*answers, strict=True))
 
     def save(self, path: Path, **more: Any) -> None:
-        """Write the model file, whole or not at all. more: further JSON values for its header."""
+        """Write the model file, whole or not at all. more: further JSON values for its header.
+
+        Raises DataError if the network could not be loaded again.
+        """
         metadata = {
             "task": self.task,
             "parts" if isinstance(self.scheme, Parts) else "skeleton": self.scheme.to_dict(),
@@ -126,9 +142,14 @@ class Model:
             "crop": CROP_RULE,
             **({"trained": dict(self.trained)} if self.trained else {}),
             **({"confidence": self.calibration.to_dict()} if self.calibration else {}),
+            **({"crops": [asdict(rule) for rule in self.crops]} if self.crops else {}),
             **more,
         }
-        atomic_write(path, model_bytes(self.network, metadata))
+        try:
+            content = model_bytes(self.network, metadata)
+        except ModelFileError as error:
+            raise DataError(f"{path}: {error}") from None
+        atomic_write(path, content)
 
     @classmethod
     def load(cls, path: str | Path, task: str | None = None, way: str = WAYS[0]) -> Self:
@@ -149,12 +170,14 @@ class Model:
             output = header["output"]
             told = header.get("trained")
             calibration = Calibration.from_dict(header["confidence"]) if "confidence" in header else None
+            crops = tuple(CropRule.from_dict(rule) for rule in header.get("crops", []))
             _check(network, scheme, codec, output)
         except ModelFileError as error:
             raise DataError(str(error)) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a model of this version ({reason(error)})") from None
-        return cls(network, scheme, codec, output, trained, way, told if isinstance(told, dict) else {}, calibration)
+        told = told if isinstance(told, dict) else {}
+        return cls(network, scheme, codec, output, trained, way, told, calibration, crops)
 
 
 def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.files.writing import atomic_write, write_json
+from training.files.writing import append, atomic_write, write_json
 from training.pictures.drawing import overlay, save_png
 from training.pictures.legend import captioned
 from training.prediction.model import Model
@@ -21,20 +21,21 @@ class PointFiles:
     """predictions.json, predictions.csv, and one overlay per picture with the keypoints that are kept.
 
     A keypoint is kept if its score is at least `threshold` and the confidence of the answer at least `least`, by
-    default the model's own threshold. The others are in the files all the same, and marked.
+    default the model's own threshold. The others are in the files all the same, and marked. several: there may be
+    several people in a picture, which a column and a field `person` tell apart.
     """
 
     files = "predictions.json, predictions.csv and overlays"
 
-    def __init__(self, model: Model, out: Path, threshold: float = 0.0, least: float | None = None) -> None:
+    def __init__(
+        self, model: Model, out: Path, threshold: float = 0.0, least: float | None = None, several: bool = False
+    ) -> None:
         self.model, self.out, self.threshold = model, out, threshold
         self.least = model.least_confidence if least is None else least
         self.doubtful: list[tuple[Path, float]] = []
         self.skeleton = model.skeleton
         self.samples: list[dict[str, Any]] = []
-        self.table = io.StringIO()
-        self.rows = csv.writer(self.table, lineterminator="\n")
-        self.rows.writerow(["picture", "joint", "x", "y", "score", "confidence", "kept"])
+        self.several = several
 
     def add(self, number: int, view: View) -> None:
         keypoints, scores = points_in(self.model, view)
@@ -52,11 +53,17 @@ class PointFiles:
             for name, (x, y), score, keep in zip(self.skeleton.keypoints, keypoints, scores, kept, strict=True)
         ]
         picture = str(view.path)
-        place = {"picture": picture, "center": view.crop.center, "side": view.crop.side}
+        who = {"person": view.person} if self.several else {}
+        place = {"picture": picture, **who, "center": view.crop.center, "side": view.crop.side}
+        # Before the overlay, which is larger: on a full disk the answer still fits.
+        rows = [
+            [picture, *who.values(), j["name"], j["x"], j["y"], j["score"], confidence, int(j["kept"])] for j in records
+        ]
+        if not self.samples:
+            header = ["picture", *who, "joint", "x", "y", "score", "confidence", "kept"]
+            atomic_write(self.out / "predictions.csv", _lines([header]))
+        append(self.out / "predictions.csv", _lines(rows))
         self.samples.append({**place, "joints": records, "confidence": confidence, "below": below})
-        self.rows.writerows(
-            [picture, j["name"], j["x"], j["y"], j["score"], confidence, int(j["kept"])] for j in records
-        )
         drawn = self._draw(view, np.where(kept[:, None], keypoints, np.float32(np.nan)))
         if self.least is not None and below:
             self.doubtful.append((view.path, view.confidence))
@@ -64,7 +71,8 @@ class PointFiles:
         save_png(self.out / view.file_name(number), drawn)
 
     def close(self) -> None:
-        atomic_write(self.out / "predictions.csv", self.table.getvalue().encode(errors="backslashreplace"))
+        if not self.samples:
+            return
         content = {"joints": self.skeleton.keypoints, "edges": self.skeleton.edges, "people": self.samples}
         write_json(self.out / "predictions.json", {**content, "min_score": self.least, "kpt_thr": self.threshold})
 
@@ -79,6 +87,13 @@ class PointFiles:
             zoom=zoom,
             weight=max(picture.shape[:2]) / 160,
         )
+
+
+def _lines(rows: list[list[Any]]) -> bytes:
+    """Rows as CSV."""
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows(rows)
+    return table.getvalue().encode(errors="backslashreplace")
 
 
 def points_in(model: Model, view: View) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

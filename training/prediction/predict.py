@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Protocol
 
@@ -12,10 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.datasets.crops import around_box, around_picture
+from training.datasets.crops import BOX_MARGIN, around_box, around_picture
 from training.errors import BadPicture, DataError, UserError
 from training.pictures.geometry import Crop
 from training.pictures.reading import ENDINGS, read_picture
+from training.prediction.boxes import Box, Boxes
 from training.prediction.model import Model
 
 DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
@@ -23,13 +26,17 @@ DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One picture (H, W, 3), the square of it that the network saw, its maps (h, w, K), and how sure these are."""
+    """One picture (H, W, 3), the square of it that the network saw, its maps (h, w, K), and how sure these are.
+
+    person: which of those in the picture, from 1; 0 where nobody asked for several.
+    """
 
     path: Path
     picture: NDArray[np.uint8]
     crop: Crop
     maps: NDArray[np.float32]
     confidence: float
+    person: int = 0
 
     def file_name(self, number: int) -> str:
         """The name of a PNG made of it; `number` keeps pictures of the same name apart."""
@@ -38,6 +45,9 @@ class View:
 
 class Predictions(Protocol):
     """Where the answers for a user's pictures are written: `add` for each of them, then `close`.
+
+    What `add` was given is on the disk when it comes back, all but `predictions.json`, which `close` writes. Nothing is
+    written where nothing was added.
 
     `files` says what there will be in the folder, `least` what confidence an answer needs to be drawn, `doubtful` which
     views had less.
@@ -70,7 +80,7 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
     return found
 
 
-def crop_for(picture: NDArray[np.uint8], size: int, box: tuple[float, float, float, float] | None) -> Crop:
+def crop_for(picture: NDArray[np.uint8], size: int, box: Box | None, margin: float = BOX_MARGIN) -> Crop:
     """The square around a box (x, y, width, height, in picture pixels) with a margin, or around the whole picture.
 
     Raises ValueError for a box that does not touch the picture or is more than a hundred times as large.
@@ -81,18 +91,21 @@ def crop_for(picture: NDArray[np.uint8], size: int, box: tuple[float, float, flo
     x, y, width, height = box
     if x >= columns or y >= rows or x + width <= 0 or y + height <= 0 or max(width, height) > 100 * max(rows, columns):
         raise ValueError(f"the box {x:g},{y:g},{width:g},{height:g} is not in a picture of {columns} x {rows} pixels")
-    return Crop(*around_box(x, y, width, height), size)
+    return Crop(*around_box(x, y, width, height, margin), size)
 
 
-def look(model: Model, path: Path, box: tuple[float, float, float, float] | None = None, flip: bool = False) -> View:
+def look(model: Model, path: Path, box: Box | None = None, flip: bool = False) -> View:
     """What the network sees in one picture. BadPicture if it cannot be read or the box is not in it."""
-    picture = read_picture(path)
+    return _look(model, path, read_picture(path), box, flip)
+
+
+def _look(model: Model, path: Path, picture: NDArray[np.uint8], box: Box | None, flip: bool, person: int = 0) -> View:
     try:
-        crop = crop_for(picture, model.codec.input_size, box)
+        crop = crop_for(picture, model.codec.input_size, box, model.box_margin)
     except ValueError as error:
         raise BadPicture(f"{path}: {error}") from None
     maps = model.heatmaps(crop.extract(picture)[None], flip)
-    return View(path, picture, crop, maps[0], float(model.codec.confidence(maps)[0]))
+    return View(path, picture, crop, maps[0], float(model.codec.confidence(maps)[0]), person)
 
 
 def not_drawn(confidence: float, least: float) -> str:
@@ -115,19 +128,49 @@ def save_predictions(
     model: Model,
     paths: Iterable[Path],
     predictions: Predictions,
-    box: tuple[float, float, float, float] | None = None,
+    box: Box | None = None,
     flip: bool = False,
+    boxes: Boxes | None = None,
 ) -> tuple[int, list[BadPicture]]:
-    """How many pictures were read and their answers written, and why the others were not."""
+    """How many pictures were read and their answers written, and why the others were not.
+
+    With `boxes` there is an answer for each box of a picture. Whatever ends this early leaves what is done.
+    """
     bad: list[BadPicture] = []
     done = 0
-    for number, path in enumerate(paths):
-        try:
-            view = look(model, path, box, flip)
-        except BadPicture as error:
-            bad.append(error)
-            continue
-        predictions.add(number, view)
-        done += 1
+    number = count()
+    try:
+        for path in paths:
+            seen = False
+            for view in _views(model, path, box, flip, boxes):
+                place = next(number)
+                if isinstance(view, BadPicture):
+                    bad.append(view)
+                else:
+                    predictions.add(place, view)
+                    seen = True
+            done += seen
+    except BaseException:  # KeyboardInterrupt as well
+        with contextlib.suppress(UserError):  # of a full disk
+            predictions.close()
+        raise
     predictions.close()
     return done, bad
+
+
+def _views(model: Model, path: Path, box: Box | None, flip: bool, boxes: Boxes | None) -> Iterator[View | BadPicture]:
+    """The answers for one picture, or what is wrong with it or with a box."""
+    chosen = [box] if boxes is None else boxes.of(path)
+    if boxes is not None and not chosen:
+        yield BadPicture(f"{path}: has no box in {boxes.name}")
+        return
+    try:
+        picture = read_picture(path)
+    except BadPicture as error:
+        yield error
+        return
+    for person, part in enumerate(chosen, start=1):
+        try:
+            yield _look(model, path, picture, part, flip, person if boxes else 0)
+        except BadPicture as error:
+            yield error

@@ -34,8 +34,11 @@ def write_bad_records(folder: Path, bad: Sequence[BadRecord]) -> None:
 
 
 def check_share(folder: Path, bad: Mapping[str, str], total: int, most: float) -> None:
-    """Raise DataError if more than the share `most` of `total` pictures are bad. The message ends with the last one."""
-    if len(bad) > most * total:
+    """Raise DataError if more than the share `most` of `total` pictures are bad. The message ends with the last one.
+
+    A single one is never too many, however few there are, unless none is allowed.
+    """
+    if len(bad) > (max(1, most * total) if most else 0):
         raise DataError(
             f"{len(bad)} of {total} pictures cannot be read (see {folder / NAME}), "
             f"more than data.max_bad = {most:g} allows; the last one: {list(bad.values())[-1]}"

@@ -32,7 +32,7 @@ class Progress:
 
     people: the number of samples to train on, since their order depends on it; 0: not known yet. teacher: SHA-256 of
     the file of a model that is learned from, if there is one. task: its name. losses: those that await the next row of
-    the log. bad: pictures that could not be read so far, as index -> reason.
+    the log. norm: of the last gradient. bad: pictures that could not be read so far, as index -> reason.
     """
 
     step: int = 0
@@ -44,6 +44,7 @@ class Progress:
     teacher: str = ""
     task: str = ""
     losses: list[float] = field(default_factory=list)
+    norm: float = 0.0
     bad: dict[str, str] = field(default_factory=dict)
 
 
@@ -88,15 +89,14 @@ def restore(
 
     try:
         model.load_state_dict(part("model/"))
-        averages = average.state if average else {}
-        for state, saved in ((optimizer.state, part("optimizer/")), (averages, part("average/"))):
-            if state.keys() != saved.keys():
-                raise ValueError("the optimizer's state is that of another network or optimizer")
-            for name, array in state.items():
-                array[...] = saved[name]
+        optimizer.load_state(part("optimizer/"), progress.step)
+        averages, saved = average.state if average else {}, part("average/")
+        if averages.keys() != saved.keys():
+            raise ValueError("the average is that of another network")
+        for name, array in averages.items():
+            array[...] = saved[name]
     except ValueError as error:
         raise DataError(f"the checkpoint does not fit this run: {error}") from None
-    optimizer.steps = progress.step
     if average:
         average.steps = progress.step
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 from hbcore.kernels import keep_memory
 from training.configuration.settings import Config
 from training.configuration.toml import to_toml
+from training.datasets.crops import crop_rules
 from training.errors import DataError, Diverged, Interrupted
 from training.files.logs import CsvLog
 from training.loading.batch import Batch, BatchPlan
@@ -26,7 +27,7 @@ from training.prediction.model import Model, NotFinite
 from training.runs.bad_pictures import check_share, write_bad_pictures
 from training.runs.checkpoint import STATE, Progress, check_same, check_space, read_checkpoint, restore, save_checkpoint
 from training.runs.network import OUTPUTS
-from training.runs.signals import stop_signals
+from training.runs.signals import Stop, stop_signals
 from training.runs.techniques import Phase, Teacher, phase, settled
 from training.runs.trainer import BadUpdate, Trainer, learning_rate
 from training.tasks.calibration import calibrate
@@ -44,6 +45,8 @@ def augmentation(config: Config) -> Augmentation:
 class Run:
     """One training run of a task in its folder.
 
+    The best model, and patience, go by `validation`, or by `test` where there is none.
+
     report(step, values) is called after every step, for a progress bar. Raises DataError if the keypoints of network,
     data and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something
     else.
@@ -57,6 +60,8 @@ class Run:
     report: Callable[[int, dict[str, float]], None] = lambda step, values: None
     say: Callable[[str], None] = print
     progress: Progress = field(default_factory=Progress)
+    validation: TestSet | None = None
+    in_step: bool = field(default=False, init=False)  # weights and counters do not belong together
 
     def __post_init__(self) -> None:
         task, config = self.task, self.config
@@ -85,9 +90,20 @@ class Run:
             config.run.seed,
             config.data.bad_pictures == "skip",
         )
-        self.headline = task.headline(task.score(self.test, task.truth(self.test)))  # the metric that "best" goes by
+        judge = self.judged_on
+        self.headline = task.headline(task.score(judge, task.truth(judge)))  # the metric that "best" goes by
         metrics = ["train_loss", "lr", "grad_norm", self.headline]
         self.log = CsvLog(self.folder / "log.csv", ["step", "epoch", *metrics])
+
+    @property
+    def judged_on(self) -> TestSet:
+        """What the model is scored on while it is trained."""
+        return self.test if self.validation is None else self.validation
+
+    @property
+    def unreadable(self) -> tuple[tuple[str, str], ...]:
+        """Names and reasons of pictures left out of test and validation."""
+        return self.test.bad if self.validation is None else (*self.test.bad, *self.validation.bad)
 
     # ---------------------------------------------------------------------------------------------- state
 
@@ -96,13 +112,18 @@ class Run:
         return self.folder / STATE
 
     def resume(self) -> None:
-        """Go back to the last checkpoint, if there is one. Raises DataError if it does not fit network or data."""
+        """Go back to the last checkpoint; where there is none, to the weights that run.init names.
+
+        Raises DataError if these do not fit network or data.
+        """
         if self.state_path.exists():
             arrays, _, progress = read_checkpoint(self.state_path)
             check_same(self.folder, self.task.module, self.config, progress, self.progress)
             trainer = self.trainer
             restore(arrays, progress, trainer.network, trainer.optimizer, trainer.average)
             self.progress = progress
+        elif self.config.run.init:
+            self.trainer.begin_with(self.config.run.init, self.data.scheme)
         self.log.truncate_after(self.progress.step)
 
     def save(self) -> None:
@@ -126,7 +147,8 @@ class Run:
             "test": list(self.config.data.test or self.config.data.train),
         }
         output = OUTPUTS[self.config.optim.loss]
-        return Model(network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained)
+        model = Model(network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained)
+        return replace(model, crops=crop_rules(self.data.datasets))
 
     def save_model(self, name: str) -> None:
         self.model().save(self.folder / f"{name}.safetensors")
@@ -137,7 +159,7 @@ class Run:
         last = replace(last, calibration=calibrate(last, self.data))
         last.save(self.folder / "last.safetensors")
         path = self.folder / "best.safetensors"
-        if self.progress.best_step == self.progress.step:
+        if self.progress.best_step in (0, self.progress.step):  # 0: stopped before the first evaluation
             last.save(path)
         elif path.exists():
             best = Model.load(path)
@@ -146,56 +168,81 @@ class Run:
     # ------------------------------------------------------------------------------------------- training
 
     def train(self) -> None:
-        """Train to the end, from wherever the run stands. Raises Interrupted after a signal, with the state saved."""
-        trainer = self.trainer
+        """Train to the end, from wherever the run stands. Raises Interrupted after a signal, with the state saved.
+
+        Whatever else ends it between two steps, as unreadable pictures or a reader of the output that has gone, loses
+        no step either.
+        """
+        trainer, progress = self.trainer, self.progress
         check_space(self.folder, trainer.network, trainer.optimizer, trainer.average)
-        keep_memory()
-        write_bad_pictures(self.folder, self.test.bad, self.progress.bad)
-        with stop_signals() as signalled:
-            if self.progress.step == 0:
+        write_bad_pictures(self.folder, self.unreadable, progress.bad)
+        check_share(self.folder, progress.bad, len(self.data), self.config.data.max_bad)
+        with keep_memory(), stop_signals() as stop:
+            if progress.step == 0:
                 self.save()  # from here on there is always a good checkpoint
             try:
-                self.advance(signalled)
-            except WorkerDied:
-                if not signalled:  # a signal to a whole process group kills the workers as well
+                self.advance(stop)
+                self.save()
+                with stop.interrupts():
+                    self.calibrate()
+            except BaseException as error:
+                if not self.in_step and not isinstance(error, Diverged):
                     self.save()
+                # A signal to a whole process group kills the workers as well.
+                if not (stop and isinstance(error, KeyboardInterrupt | WorkerDied)):
                     raise
-            self.save()
-            if signalled:
-                raise Interrupted(f"stopped at step {self.progress.step}; go on with --resume --out {self.folder}")
-            self.calibrate()
+            if stop:
+                raise Interrupted(f"stopped at step {progress.step}; go on with --resume --out {self.folder}")
         if self.out_of_patience:
-            self.say(f"no better {self.headline} in {self.progress.stale} evaluations: stopped")
+            self.say(f"no better {self.headline} in {progress.stale} evaluations: stopped")
 
-    def advance(self, signalled: Sequence[int] = ()) -> None:
-        """Step, log, evaluate and save, until the run is at its end, out of patience, or `signalled` is not empty."""
+    def advance(self, signalled: Stop | None = None) -> None:
+        """Step, log, evaluate and save, until the run is at its end or out of patience.
+
+        A signal raises KeyboardInterrupt where nothing is half done. What the log is owed is in the state: it is paid
+        by the next call.
+        """
         config, progress = self.config, self.progress
-        stop = self.stop
+        signalled = Stop() if signalled is None else signalled
         saved = started = time.monotonic()
         before = progress.seconds
-        with closing(batches(self.plan, progress.step, stop, config.data.workers)) as stream:
-            while progress.step < stop and not signalled and not self.out_of_patience:
-                batch = next(stream)
-                self.note_bad(batch)
-                loss, norm = self.step(batch)
-                progress.losses.append(loss)
-                progress.seconds = before + time.monotonic() - started
-                self.report(progress.step, {"loss": loss})
-                due = progress.step % config.run.eval_every == 0 or progress.step == stop
-                if due or progress.step % config.run.log_every == 0:
-                    row: dict[str, float | None] = {
-                        "step": progress.step,
-                        "epoch": progress.step * config.optim.batch_size / len(self.data),
-                        "train_loss": float(np.mean(progress.losses)),
-                        "lr": learning_rate(config, progress.step - 1),
-                        "grad_norm": norm,
-                        self.headline: self.evaluate() if due else None,
-                    }
-                    self.log.append(row)
+        with closing(batches(self.plan, progress.step, self.stop, config.data.workers)) as stream:
+            while True:
+                if progress.losses and (self.evaluates or progress.step % config.run.log_every == 0):
+                    score = None
+                    if self.evaluates:
+                        with signalled.interrupts():
+                            scores = self.scores()
+                        score = self.judge(scores)
+                    self.log.append(
+                        {
+                            "step": progress.step,
+                            "epoch": progress.step * config.optim.batch_size / len(self.data),
+                            "train_loss": float(np.mean(progress.losses)),
+                            "lr": learning_rate(config, progress.step - 1),
+                            "grad_norm": progress.norm,
+                            self.headline: score,
+                        }
+                    )
                     progress.losses.clear()
                 if time.monotonic() - saved >= 60 * config.run.checkpoint_minutes:
                     self.save()
                     saved = time.monotonic()
+                if progress.step >= self.stop or self.out_of_patience:
+                    return
+                with signalled.interrupts():
+                    batch = next(stream)
+                self.note_bad(batch)
+                loss, progress.norm = self.step(batch)
+                progress.losses.append(loss)
+                progress.seconds = before + time.monotonic() - started
+                self.report(progress.step, {"loss": loss})
+
+    @property
+    def evaluates(self) -> bool:
+        """Whether an evaluation belongs to the last step taken: to that of the whole run, stopped in between or not."""
+        step = self.progress.step
+        return step % self.config.run.eval_every == 0 or step == self.config.optim.steps
 
     @property
     def stop(self) -> int:
@@ -218,19 +265,24 @@ class Run:
         progress = self.progress
         if progress.step == settled(self.config):  # what was best before was another kind of network
             progress.best, progress.best_step, progress.stale = -math.inf, 0, 0
+        self.in_step = True
         try:
             result = self.trainer.step(batch, progress.step)
         except BadUpdate as error:
             self.diverged(str(error), batch)
         progress.step += 1
+        self.in_step = False
         return result
 
-    def evaluate(self) -> float:
-        """The score on the test set; keeps the best model."""
+    def scores(self) -> dict[str, float]:
+        """Those of the network as it is now, on the validation set or else the test set. Changes nothing."""
         try:
-            scores, _ = evaluate(self.task, self.model(), self.test)
+            return evaluate(self.task, self.model(), self.judged_on)[0]
         except NotFinite as error:
             self.diverged(str(error))
+
+    def judge(self, scores: dict[str, float]) -> float:
+        """The score that counts; keeps the best model."""
         score = scores[self.headline]
         passing = f" ({self.phase})" if self.progress.step <= settled(self.config) else ""
         self.say(f"step {self.progress.step}: {self.headline} {score:.2f} %{passing}")
@@ -258,5 +310,5 @@ class Run:
         if not new:
             return
         bad |= new
-        write_bad_pictures(self.folder, self.test.bad, bad)
+        write_bad_pictures(self.folder, self.unreadable, bad)
         check_share(self.folder, bad, len(self.data), self.config.data.max_bad)

@@ -16,8 +16,10 @@ from hbcore.optim.losses import heatmap_cross_entropy, heatmap_mse, softmax_cros
 from hbcore.optim.optimizers import OPTIMIZERS, ExponentialMovingAverage
 from hbcore.optim.schedules import constant, cosine, stepwise, warmup
 from training.configuration.settings import Config
+from training.errors import DataError
+from training.labels.parts import Scheme
 from training.loading.batch import Batch
-from training.prediction.model import NotFinite, to_input
+from training.prediction.model import Model, NotFinite, to_input
 from training.runs.network import build_network
 from training.runs.techniques import Teacher, phase
 from training.tasks.task import Task
@@ -56,7 +58,22 @@ class Trainer:
         self.optimizer = OPTIMIZERS[config.optim.name](
             dict(self.network.named_parameters()), config.optim.lr, config.optim.weight_decay
         )
-        self.average = ExponentialMovingAverage(self.network, config.optim.ema) if config.optim.ema else None
+        self.average = self._average()
+
+    def _average(self) -> ExponentialMovingAverage | None:
+        momentum = self.config.optim.ema
+        return ExponentialMovingAverage(self.network, momentum) if momentum else None
+
+    def begin_with(self, path: str, scheme: Scheme) -> None:
+        """Take the weights of a model file, before the first step. DataError if it is of another network or answer."""
+        model = Model.load(path)
+        if model.scheme.names != scheme.names:
+            raise DataError(f"run.init: {path} finds the {self.task.things} of {model.scheme.name}, not {scheme.name}")
+        try:
+            self.network.load_state_dict(model.network.state_dict())
+        except ValueError as error:
+            raise DataError(f"run.init: {path} is a model of another network: {error}") from None
+        self.average = self._average()
 
     @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found, and named
     def step(self, batch: Batch, number: int) -> tuple[float, float]:
@@ -95,7 +112,10 @@ class Trainer:
         if config.optim.clip_norm:
             self.optimizer.clip_gradients(norm, config.optim.clip_norm)
         self.optimizer.lr = learning_rate(config, number)
-        self.optimizer.step()
+        try:
+            self.optimizer.step()
+        except FloatingPointError as error:
+            raise BadUpdate(str(error)) from None
         constrain(self.network)
         self.network.zero_grad()
         if self.average:

@@ -36,6 +36,7 @@ class PartTask(Task):
     things: str = "parts"
     losses: tuple[str, ...] = ("softmax",)
     baseline: str = "mean mask"
+    results: tuple[str, ...] = ("predictions.json", "classes.txt", "classes.toml", "masks")
 
     def codec(self, config: Config) -> Codec:
         return MaskCodec(config.data.size)
@@ -102,4 +103,5 @@ PARTS = PartTask(
     headlines=("mIoU",),
     protocols=PROTOCOLS,
     settings=("optim.loss=softmax",),
+    unused=("data.sigma",),
 )

@@ -43,6 +43,7 @@ class PointTask(Task):
     things: str = "keypoints"
     losses: tuple[str, ...] = ("bce", "mse")
     baseline: str = "mean pose"
+    results: tuple[str, ...] = ("predictions.json", "predictions.csv")
 
     def codec(self, config: Config) -> Codec:
         return HeatmapCodec(config.data.size, sigma=config.data.sigma)
@@ -89,7 +90,7 @@ class PointTask(Task):
         return [(None, "found:"), *words, (MIDDLE, "middle" if words else "points"), (TRUTH, "labels")]
 
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
-        return PointFiles(model, out, options.kpt_thr, options.min_score)
+        return PointFiles(model, out, options.kpt_thr, options.min_score, bool(options.boxes))
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--kpt-thr", type=float, default=0.0, help="keep and draw only keypoints with this score")

@@ -43,7 +43,8 @@ class Task(ABC):
     the defaults of `Config`, as `section.key=value`. headlines: the keys of the score that a model is judged by, the
     preferred one first, since not every test set has each of them. lower_is_better: of that score.
 
-    things: what is found ("keypoints"). losses: those that fit, of `optim.loss`. baseline: what its constant answer is.
+    unused: settings that mean nothing here. things: what is found ("keypoints"). losses: those that fit, of
+    `optim.loss`. baseline: what its constant answer is. results: what `predict` writes, beside overlays.
     """
 
     name: str
@@ -52,11 +53,13 @@ class Task(ABC):
     protocols: Mapping[str, str]
     headlines: tuple[str, ...]
     settings: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
     lower_is_better: bool = False
 
     things: str
     losses: tuple[str, ...]
     baseline: str
+    results: tuple[str, ...]
 
     @property
     def module(self) -> str:

@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from hbcore import Tensor, concatenate, no_grad
 from hbcore.autograd.function import Function, grad_enabled, unbroadcast
 from hbcore.autograd.ops import Add, Multiply, Rectifier
-from hbcore.autograd.tensor import apply
+from hbcore.autograd.tensor import apply, join
+from hbcore.nn.module import Module, Parameter
+from hbcore.optim.optimizers import SGD
 
 
 def leaf(*values):
@@ -410,3 +412,153 @@ def test_joining():
     joined.backward([1, 2, 3, 4, 5])
     assert x.grad.tolist() == [5, 7]
     assert y.grad.tolist() == [3]
+
+
+def test_lists_and_numbers_are_float32():
+    """Only who hands in float64 gets float64: weights are float32."""
+    for data in ([1.0, 2.0], 1.5, (1, 2)):
+        assert Tensor(data).data.dtype == np.float32
+    assert Tensor(np.float64(1.5)).data.dtype == np.float64
+
+
+def test_reshape_takes_numbers_or_a_tuple():
+    x = leaf(*range(6))
+    for y in (x.reshape(2, 3), x.reshape((2, 3)), x.reshape([2, -1])):
+        assert y.data.tolist() == [[0, 1, 2], [3, 4, 5]]
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda x: Tensor(x), TypeError, r"Tensor of a Tensor: take its numbers, Tensor\(tensor.data\)"),
+        (lambda x: Tensor([1j]), TypeError, "holds real numbers, got complex128"),
+        (lambda x: Tensor([x, x]), TypeError, "holds real numbers, got object"),
+        (lambda x: x + Tensor([1.0]), TypeError, "Add takes numbers of one type, got float64 and float32.*astype"),
+        (lambda x: x * Tensor([1.0]), TypeError, "Multiply takes numbers of one type"),
+        (lambda x: concatenate([x, Tensor([1.0])]), TypeError, "Concatenate takes numbers of one type"),
+        (
+            lambda x: concatenate([x, np.ones(1)]),
+            TypeError,
+            r"Concatenate takes tensors, got ndarray.*Tensor\(\.\.\.\)",
+        ),
+        (lambda x: x @ np.ones((1, 1)), TypeError, "MatMul takes tensors, got ndarray"),
+    ],
+)
+def test_what_no_operation_takes(make, error, message):
+    with pytest.raises(error, match=message):
+        make(leaf(1))
+
+
+def test_backward_under_no_grad_says_so():
+    x = leaf(1)
+    with no_grad():
+        y = x * 2.0
+    with pytest.raises(RuntimeError, match="computed under no_grad, or from none that has requires_grad"):
+        y.backward()
+
+
+# ------------------------------------------------------------------------------------------ what leaves are given
+
+
+def add(a, b):
+    return a + b
+
+
+def side_by_side(a, b):
+    return concatenate([a, b])
+
+
+@pytest.mark.parametrize("operation", [add, side_by_side, lambda a, b: join([a, b], concatenate([b, a]))])
+def test_every_leaf_has_a_gradient_of_its_own(operation):
+    """What its owner does to it in place must reach neither another leaf nor the caller's array."""
+    a, b = leaf(1, 2), leaf(3, 4)
+    y = operation(a, b)
+    g = np.ones(y.shape)
+    y.backward(g)
+    before = b.grad.copy()
+    a.grad += 100
+    assert np.array_equal(b.grad, before)
+    assert np.array_equal(g, np.ones(y.shape))
+    assert a.grad.base is None, "a view would keep all of the larger array alive"
+
+
+def test_the_gradient_of_a_leaf_itself_is_a_copy():
+    x, g = leaf(1, 2), np.ones(2)
+    x.backward(g)
+    x.reshape(2, 1).backward(g.reshape(2, 1))
+    x.grad += 1
+    assert g.tolist() == [1, 1]
+    x.grad = None
+    x.reshape(2, 1).backward(g.reshape(2, 1))
+    assert not np.shares_memory(x.grad, g)
+
+
+def test_a_gradient_of_another_shape_is_refused():
+    class Wide(Function):
+        def forward(self, x):
+            return x + np.zeros(3)
+
+        def backward(self, g):
+            return (g,)
+
+    x = leaf(1)
+    with pytest.raises(ValueError, match=r"gradient of shape \(3,\) came back to a tensor of shape \(1,\)"):
+        apply(Wide(), x).sum().backward()
+    assert x.grad is None
+
+
+# ------------------------------------------------------------------------------------------ changes before backward
+
+
+def by_hand(w):
+    w.data *= 2
+
+
+def anew(w):
+    w.data = np.zeros(2)
+
+
+def by_a_step(w):
+    parameter = w
+    parameter.grad = np.ones(2)
+    SGD({"w": parameter}, 0.1).step()
+    parameter.grad = None
+
+
+def by_loading(w):
+    module = Module()
+    module.w = w
+    module.load_state_dict({"w": np.zeros(2)})
+
+
+@pytest.mark.parametrize("change", [by_hand, anew, by_a_step, by_loading])
+def test_data_that_changed_since_the_forward_pass_is_refused(change):
+    w, x = Parameter(np.array([1.0, 2.0])), leaf(3, 4)
+    y = (x * w).sum()
+    change(w)
+    with pytest.raises(RuntimeError, match="Multiply took or made was changed since the forward pass"):
+        y.backward()
+    assert x.grad is None
+    assert w.grad is None
+    (x * w).sum().backward()
+    assert x.grad.tolist() == w.data.tolist(), "the next forward pass sees the new numbers"
+
+
+@pytest.mark.parametrize("changed", ["constant", "middle", "result"])
+def test_changes_of_what_is_no_leaf_are_refused(changed):
+    x, constant = leaf(1, 2), Tensor(np.array([3.0, 4.0]))
+    middle = x * constant
+    result = middle.relu()
+    tensor = {"constant": constant, "middle": middle, "result": result}[changed]
+    tensor.data -= 10
+    with pytest.raises(RuntimeError, match="changed since the forward pass"):
+        result.backward(np.ones(2))
+
+
+def test_changes_after_backward_are_welcome():
+    w = leaf(1, 2)
+    for _ in range(2):
+        (w * w).sum().backward()
+        w.data -= 0.25 * w.grad
+        w.grad = None
+    assert w.data.tolist() == [0.25, 0.5]

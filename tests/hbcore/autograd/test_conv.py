@@ -240,3 +240,28 @@ def test_windows_must_tile_the_picture(pool):
 def test_upsampling_and_average_are_inverse():
     x = normal(2, 3, 4, 5)
     assert close(avg_pool2d(upsample_nearest2d(Tensor(x), 3), 3).data, x)
+
+
+@pytest.mark.parametrize("taker", [avg_pool2d, max_pool2d, upsample_nearest2d])
+def test_pictures_have_four_axes(taker):
+    with pytest.raises(ValueError, match=r"takes pictures \(N, H, W, C\), got an array of shape \(4, 4, 3\)"):
+        taker(Tensor(np.zeros((4, 4, 3))))
+
+
+@pytest.mark.parametrize("shape", [(1,), (2,), (1, 4), ()])
+def test_a_bias_is_one_number_per_filter(shape):
+    """One of length 1 would broadcast, and get a gradient of another shape."""
+    with pytest.raises(ValueError, match="does not fit 4 filters"):
+        conv2d(Tensor(normal(1, 3, 3, 2)), Tensor(normal(1, 1, 2, 4)), Tensor(np.zeros(shape)))
+
+
+def test_the_gradient_of_a_bias_is_a_sum_to_the_last_digit(backend):
+    """Over 2^20 pixels: summed row by row in float32, it would be wrong in the third."""
+    pixels = 1 << 20
+    x, w = Tensor(np.zeros((1, 1024, 1024, 1), np.float32)), Tensor(np.zeros((1, 1, 1, 2), np.float32))
+    bias = Tensor(np.zeros(2, np.float32), requires_grad=True)
+    g = np.full((1, 1024, 1024, 2), 0.1, np.float32)
+    conv2d(x, w, bias).backward(g)
+    exact = pixels * float(np.float32(0.1))  # a power of two times a float: no rounding
+    assert bias.grad.tolist() == [exact, exact]
+    assert bias.grad.dtype == np.float32

@@ -86,6 +86,20 @@ def test_tolerance_is_used():
         gradcheck(almost, X, tolerance=1e-5)
 
 
+@pytest.mark.parametrize("size", [1e-7, 1e-12, 1e-100])
+def test_fails_a_wrong_derivative_however_small_it_is(size):
+    """A wrong derivative is wrong in any unit; a right one is right."""
+    assert gradcheck(lambda x: apply(Cube(), x) * size, X) < 1e-7
+    for spoil in (lambda g: g * 1.001, lambda g: g * 0):
+        with pytest.raises(AssertionError):
+            gradcheck(lambda x, spoil=spoil: apply(Cube(spoil), x) * size, X)
+
+
+def test_passes_a_constant():
+    assert gradcheck(lambda x: x * 0.0, X) == 0
+    assert gradcheck(lambda x: x * 0.0 + 1e3, X) == 0
+
+
 def test_takes_float64_only():
     with pytest.raises(TypeError, match="float64, got float32"):
         gradcheck(lambda x: x * 2.0, X.astype(np.float32))

@@ -5,6 +5,7 @@ import pytest
 
 from hbcore import BatchNorm2d, Tensor, set_threads
 from hbcore.autograd.norm import batch_norm, fixed_norm
+from hbcore.binary.unit import binary_unit
 from tests.strategies import REAL_TYPES, check_derivatives
 
 TOLERANCE = 1e-12  # float64, a dozen operations
@@ -106,3 +107,32 @@ def test_same_bytes_on_any_number_of_threads(backend, one_thread_after):
         y.backward(normal(*y.shape, seed=3))
         results.append([a.tobytes() for a in (y.data, mean, variance, x.grad, gamma.grad, beta.grad)])
     assert all(result == results[0] for result in results)
+
+
+ONES = np.ones(3)
+
+
+@pytest.mark.parametrize("length", [1, 2])
+@pytest.mark.parametrize("name", ["gamma", "beta", "mean", "variance"])
+def test_numbers_are_one_per_channel(name, length):
+    """One of length 1 would broadcast, and get a gradient of another shape."""
+    numbers = dict.fromkeys(("gamma", "beta", "mean", "variance"), ONES) | {name: np.ones(length)}
+    gamma, beta, mean, variance = numbers.values()
+    x = Tensor(normal(2, 2, 2, 3))
+    message = rf"{name} of shape \({length},\) does not fit 3 channels"
+    with pytest.raises(ValueError, match=message):
+        fixed_norm(x, Tensor(gamma), Tensor(beta), mean, variance)
+    if name in ("gamma", "beta"):
+        with pytest.raises(ValueError, match=message):
+            batch_norm(x, Tensor(gamma), Tensor(beta))
+        with pytest.raises(ValueError, match=message):
+            binary_unit(x, Tensor(gamma), Tensor(beta), Tensor(normal(1, 1, 3, 2)), 1e-5, 0)
+
+
+def test_sums_of_fixed_norm_are_exact():
+    x = Tensor(np.full((1, 1024, 1024, 1), 1.0, np.float32))
+    gamma, beta = (Tensor(np.ones(1, np.float32), requires_grad=True) for _ in range(2))
+    mean, variance = np.zeros(1, np.float32), np.ones(1, np.float32)
+    fixed_norm(x, gamma, beta, mean, variance, eps=0.0).backward(np.full(x.shape, 0.1, np.float32))
+    exact = (1 << 20) * float(np.float32(0.1))
+    assert [gamma.grad[0], beta.grad[0]] == [exact, exact]

@@ -172,3 +172,21 @@ def test_activations_pass_nan_on():
 def test_matrix_product_takes_matrices():
     with pytest.raises(ValueError, match=r"two matrices, got shapes \(2, 3, 4\) and \(4,\)"):
         Tensor(normal(2, 3, 4)) @ Tensor(normal(4))
+
+
+def test_slopes_of_prelu_are_one_per_channel_and_their_gradient_is_exact():
+    x = Tensor(np.full((1, 1024, 1024, 2), -1.0, np.float32))
+    with pytest.raises(ValueError, match=r"slope of shape \(1,\) does not fit 2 channels"):
+        apply(ParametricRectifier(), x, Tensor([0.25]))
+    slope = Tensor(np.full(2, 0.25, np.float32), requires_grad=True)
+    apply(ParametricRectifier(), x, slope).backward(np.full(x.shape, 0.1, np.float32))
+    assert slope.grad.tolist() == [-(1 << 20) * float(np.float32(0.1))] * 2
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 1, 2)])
+def test_the_gradient_of_what_was_broadcast_is_exact(shape):
+    a, b = Tensor(np.zeros((1024, 1024, 2), np.float32)), Tensor(np.zeros(shape, np.float32), requires_grad=True)
+    (a + b).backward(np.full(a.shape, 0.1, np.float32))
+    exact = (1 << 20) * float(np.float32(0.1)) * (1 if shape else 2)
+    assert b.grad.shape == shape
+    assert (b.grad == exact).all()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hbcore import StackedHourglass, Tensor, kernels, no_grad
 from hbcore.deploy import Engine
 from hbcore.deploy.folding import threshold
-from hbcore.nn.layers import BatchNorm2d, use_packed
+from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, ReLU, use_packed
 from hbcore.threads import set_threads
 
 
@@ -169,8 +169,54 @@ def test_what_cannot_be_deployed_is_named():
     broken.stem.modules[0].weight.data[0, 0, 0, 0] = np.nan
     with pytest.raises(ValueError, match=r"stem\.modules\.0\.weight is not finite"):
         Engine(broken, 32, 32)
+    for name, sizes in {"batch": (32, 32, 0), "height": (32.0, 32), "width": (32, "32")}.items():
+        with pytest.raises(ValueError, match=f"{name} must be"):
+            Engine(network(), *sizes)
     engine = Engine(network(), 32, 32)
     with pytest.raises(ValueError, match="takes pictures"):
         engine(pictures(2, 32, 32))
+    with pytest.raises(TypeError, match="takes an array, got Tensor: of a tensor, give its"):
+        engine(Tensor(pictures(1, 32, 32)))
     with pytest.raises(FloatingPointError, match="not finite"):
         engine(np.full((1, 32, 32, 3), np.nan, dtype=np.float32))
+
+
+@pytest.mark.usefixtures("variant")
+def test_statistics_that_the_model_refuses():
+    """The model meets NaN, which has no sign; a plan would compare with it, and give an answer."""
+    broken = network()
+    norm = broken.stem.modules[3].conv1.modules[0]
+    norm.running_variance[1] = -1
+    message = r"stem\.modules\.3\.conv1\.modules\.0\.running_variance holds -1, and no variance is below zero"
+    with pytest.raises(ValueError, match=message):
+        Engine(broken, 32, 32)
+    norm.running_variance[1] = norm.eps = 0
+    with pytest.raises(ValueError, match="line is not finite: its variance is too small"):
+        Engine(broken, 32, 32)
+
+
+class Halved(BinaryConv2d):
+    """A layer of a user's own."""
+
+    def forward(self, x):
+        return super().forward(x) * 0.5
+
+
+class Leaky(ReLU):
+    """And another."""
+
+    def forward(self, x):
+        return x * 0.5
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"), [("stem.modules.3.conv1.modules.1", Halved), ("stem.modules.2", Leaky), ("", None)]
+)
+def test_layers_that_a_plan_would_leave_out(path, kind):
+    model = network()
+    module = dict(model.named_modules())[path]
+    module.__class__ = kind or type("Mine", (StackedHourglass,), {})
+    with pytest.raises(
+        ValueError, match=f"{path or 'the network'} is a {type(module).__name__}, which plans do not know"
+    ):
+        Engine(model, 32, 32)

@@ -84,13 +84,18 @@ def test_a_stranger_reads_it_by_the_description(tmp_path):
     at = {"bits": 0, "alpha": 0, "threshold": 0, "flip": 0}
     for row in header["layers"]:
         name, kinds, sizes = row.split(" ")
-        if kinds != "threshold+bits":
+        if kinds != "unit":
             continue
         kernel_h, kernel_w, channels, filters = map(int, sizes.split("x"))
         bits = kernel_h * kernel_w * channels * filters
         if name.startswith(wanted):
             break
-        for key, count in {"bits": -(-bits // 8), "alpha": filters, "threshold": channels, "flip": -(-channels // 8)}.items():
+        for key, count in {
+            "bits": -(-bits // 8),
+            "alpha": filters,
+            "threshold": channels,
+            "flip": -(-channels // 8),
+        }.items():
             at[key] += count
 
     def bit(key, index):
@@ -159,7 +164,7 @@ def test_the_command_line(tmp_path, capsys):
     assert main(["unpack", str(target)]) == 0
     printed = capsys.readouterr().out
     assert "task: pose" in printed
-    assert "hourglasses.0.up1.conv1.1 threshold+bits 3x3x16x8" in printed
+    assert "hourglasses.0.up1.conv1.1 unit 3x3x16x8" in printed
     for words in (["pack", target, "-o", source], ["unpack", source], ["pack", source, "-o", tmp_path / "no/x"]):
         assert main([*map(str, words)]) == 1
         printed = capsys.readouterr().err

@@ -54,6 +54,33 @@ def test_observe_ends_with_its_context():
     assert all("observer" not in vars(module) for _, module in model.named_modules())
 
 
+def test_observers_within_each_other_see_all_and_leave_the_outer_one():
+    model, seen = toy(), []
+    with observe(model, lambda name, *_: seen.append(f"outer {name}")):
+        with observe(model.modules[2], lambda name, *_: seen.append(f"inner {name}")):
+            model(Tensor(picture()))
+        summary(model, 8, 12)
+    assert seen[2:5] == ["outer modules.2.modules.0", "inner modules.0", "outer modules.2.modules.1"]
+    assert seen.count("outer modules.0") == 2
+    assert seen.count("inner modules.0") == 1
+    assert all("observer" not in vars(module) for module in model.walk())
+
+
+def test_a_module_that_occurs_twice_is_seen_twice_by_its_first_name():
+    conv = Conv2d(3, 3, 3, np.random.default_rng(0), padding=1, bias=False)
+    model = Sequential(conv, ReLU(), conv)
+    seen = []
+    with observe(model, lambda name, *_: seen.append(name)):
+        model(Tensor(picture()))
+    assert seen == ["modules.0", "modules.1", "modules.0", ""]
+    cost = summary(model, 8, 12)
+    assert [(layer.name, layer.weights, layer.macs) for layer in cost.layers] == [
+        ("modules.0", 81, 8 * 12 * 81),
+        ("modules.0", 0, 8 * 12 * 81),
+    ]
+    assert cost.parameters == 81
+
+
 # -------------------------------------------------------------------------------------------------------- costs
 
 
@@ -92,6 +119,14 @@ def test_summary_changes_nothing():
         assert all(module.training == training for _, module in model.named_modules())
         assert all(np.array_equal(array, before[name]) for name, array in model.state_dict().items())
         assert all(parameter.grad is None for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("look", [lambda m: summary(m, 8, 12), lambda m: first_not_finite(m, picture())])
+def test_parts_that_were_frozen_stay_frozen(look):
+    model = toy().train()
+    model.modules[1].eval()
+    look(model)
+    assert [module.training for module in model.walk()] == [True, True, False, True, True, True, True]
 
 
 def test_bits_of_an_odd_number_of_weights_round_up_to_bytes():

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -478,3 +479,13 @@ def test_who_asks_for_numpy_is_not_warned():
         done = run_python(script, HBCORE_REQUIRE_KERNELS="", HBCORE_KERNELS=wanted)
         assert done.returncode == 0, done.stderr
         assert ("runs without its compiled kernels" in done.stderr) is said
+
+
+def test_memory_is_kept_until_the_last_context_ends(monkeypatch):
+    said = []
+    monkeypatch.setattr(kernels, "_wide", SimpleNamespace(keep_memory=said.append))
+    with kernels.keep_memory():
+        with pytest.raises(KeyError), kernels.keep_memory():
+            raise KeyError
+        assert said == [True]
+    assert said == [True, False]

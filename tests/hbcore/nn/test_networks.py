@@ -1,10 +1,13 @@
 """Blocks and hourglasses: sizes known from the authors' release, shapes, and bits against floats on whole networks."""
 
+import json
+
 import numpy as np
 import pytest
 
 from hbcore import Bottleneck, Hourglass, HPMBlock, StackedHourglass, Style, Tensor, no_grad, summary
-from hbcore.nn.blocks import BLOCKS
+from hbcore.nn.blocks import BLOCKS, MultiScale
+from hbcore.nn.hourglass import Head
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d, ReLU, use_packed
 from hbcore.nn.module import Identity
 from hbcore.optim.losses import heatmap_mse
@@ -172,6 +175,23 @@ def test_network_needs_multiples_of_the_picture(height, width):
         model(Tensor(pictures(1, height, width)))
 
 
+@pytest.mark.parametrize(
+    ("picture", "error", "message"),
+    [
+        (np.zeros((16, 16, 3), np.float32), TypeError, "takes tensors, got ndarray: wrap numbers"),
+        (
+            Tensor(np.zeros((16, 16, 3), np.float32)),
+            ValueError,
+            r"takes pictures \(N, H, W, C\), got an array of shape",
+        ),
+        (Tensor(np.zeros((1, 0, 16, 3), np.float32)), ValueError, "multiples of 8, got 0 x 16"),
+    ],
+)
+def test_network_takes_tensors_of_pictures(picture, error, message):
+    with pytest.raises(error, match=message):
+        StackedHourglass(features=16, joints=2, depth=1)(picture)
+
+
 def test_network_takes_colour_pictures_of_its_precision():
     model = StackedHourglass(features=16, joints=2, depth=1)
     with pytest.raises(ValueError, match="filters for 3 channels do not fit an input of 4 channels"):
@@ -193,6 +213,18 @@ def test_network_takes_colour_pictures_of_its_precision():
         ({"joints": 0}, "joints must be at least 1, got 0"),
         ({"stacks": 0}, "stacks must be at least 1, got 0"),
         ({"depth": 0}, "depth must be at least 1, got 0"),
+        ({"stacks": True}, "stacks must be a whole number of at least 1, got True"),
+        ({"joints": 2.0}, "joints must be a whole number of at least 1, got 2.0"),
+        ({"features": "16"}, "multiple of 16.*got '16'"),
+        ({"features": 16.0}, "multiple of 16.*got 16.0"),
+        ({"layers": 3.0}, "layers must be 3 to 6, got 3.0"),
+        ({"scale": "false"}, "scale must be True or False, got 'false'"),
+        ({"binary": 1}, "binary must be True or False, got 1"),
+        ({"center_weights": 0}, "center_weights must be True or False"),
+        ({"clamp_weights": None}, "clamp_weights must be True or False"),
+        ({"binary_ends": "yes"}, "binary_ends must be True or False"),
+        ({"block": ["hpm"]}, "unknown block"),
+        ({"sharpness": True}, "sharpness must be a number above 0"),
     ],
 )
 def test_architecture_is_checked(options, message):
@@ -280,3 +312,42 @@ def test_architecture_rebuilds_the_network():
     rebuilt.load_state_dict(model.state_dict())
     convs = [m for _, m in rebuilt.named_modules() if isinstance(m, BinaryConv2d)]
     assert all(m.center_weights and not m.clamp_weights for m in convs)
+
+
+def test_numpys_numbers_are_taken_as_pythons():
+    """Such as come out of an array of joints; a model file's JSON does not know them."""
+    options = {"features": np.int64(16), "joints": np.uint8(2), "depth": np.int32(1), "binary": np.True_}
+    model = StackedHourglass(**options, sharpness=np.float32(2))
+    plain = StackedHourglass(features=16, joints=2, depth=1, sharpness=2.0)
+    assert model.architecture == plain.architecture
+    assert json.dumps(model.architecture) == json.dumps(plain.architecture)
+
+
+def test_fresh_styles_draw_other_weights():
+    a, b = (HPMBlock(8, 8, Style()).conv1.modules[1].weight.data for _ in range(2))
+    assert not np.array_equal(a, b)
+    seeded = [HPMBlock(8, 8, Style(rng=np.random.default_rng(3))).conv1.modules[1].weight.data for _ in range(2)]
+    assert np.array_equal(*seeded)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Style(pool="min"), "unknown pool 'min': choose from max, avg"),
+        (lambda: Style(activation="gelu"), "unknown activation 'gelu'"),
+        (lambda: Style(binarize="all"), "unknown binarize 'all'"),
+        (lambda: Style(scale="false"), "scale must be True or False"),
+        (lambda: Style(cardinality=0), "cardinality must be at least 1"),
+        (lambda: Hourglass(1, 16, "resnet", Style()), "unknown block 'resnet': choose from bottleneck"),
+        (lambda: Head(16, 16, 2, "resnet", Style()), "unknown block 'resnet'"),
+        (lambda: Hourglass(0, 16, "hpm", Style()), "depth must be at least 1, got 0"),
+        (lambda: HPMBlock(8, 0, Style()), "0 is not a multiple of 4"),
+        (lambda: HPMBlock(0, 8, Style()), "channels must be at least 1, got 0"),
+        (lambda: Bottleneck(8, 0, Style()), "filters must be at least 1, got 0"),
+        (lambda: Bottleneck(8, 1, Style()), "middle must be at least 1, got 0"),
+        (lambda: MultiScale(8, 0, Style(), pointwise=False), "0 is not a multiple of 4"),
+    ],
+)
+def test_what_blocks_cannot_be_made_of(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

@@ -10,7 +10,7 @@ from hbcore.binary.smooth import smooth_sign
 from hbcore.nn.architecture import check_architecture
 from hbcore.nn.blocks import BLOCKS, MultiScale, Unit
 from hbcore.nn.layers import AvgPool2d, BatchNorm2d, MaxPool2d, ReLU, constrain, use_packed
-from hbcore.nn.module import Identity
+from hbcore.nn.module import Identity, Parameter
 from tests.strategies import check_derivatives, naive_conv2d
 
 
@@ -236,6 +236,17 @@ def test_real_weights_are_not_constrained():
         constrain(conv)
     assert free.weight.data.max() == 5
     assert bound.weight.data.tolist() == [[[[1, -1], [-1, 1]]]]
+
+
+def test_weights_are_centred_over_channels_at_each_position_of_each_filter():
+    """Means over the two channels: 2 and 1 for the first filter, 10 and -3 for the second. No other axis takes part."""
+    conv = BinaryConv2d(2, 2, 1, np.random.default_rng(0), center_weights=True, clamp_weights=False)
+    conv.weight = Parameter(np.zeros((1, 2, 2, 2), np.float32))
+    conv.weight.data[0, :, :, 0] = [[1, 3], [0, 2]]
+    conv.weight.data[0, :, :, 1] = [[8, 12], [-4, -2]]
+    constrain(conv)
+    assert conv.weight.data[0, :, :, 0].tolist() == [[-1, 1], [-1, 1]]
+    assert conv.weight.data[0, :, :, 1].tolist() == [[-2, 2], [-1, 1]]
 
 
 @pytest.mark.parametrize("sharpness", [0.5, 1.0, 7.0])

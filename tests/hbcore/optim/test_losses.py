@@ -173,3 +173,13 @@ def test_softmax_does_not_hide_nan():
     z = np.zeros((1, 2, 2, 3))
     z[0, 1, 1, 0] = np.nan
     assert np.isnan(softmax_cross_entropy(Tensor(z), np.zeros((1, 2, 2), dtype=int)).item())
+
+
+def test_targets_may_be_tensors():
+    """As somebody from PyTorch makes them; L = (3 - 1)^2 + (5 - 2)^2."""
+    z = Tensor(np.array([3.0, 5.0]).reshape(1, 1, 2, 1), requires_grad=True)
+    target, weight = Tensor(np.array([1.0, 2.0]).reshape(1, 1, 2, 1)), Tensor(np.ones((1, 1)))
+    assert heatmap_mse(z, target, weight).item() == 13
+    assert heatmap_cross_entropy(z, target, weight).item() == heatmap_cross_entropy(z, target.data, weight.data).item()
+    with pytest.raises(TypeError, match="classes of pixels are whole numbers, got float64"):
+        softmax_cross_entropy(z, np.zeros((1, 1, 2)))

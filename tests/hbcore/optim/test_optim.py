@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hbcore import BatchNorm2d, kernels
-from hbcore.nn.module import Parameter
+from hbcore.nn.module import Parameter, Sequential
 from hbcore.optim.optimizers import OPTIMIZERS, SGD, Adam, ExponentialMovingAverage, Optimizer, RMSprop
 from tests.strategies import REAL_TYPES
 
@@ -29,11 +29,11 @@ def run(optimizer, parameter):
     return weights
 
 
-def expected(rule, decay):
-    """The same by a rule(t, g) -> step that keeps its own state."""
+def expected(rule, decay, lr=0.0):
+    """The same by a rule(t, g) -> step that keeps its own state. Decay goes into g, or with lr apart from it."""
     w, weights = 1.0, []
     for t, g in enumerate(GRADIENTS, start=1):
-        w -= rule(t, g + decay * w)
+        w -= lr * decay * w + rule(t, g if lr else g + decay * w)
         weights.append(w)
     return weights
 
@@ -72,7 +72,8 @@ def test_rmsprop(decay):
         return 0.01 * g / (math.sqrt(state["v"]) + 0.001)
 
     w = one()
-    assert close(run(RMSprop({"w": w}, 0.01, weight_decay=decay, decay=0.9, eps=0.001), w), expected(rule, decay))
+    rmsprop = RMSprop({"w": w}, 0.01, weight_decay=decay, decay=0.9, eps=0.001)
+    assert close(run(rmsprop, w), expected(rule, decay, lr=0.01))
 
 
 @pytest.mark.parametrize("decay", DECAY)
@@ -86,7 +87,7 @@ def test_adam(decay):
 
     w = one()
     adam = Adam({"w": w}, 0.01, weight_decay=decay, betas=(0.9, 0.99), eps=0.001)
-    assert close(run(adam, w), expected(rule, decay))
+    assert close(run(adam, w), expected(rule, decay, lr=0.01))
 
 
 def test_first_step_of_adam_has_the_length_of_the_learning_rate():
@@ -207,3 +208,116 @@ def test_adam_in_one_pass_is_adam_in_many_to_the_bit(dtype, monkeypatch):
             kernels.backend.adam(w, g, mean, square, (0.9, 0.999), 0.01 / step, 1 - 0.999**step, 1e-8)
         results.append((w.tobytes(), mean.tobytes(), square.tobytes()))
     assert results[0] == results[1]
+
+
+# ----------------------------------------------------------------------------------------- what went wrong in silence
+
+
+def test_what_is_used_twice_is_stepped_once():
+    """w - 0.1 * 1, whatever the number of names."""
+    w = one()
+    w.grad = np.ones(1)
+    optimizer = SGD({"a": w, "b": w}, 0.1)
+    assert list(optimizer.parameters) == ["a"]
+    assert optimizer.gradient_norm() == 1
+    optimizer.step()
+    assert w.data.tolist() == [0.9]
+    layer = BatchNorm2d(1)
+    module = Sequential(layer, layer)
+    layer.gamma.grad = np.ones(1, np.float32)
+    SGD(dict(module.named_parameters()), 0.5).step()
+    assert layer.gamma.data.tolist() == [0.5]
+    average = ExponentialMovingAverage(module, decay=0.0)
+    layer.gamma.data += 1
+    average.update(module)
+    assert average.state["modules.0.gamma"].tolist() == [1.5]
+
+
+def test_adam_counts_the_gradients_of_each_parameter():
+    """The first step of Adam is lr long, also of a parameter that was out of use for nine steps before; so goes the
+    state on in another optimizer."""
+    early, late = one(), one()
+    adam = Adam({"early": early, "late": late}, 0.01, eps=0.0)
+    for _ in range(9):
+        early.grad = np.ones(1)
+        adam.step()
+    twin = Adam({"early": early, "late": late}, 0.01, eps=0.0)
+    twin.load_state({name: array.copy() for name, array in adam.state.items()}, adam.steps)
+    for optimizer in (adam, twin):
+        late.data[...] = 1
+        late.grad = np.ones(1)
+        optimizer.step()
+        assert abs(late.data[0] - 0.99) < TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "adam"])
+def test_decoupled_decay_does_not_depend_on_the_gradient(name):
+    """The same share of the weight, and a step that does not know of it."""
+    steps = []
+    for decay in (0.0, 0.5):
+        w = one(4.0)
+        w.grad = np.array([100.0])
+        OPTIMIZERS[name]({"w": w}, 0.1, weight_decay=decay).step()
+        steps.append(w.data[0])
+    assert abs(steps[0] - steps[1] - 0.1 * 0.5 * 4) < 1e-14
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-30, 3e38])
+def test_squares_beyond_float32_leave_the_norm_and_clipping_alone(size):
+    w = Parameter(np.zeros(2, np.float32))
+    w.grad = np.array([3, 4], np.float32) * np.float32(size / 4)
+    optimizer = SGD({"w": w}, 0.1)
+    norm = optimizer.gradient_norm()
+    assert abs(norm / (1.25 * float(np.float32(size))) - 1) < 1e-6
+    optimizer.clip_gradients(norm, norm / 100)
+    assert np.abs(w.grad / (norm / 100) - [0.6, 0.8]).max() < 1e-6
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_cannot_be_clipped(bad):
+    w = one()
+    w.grad = np.array([bad])
+    optimizer = SGD({"w": w}, 0.1)
+    with pytest.raises(FloatingPointError, match="norm is"):
+        optimizer.clip_gradients(optimizer.gradient_norm(), 1.0)
+
+
+@pytest.mark.parametrize("name", ["rmsprop", "adam"])
+@pytest.mark.parametrize("bad", [1e20, np.inf, np.nan])
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_a_gradient_whose_square_is_not_finite_changes_nothing(name, bad):
+    """It would leave an infinite mean of squares, and the weight where it is for good."""
+    good, w = (Parameter(np.ones(2, np.float32)) for _ in range(2))
+    good.grad, w.grad = np.ones(2, np.float32), np.array([1, bad], np.float32)
+    optimizer = OPTIMIZERS[name]({"good": good, "w": w}, 0.1)
+    with pytest.raises(FloatingPointError, match="square of the gradient of w is not finite"):
+        optimizer.step()
+    assert good.data.tolist() == w.data.tolist() == [1, 1]
+    assert optimizer.steps == 0
+    assert all((array == 0).all() for array in optimizer.state.values())
+    w.grad = np.full(2, 1.3e19, np.float32)  # the squares together leave float32, each by itself does not
+    optimizer.step()
+    assert np.isfinite(w.data).all()
+
+
+@pytest.mark.parametrize("parameters", [[one()], {"w": np.ones(1)}, 3])
+def test_parameters_go_by_name(parameters):
+    with pytest.raises(TypeError, match=r"by name: dict\(model\.named_parameters\(\)\)"):
+        SGD(parameters, 0.1)
+
+
+@pytest.mark.parametrize("bad", [-0.1, math.nan, math.inf])
+def test_rates_are_numbers_from_zero_on(bad):
+    with pytest.raises(ValueError, match="lr must be a number of at least 0"):
+        SGD({"w": one()}, bad)
+    with pytest.raises(ValueError, match="weight_decay must be a number of at least 0"):
+        SGD({"w": one()}, 0.1, weight_decay=bad)
+
+
+@pytest.mark.parametrize("changes", [{"x": np.zeros(1)}, {"mean.w": np.zeros(2)}, {"missed.x": np.zeros(())}])
+def test_state_of_another_optimizer_is_refused(changes):
+    adam = Adam({"w": one()}, 0.1)
+    with pytest.raises(ValueError, match="that of another network or optimizer"):
+        adam.load_state({name: array + 1 for name, array in adam.state.items()} | changes, 7)
+    assert adam.steps == 0
+    assert all((array == 0).all() for array in adam.state.values())

@@ -26,6 +26,7 @@ from training.datasets import Sample, open_dataset
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.datasets.faces.pts import read_pts
 from training.datasets.own import labels as own
+from training.datasets.splits import Division
 from training.labels.face_skeletons import IBUG68
 from training.labels.skeletons import LSP, MPII, Skeleton
 from training.prediction.model import Model
@@ -374,6 +375,71 @@ def test_bad_data(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open(folder / "out" / "contact_sheet.png") as sheet:
         # 7 findings and 3 twins in cells of 220 x 260; the unlabelled sample is not in the set, so not in the sheet.
         assert sheet.size == (8 * 224 + 4, 2 * 264 + 4)
+
+
+def faces(folder: Path, numbers: range, split: str, wrong: int) -> str:
+    """A table of those of 40 faces, with left and right of one of them exchanged."""
+    joints = people(40)[0]
+    for a, b in FACE.flip_pairs:
+        joints[wrong, [a, b]] = joints[wrong, [b, a]]
+    lines = ["picture,split," + ",".join(f"{name}_{axis}" for name in FACE.keypoints for axis in "xy")]
+    for number in numbers:
+        Image.fromarray(scene(number)).save(folder / f"{number}.png")
+        lines.append(f"{number}.png,{split}," + ",".join(map(str, joints[number].ravel())))
+    (folder / f"{split}.csv").write_text("\n".join(lines) + "\n")
+    return "\n".join(lines[1:])
+
+
+@pytest.mark.parametrize("wrong", [3, 25])
+@pytest.mark.parametrize("files", [1, 2])
+def test_train_and_test_say_together_what_is_usual(tmp_path: Path, files: int, wrong: int) -> None:
+    """20 and 20 samples, in one file or in two, are too few for themselves."""
+    faces(tmp_path, range(20), "train", wrong)
+    rows = faces(tmp_path, range(20, 40), "test", wrong)
+    specs = [f"csv:{tmp_path}/{name}.csv" for name in ("train", "test")]
+    if files == 1:
+        (tmp_path / "train.csv").write_text((tmp_path / "train.csv").read_text() + rows)
+        del specs[1]
+    data.main(["check", *specs, "--quiet", "--out", str(tmp_path / "out")])
+    report = json.loads((tmp_path / "out" / "check.json").read_text())
+    swaps = [(f["split"], f["person"]) for f in report["findings"] if f["kind"] == "swap"]
+    assert swaps == [("train", 3) if wrong == 3 else ("test", 5)]
+    assert not [part for part in report["not_checked"] if "left and right" in part["reason"]]
+
+
+def test_what_was_not_checked_is_listed(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """20 people are too few to show an exchange; of one picture there is nothing to compare."""
+    table.write_text("\n".join(table.read_text().splitlines()[:21]) + "\n")
+    Image.new("RGB", (90, 70), "grey").save(table.parent / "07.png")
+    code, report = run(table)
+    assert (code, report["findings"]) == (0, [])
+    printed = capsys.readouterr().out
+    reasons = [part["reason"] for part in report["not_checked"] if part["split"] == "train"]
+    assert reasons == [
+        "left and right: 20 of 20 samples have both points of a pair in a layout that can be compared; what is usual "
+        "shows from 30 on",
+        "near copies: 1 of 20 pictures are too plain to be compared",
+    ]
+    for reason in reasons:
+        assert f"(train): not checked: {reason}\n" in printed
+    assert "nothing found in what was looked at\n" in printed
+
+
+def test_validation_is_checked_too(table: Path) -> None:
+    rows = [row.split(",") for row in table.read_text().splitlines()]
+    table.write_text("\n".join(",".join([row[0], *row[2:]]) for row in rows) + "\n")
+    code, report = run(table, spec=f"csv:{table}?test=0.2&val=0.2")
+    assert [part["split"] for part in report["data"]] == ["train", "val", "test"]
+    assert sum(part["persons"] for part in report["data"]) == 40
+    assert (code, report["findings"]) == (0, [])
+    # The same picture, saved anew, in training and in validation.
+    drawn = [f"{n:02d}.png" for n in range(40) if Division(0.2, validation=0.2).split(f"{n:02d}.png") == "val"]
+    kept = [f"{n:02d}.png" for n in range(40) if Division(0.2, validation=0.2).split(f"{n:02d}.png") == "train"]
+    with Image.open(table.parent / kept[0]) as picture:
+        picture.resize((180, 140)).resize((90, 70)).save(table.parent / drawn[0])
+    _, report = run(table, spec=f"csv:{table}?test=0.2&val=0.2")
+    assert [(f["kind"], f["split"], f["name"]) for f in report["findings"]] == [("near copy", "val", drawn[0])]
+    assert f"looks like {kept[0]}" in report["findings"][0]["message"]
 
 
 def test_warnings_alone_are_no_failure(table: Path) -> None:

@@ -315,9 +315,9 @@ def test_masks_come_back_in_pixels_of_the_picture(
     assert errors == "" or errors.startswith("no warnings of worthless answers: ")
     assert printed == f"1 of 1 pictures: masks/, classes.txt, predictions.json and overlays in {out}\n"
     assert {p.relative_to(out).as_posix() for p in out.rglob("*")} == {
-        *("masks", "masks/0000_halves.png", "classes.txt", "predictions.json", "0000_halves.png")
+        *("masks", "masks/halves.png", "classes.txt", "predictions.json", "0000_halves.png")
     }
-    with Image.open(out / "masks/0000_halves.png") as image:
+    with Image.open(out / "masks/halves.png") as image:
         assert (image.mode, image.size) == ("P", (96, 64))
         mask = np.asarray(image)
         assert image.getpalette()[3:6] == SIDES.colours()[1].tolist()  # type: ignore[index]
@@ -327,7 +327,7 @@ def test_masks_come_back_in_pixels_of_the_picture(
     content = json.loads((out / "predictions.json").read_text())
     assert content["classes"] == list(SIDES.names)
     (record,) = content["pictures"]
-    assert (record["picture"], record["mask"]) == (str(path), "masks/0000_halves.png")
+    assert (record["picture"], record["mask"]) == (str(path), "masks/halves.png")
     assert (record["center"], record["side"]) == ([47.5, 31.5], 96)
     assert record["shares"] == {
         name: pytest.approx(float((mask == k).mean()), abs=1e-6) for k, name in enumerate(SIDES.names)
@@ -343,7 +343,7 @@ def test_outside_a_box_nobody_looked(tmp_path: Path, trained: Path, seeing: None
     Image.fromarray(np.full((60, 80, 3), (255, 0, 0), np.uint8)).save(path)
     words = ["predict", str(trained / "last.safetensors"), str(path), "--out", str(out), "--quiet", "--threads", "1"]
     assert parts.main([*words, "--box", "22,16,16,8"]) == 0
-    mask = np.asarray(Image.open(out / "masks/0000_red.png"))
+    mask = np.asarray(Image.open(out / "masks/red.png"))
     expected = np.full((60, 80), IGNORED)
     expected[10:30, 20:40] = 1
     assert np.array_equal(mask, expected)
@@ -352,17 +352,39 @@ def test_outside_a_box_nobody_looked(tmp_path: Path, trained: Path, seeing: None
 
 
 def test_predictions_can_be_read_back_as_labels(tmp_path: Path, trained: Path, seeing: None) -> None:
-    """masks/ and classes.txt are those of a set of masks, with 255 where nobody looked."""
-    path, out = tmp_path / "0000_scene.png", tmp_path / "out"
-    Image.fromarray(scene(1)[0]).save(path)
-    words = ["predict", str(trained / "last.safetensors"), str(path), "--out", str(out), "--quiet", "--threads", "1"]
-    assert parts.main([*words, "--box", "2,2,30,30"]) == 0
-    (out / "images").mkdir()
-    (out / "images/0000_0000_scene.png").write_bytes(path.read_bytes())
-    (out / "train.txt").write_text("0000_0000_scene")
+    """masks/ and classes.txt are those of a set of masks, with 255 where nobody looked; names may occur twice."""
+    paths, out = [tmp_path / "a/scene.png", tmp_path / "b/scene.webp"], tmp_path / "out"
+    for number, path in enumerate(paths, start=1):
+        path.parent.mkdir()
+        Image.fromarray(scene(number)[0]).save(path, **({} if path.suffix == ".png" else {"lossless": True}))
+    words = ["predict", str(trained / "last.safetensors"), *map(str, paths), "--out", str(out), "--quiet"]
+    assert parts.main([*words, "--threads", "1", "--box", "2,2,30,30"]) == 0
+    masks = [np.asarray(Image.open(out / f"masks/{name}.png")) for name in ("scene", "scene-2")]
+    assert all((mask == IGNORED).any() and (mask != IGNORED).any() for mask in masks)
+    (out / "train.txt").write_text("scene\nscene-2")
     data = PARTS.open(f"masks:{out}", "train")
     assert data.skeleton.names == SIDES.names
-    assert np.array_equal(
-        data.sample(0).mask,
-        np.asarray(Image.open(out / "masks/0000_0000_scene.png")),  # type: ignore[arg-type]
-    )
+    for index, mask in enumerate(masks):
+        assert np.array_equal(data.sample(index).mask, mask)  # type: ignore[arg-type]
+        assert np.array_equal(data.sample(index).picture, scene(index + 1)[0])
+    # Beside pictures that somebody put into images/, under their own names, the same masks.
+    (out / "images").mkdir()
+    (out / "images/scene.png").write_bytes(paths[0].read_bytes())
+    (out / "train.txt").write_text("scene")
+    assert np.array_equal(PARTS.open(f"masks:{out}", "train").sample(0).mask, masks[0])  # type: ignore[arg-type]
+
+
+def test_a_data_set_is_not_overwritten(
+    tmp_path: Path, trained: Path, seeing: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "photo.png"
+    Image.fromarray(scene(1)[0]).save(path)
+    for number, name in enumerate(("classes.txt", "masks/photo.png", "classes.toml", "predictions.json")):
+        held = tmp_path / str(number) / name
+        held.parent.mkdir(parents=True)
+        held.write_text("mine")
+        code, printed, errors = run(capsys, "predict", trained, path, "--out", tmp_path / str(number))
+        assert (code, printed, errors.count("\n")) == (2, "", 1)
+        assert f"holds {name.partition('/')[0]} already" in errors
+        assert held.read_text() == "mine"
+        assert [p for p in (tmp_path / str(number)).rglob("*") if p.is_file()] == [held]

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -16,17 +17,20 @@ from safetensors.numpy import load_file
 
 from hbcore import StackedHourglass
 from hbcore.deploy.model_file import read_arrays
+from hbcore.nn.layers import BinaryConv2d
 from tests.command_lines import Outcome
 from training import parts, pose
 from training.codecs.heatmaps import HeatmapCodec
-from training.command_line import main, train
+from training.command_line import evaluate, main, train
 from training.configuration.settings import Config
 from training.configuration.toml import describe, from_toml, load
 from training.configuration.values import from_dict, override
 from training.datasets import open_dataset
 from training.errors import DataError
 from training.labels.skeletons import LSP, MPII
+from training.loading.test_set import TestSet
 from training.prediction.model import Model
+from training.runs import run
 from training.tasks import task
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -220,6 +224,49 @@ def test_own_labels_are_varied_unless_told_otherwise(tmp_path: Path, capsys: pyt
     assert (drawn["rotate"], drawn["scale"], drawn["shift"], drawn["colour"]) == (0, 0, 0, 0)
 
 
+def test_the_best_model_goes_by_validation_and_the_test_set_is_scored_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = ["picture,a_x,a_y,b_x,b_y"]
+    for number in range(12):
+        Image.fromarray(np.full((40, 40, 3), 10 * number, np.uint8)).save(tmp_path / f"{number}.png")
+        rows.append(f"{number}.png,10,12,30,28")
+    (tmp_path / "labels.csv").write_text("\n".join(rows) + "\n")
+    spec, out = f"csv:{tmp_path / 'labels.csv'}?test=0.4&val=0.4", tmp_path / "run"
+    sizes = {split: len(pose.POSE.open(spec, split)) for split in ("train", "val", "test")}
+    assert len(set(sizes.values())) == 3  # else the counts below would not tell them apart
+    scored: list[int] = []
+    original = train.evaluate
+
+    def counting(pose: task.Task, model: Model, test: TestSet) -> object:
+        scored.append(len(test.pictures))
+        return original(pose, model, test)
+
+    for place in (run, train):
+        monkeypatch.setattr(place, "evaluate", counting)
+    size = ("--steps", 2, "--batch-size", 2, "--threads", 1, "--workers", 0, "--set", "model.features=16")
+    small = (*size, "model.depth=1", "data.size=32", "run.eval_every=1", "run.patience=5")
+    done = Outcome(pose.main, capsys, "--data", spec, "--out", out, *small)
+    assert done.code == 0
+    assert scored == [sizes["val"], sizes["val"], sizes["test"]]
+    assert (
+        f"{sizes['train']} samples to train on, {sizes['val']} to validate on, {sizes['test']} to test on"
+        in done.errors
+    )
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert (metrics["best"]["split"], metrics["people"]) == ("val", sizes["test"])
+
+
+def test_what_does_nothing_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Points a and b have no pairs, and two steps are less than 60."""
+    more = ("--data", own_labels(tmp_path / "own"), "--out", "run", *TINY[4:], "optim.decay=0.5")
+    done = Outcome(pose.main, capsys, *more)
+    assert done.code == 0
+    for line in ("optim.decay = 0.5 has no effect: ", "optim.warmup = 60 steps of 2: ", "pictures are not mirrored: "):
+        assert line in done.errors
+    assert "optim.decay = 0.5 has no effect: " in Outcome(pose.main, capsys, *more, "--dry-run").errors
+
+
 # ------------------------------------------------------------------------------------------------- dry run
 
 
@@ -274,6 +321,7 @@ def test_settings_explains_every_setting(capsys: pytest.CaptureFixture[str]) -> 
         (("--threads", "-1"), "run.threads = -1 is not allowed: it must be a whole number >= 0"),
         (("--size", "100"), "data.size = 100 is not allowed: it must be a multiple of 64 with model.depth = 4"),
         (("--set", "data.sigma=0.2"), "data.sigma = 0.2 is not allowed: it must be a number >= 0.5"),
+        (("--set", "data.sigma=16"), "data.sigma = 16 is not allowed: it must be at most 8, a quarter of the heatmap"),
         (("--block", "resnet"), 'model.block = "resnet" is not allowed: it must be one of "bottleneck", "wider"'),
         (("--out", ""), 'run.out = "" is not allowed'),
         (("--data", "synthtic"), "unknown data set 'synthtic'; did you mean 'synthetic'?"),
@@ -402,6 +450,33 @@ def test_a_reader_that_leaves_is_no_traceback() -> None:
     assert (process.returncode, errors) == (141, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize(
+    ("redirection", "code", "errors"),
+    [
+        (">/dev/full", 5, "train: cannot write the output: No space left on device\n"),
+        (">/dev/full 2>/dev/full", 5, ""),
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        (">&- 2>&-", 0, ""),
+    ],
+)
+def test_output_that_cannot_be_written_is_no_traceback(redirection: str, code: int, errors: str) -> None:
+    line = f"{sys.executable} -m training.pose --settings {redirection}"
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, errors)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize(("redirection", "code"), [("2>/dev/full", 5), ("2>&-", 0), (">/dev/full 2>&1", 5)])
+def test_progress_that_cannot_be_shown_is_no_traceback(tmp_path: Path, redirection: str, code: int) -> None:
+    out = tmp_path / "run"
+    line = f"{shlex.join([sys.executable, '-m', 'training.pose', '--out', str(out), *TINY])} {redirection}"
+    done = subprocess.run(["sh", "-c", line], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert (out / "metrics.json").exists() == (code == 0)
+
+
 # ----------------------------------------------------------------------------------------------------- eval
 
 
@@ -488,7 +563,35 @@ def test_packed_bits_score_exactly_the_same(trained: Path, capsys: pytest.Captur
     ]
     assert results[0]["metrics"] == results[1]["metrics"] == results[2]["metrics"]
     assert [result["packed"] for result in results] == [False, True, True, False]
-    assert ["engine" in result["computed_by"] for result in results] == [False, False, False, True]
+    assert [re.sub(", [a-z0-9]+ kernels", "", result["computed_by"]) for result in results] == [
+        "network layer by layer, float simulation",
+        "network layer by layer, packed bits",
+        "network layer by layer, packed bits",
+        "engine",
+    ]
+
+
+@pytest.mark.parametrize(("option", "packed"), [("--packed", True), ("--simulate", False)])
+def test_the_network_computes_as_it_was_told(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str, packed: bool
+) -> None:
+    """As the layers themselves see it: scores cannot tell, they are the same to the bit."""
+    seen: set[bool] = set()
+    forward = BinaryConv2d.forward
+    monkeypatch.setattr(BinaryConv2d, "forward", lambda self, x: (seen.add(self.packed), forward(self, x))[1])
+    small = ("--data", "synthetic?length=2&size=48", "--threads", 1, option)
+    assert Outcome(pose.main, capsys, "eval", trained, *small).code == 0
+    assert seen == {packed}
+
+
+@pytest.mark.parametrize(("option", "place"), [("--out", "nodir/x.json"), ("--pictures", "file/folder")])
+def test_eval_looks_first_whether_it_can_write(
+    trained: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, option: str, place: str
+) -> None:
+    Path("file").touch()
+    monkeypatch.setattr(evaluate, "evaluate", lambda *_: pytest.fail("it was computed for nothing"))
+    Outcome(pose.main, capsys, "eval", trained, option, place).fails(5, f"cannot write {place}")
+    assert os.listdir() == ["file"]
 
 
 def test_eval_scores_the_mean_pose(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:

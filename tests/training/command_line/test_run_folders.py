@@ -2,12 +2,16 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import load_file
 
 from tests.command_lines import Outcome
 from training import pose
+from training.configuration.toml import load
 from training.files.run_folder import free_folder, locked, newest_folder
 
 TINY = (
@@ -50,3 +54,48 @@ def test_a_folder_in_which_a_run_is_beginning_is_not_free(tmp_path: Path) -> Non
     with locked(base):
         assert free_folder(base) == tmp_path / "run-2"
     assert free_folder(base) == base
+
+
+def test_resume_without_a_run_begins_none(capsys: pytest.CaptureFixture[str]) -> None:
+    """Unless it is said what to train on; thousands of steps of drawn figures are not what was meant."""
+    Outcome(pose.main, capsys, "--resume").fails(2, "there is no run to go on with in runs/pose: name its folder")
+    Path("typo").mkdir()
+    Outcome(pose.main, capsys, "--resume", "--out", "typo", "--steps", 3).fails(2, "no run to go on with in typo")
+    assert sorted(os.listdir()) == ["typo"]
+    assert Outcome(pose.main, capsys, "--resume", "--out", "typo", "--steps", 1, *TINY).code == 0
+
+
+def test_a_longer_run_begins_with_the_weights_of_the_one_before(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Outcome(pose.main, capsys, "--out", "a", "--steps", 1, *TINY).code == 0
+    refused = Outcome(pose.main, capsys, "--out", "a", "--resume", "--steps", 5)
+    refused.fails(2, "optim.steps: 1 -> 5")
+    assert "by --init a and another --out" in refused.errors
+    more = ("--steps", 2, "--init", "a", *TINY, "run.stop_after=1", "optim.lr=1e-30")  # which changes next to nothing
+    assert Outcome(pose.main, capsys, "--out", "b", *more, "optim.ema=0.5").code == 0
+    a, b = (load_file(f"{folder}/last.safetensors")["heads.0.heatmaps.weight"] for folder in "ab")
+    np.testing.assert_allclose(a, b, rtol=1e-6)
+    assert load("b/config.toml").run.init == "a/last.safetensors"
+    shutil.rmtree("a")
+    assert Outcome(pose.main, capsys, "--out", "b", "--resume", "--set", "run.stop_after=none").code == 0
+    Outcome(pose.main, capsys, "--out", "c", "--init", "a", *TINY).fails(3, "a: No such file or directory")
+    other = Outcome(pose.main, capsys, "--out", "d", "--init", "b", *TINY, "model.features=32", "--quiet")
+    other.fails(3, "run.init: b/last.safetensors is a model of another network")
+
+
+def test_a_resumed_run_says_what_has_changed_around_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert Outcome(pose.main, capsys, "--out", "a", "--steps", 2, *TINY, "run.stop_after=1").code == 0
+    same = Outcome(pose.main, capsys, "--out", "a", "--resume")
+    assert (same.code, "changed" in same.errors) == (0, False)
+    stored = json.loads(Path("a/env.json").read_text())
+    Path("a/env.json").write_text(json.dumps(stored | {"kernels": "abacus", "labels": "others", "command": "x"}))
+    file = Path("a/config.toml")
+    file.write_text(file.read_text().replace("lr = 0.02", "lr = 0.5"))
+    done = Outcome(pose.main, capsys, "--out", "a", "--resume", "--set", "run.stop_after=none")
+    assert done.code == 0
+    now = json.loads(Path("a/env.json").read_text())
+    assert [line for line in done.errors.splitlines() if "changed" in line] == [
+        f"warning: kernels changed since this run was last at work: abacus -> {now['kernels']}",
+        f"warning: labels changed since this run was last at work: others -> {now['labels']}",
+        "warning: a/config.toml was changed (optim.lr: 0.02 -> 0.5) and is not followed: a run keeps its settings",
+    ]
+    assert load("a/config.toml").optim.lr == 0.02

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hbcore.nn.architecture import HOURGLASSES
 from hbcore.nn.blocks import BLOCKS
 from hbcore.nn.layers import ACTIVATIONS, BINARIZE, POOLS
+from training.configuration.effects import without_effect
 from training.configuration.settings import Augment, Config, Data, Model, Optim, Run, schema
 from training.configuration.toml import describe, from_toml, load, to_toml
 from training.configuration.values import differences, from_dict, override, to_dict
@@ -30,6 +31,7 @@ positive = st.floats(0, 1e300, exclude_min=True)
 @st.composite
 def configs(draw: st.DrawFn) -> Config:
     depth = draw(st.integers(1, 6))
+    size = (4 << depth) * draw(st.integers(2, 1024 // (4 << depth)))
     return Config(
         model=Model(
             features=16 * draw(st.integers(1, 64)),
@@ -41,8 +43,8 @@ def configs(draw: st.DrawFn) -> Config:
         data=Data(
             train=tuple(draw(st.lists(texts, min_size=1, max_size=3))),
             test=tuple(draw(st.lists(texts, max_size=2))),
-            size=(4 << depth) * draw(st.integers(2, 1024 // (4 << depth))),
-            sigma=draw(st.floats(0.5, 16)),
+            size=size,
+            sigma=draw(st.floats(0.5, min(16, size / 16))),
             limit=draw(st.none() | counts),
         ),
         augment=Augment(flip=draw(shares), rotate=draw(st.floats(0, 180))),
@@ -349,3 +351,31 @@ def test_no_text_breaks_the_readers(text: str, name: tuple[str, str]) -> None:
     read_or_refuse(lambda: from_toml(text))
     read_or_refuse(lambda: override(Config(), [text]))
     read_or_refuse(lambda: override(Config(), [f"{'.'.join(name)}={text}"]))
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        ((), []),
+        (("optim.milestones=0.5", "optim.schedule=step", "optim.decay=0.5"), []),
+        (("optim.milestones=0.5",), ['optim.milestones = [0.5] has no effect: optim.schedule is "cosine"']),
+        (("optim.decay=0.5",), ['optim.decay = 0.5 has no effect: optim.schedule is "cosine"']),
+        (("run.patience=1", "optim.steps=3000"), []),  # evaluations at 750, 1500 (the earliest end), 2250 and 3000
+        (("run.patience=3", "optim.steps=3000"), ["run.patience = 3 has no effect: there are 4 evaluations"]),
+        (("run.stop_after=2251",), ["run.stop_after = 2251 has no effect: the run ends before"]),
+        (("run.stop_after=2250",), []),
+        (("technique.smooth=0.1",), ["technique.smooth = 0.1 has no effect: technique.sharpness is empty"]),
+        (("data.max_bad=0.5", "data.bad_pictures=error"), ["data.max_bad = 0.5 has no effect"]),
+        (("model.binary=false", "optim.gradients=float32"), ['optim.gradients = "float32" has no effect']),
+        (("model.binarize=activations", "model.center_weights=true"), ["model.center_weights = true has no effect"]),
+        (("model.binarize=activations", "model.clamp_weights=false"), ["model.clamp_weights = false has no effect"]),
+        (("data.sigma=2",), ["data.sigma = 2.0 has no effect: there is no such thing in this task"]),
+        (("optim.steps=50",), ["optim.warmup = 60 steps of 50: the learning rate does not reach optim.lr = 0.02"]),
+        (("optim.steps=61",), []),
+        (("optim.steps=50", "optim.warmup=5"), []),
+    ],
+)
+def test_what_has_no_effect_is_said(assignments: tuple[str, ...], expected: list[str]) -> None:
+    lines = list(without_effect(override(Config(), assignments), Config(), ("data.sigma",)))
+    assert len(lines) == len(expected)
+    assert all(line.startswith(f"warning: {start}") for line, start in zip(lines, expected, strict=True))

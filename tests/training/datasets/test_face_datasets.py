@@ -7,6 +7,7 @@ import math
 import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ from tests.data_sets import DATA, check_sample, needs_data
 from tests.data_sets import error_of as error_of_any
 from training.datasets import Dataset
 from training.datasets import open_dataset as open_any
+from training.datasets.crops import CropRule
 from training.datasets.faces import FACE_KINDS
 from training.datasets.faces.pts import read_pts
+from training.datasets.parts import PART_KINDS
 from training.errors import BadPicture, UserError
 from training.labels.face_skeletons import COFW29, IBUG68, WFLW98
 
@@ -157,6 +160,48 @@ def test_splits_of_a_folder(tmp_path: Path) -> None:
     assert len(held_out) + len(rest) == len(photos("", "train")) == len(photos("?test=1", "test")) == 80
     assert "?test=0.2 holds out a fifth" in error_of(f"pts:{tmp_path}", "test")
     assert "no face for the split 'train'" in error_of(f"pts:{tmp_path}?test=1", "train")
+
+
+def test_the_crop_rule_is_that_of_the_samples(tmp_path: Path, w300: Path) -> None:
+    """Also of faces that are drawn, and where parts are outlined."""
+    for kinds in (FACE_KINDS, PART_KINDS):
+        for spec in (f"300w:{w300}", "synthetic?length=1"):
+            data: Any = open_any(spec, "train", kinds)
+            points = open_dataset(spec, "train").sample(0).keypoints
+            assert data.crop == CropRule("points", 1.3)
+            assert data.sample(0).side == pytest.approx(1.3 * np.ptp(points, axis=0).max(), rel=1e-5)
+
+
+def test_faces_of_one_photo_by_two_digits(tmp_path: Path) -> None:
+    """AFW has up to 15 faces of a photo; image_0001 and image_0002 are two photos, and so are numbers alone."""
+    crowds = [f"photo{number}_{face}" for number in range(20) for face in (1, 9, 10, 15)]
+    singles = [f"image_{number:04d}" for number in range(20)]
+    for name in (*crowds, *singles):
+        save_face(tmp_path / "many" / name, FACE[:3])
+    for number in range(1, 31):
+        save_face(tmp_path / "frames" / f"frame_{number}", FACE[:3])
+
+    def split(folder: str, which: str) -> set[str]:
+        data = open_dataset(f"pts:{tmp_path / folder}?test=0.3", which)
+        return {Path(data.sample(k).name).stem for k in range(len(data))}
+
+    train, test = split("many", "train"), split("many", "test")
+    assert not {name.partition("_")[0] for name in train & set(crowds)} & {
+        name.partition("_")[0] for name in test & set(crowds)
+    }
+    assert train & set(crowds)
+    assert test & set(crowds)
+    assert train & set(singles)
+    assert test & set(singles)
+    assert 2 <= len(split("frames", "test")) <= 18
+
+
+@needs_data("300w")
+def test_photos_of_afw_are_in_one_half() -> None:
+    data = [open_dataset(f"pts:{DATA / '300w/afw'}?test=0.3", split) for split in ("train", "test")]
+    train, test = ({Path(name).stem.rpartition("_")[0] for name in map(str, half._files)} for half in data)  # type: ignore[attr-defined]
+    assert len(train | test) == 185  # whole photographs, as afw_photos/ has them
+    assert not train & test
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere names are text")

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import hashlib
 import json
 import math
 import pickle
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from training.datasets import annotations, open_dataset
+from training.datasets.crops import CropRule
 from training.datasets.own.scheme import COCO_SIGMAS, mirror_pairs
 from training.datasets.splits import Division, drawn_for_test
 from training.errors import BadPicture, DataError, UserError
@@ -345,10 +347,11 @@ def test_a_share_of_the_pictures_is_held_out(bees: Path) -> None:
 
 
 def test_the_draw_is_fixed_for_ever() -> None:
-    """By sha256sum, the hashes of these names begin with 509b..., 7a11... and ff5b...; 0.4 is 0x0.6666..."""
-    assert [drawn_for_test(name, 0.4) for name in ("a.jpg", "b.jpg", "sub/c.jpg")] == [True, False, False]
-    assert [drawn_for_test(name, 0.5) for name in ("a.jpg", "b.jpg", "sub/c.jpg")] == [True, True, False]
-    assert drawn_for_test("./a.jpg", 0.4)
+    """By sha256sum, the hashes of a.jpg and b.jpg begin with 509b... and 7a11...; 0.4 is 0x0.6666..."""
+    assert [drawn_for_test(name, 0.4) for name in ("a.jpg", "b.jpg")] == [True, False]
+    assert [drawn_for_test(name, 0.5) for name in ("a.jpg", "b.jpg")] == [True, True]
+    for way in ("./a.jpg", "sub/a.jpg", "/home/sub/a.jpg"):  # from wherever a picture is named
+        assert drawn_for_test(way, 0.4)
     assert [drawn_for_test("a.jpg", share) for share in (0.0, 1.0)] == [False, True]
 
 
@@ -387,6 +390,100 @@ def test_a_split_is_of_pictures() -> None:
     assert Division(listed={"a": "test"}, rest="train").split("b") == "train"
     assert Division(listed={"a": "test"}).split("b") is None
     assert Division().split("b") == "train"
+
+
+def test_a_data_set_tells_the_rule_of_most_of_its_crops(tmp_path: Path) -> None:
+    """One of three has no box; in the second file nobody has one; in the third there is a single point."""
+    save_picture(tmp_path / "a.png")
+    header = "picture,box_x,box_y,box_w,box_h,a_x,a_y,b_x,b_y\n"
+    for rows, around, margin in (
+        ("a.png,5,5,20,10,6,6,9,9\na.png,5,5,10,20,6,6,9,9\na.png,,,,,6,6,50,9\n", "box", 1.25),
+        ("a.png,,,,,6,6,50,9\n", "points", 1.35),
+        ("a.png,,,,,6,6,,\n", "picture", 1.0),
+    ):
+        (tmp_path / "t.csv").write_text(header + rows)
+        data: Any = open_dataset(f"csv:{tmp_path / 't.csv'}", "train")
+        assert data.crop == CropRule(around, margin)
+        assert data.sample(0).side == pytest.approx({"box": 20, "points": 44, "picture": 60}[around] * margin)
+
+
+@pytest.mark.parametrize("name", ["./1.png", "1.PNG", "photos/1.png", "2"])
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_lists_name_pictures_that_are_there(bees: Path, name: str, split: str) -> None:
+    """Else the picture that was meant is in the other split, and nobody is told."""
+    many(bees, 4)
+    (bees / "bees.toml").write_text(f'{split} = ["3.png", "{name}"]')
+    message = error_of(spec(bees))
+    assert repr(name) in message
+    assert "bees.toml" in message
+    assert ("did you mean '1.png'" in message) == (name != "2")
+
+
+def test_one_picture_is_in_one_split_however_it_is_spelt(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("picture,split,a_x,a_y\na.png,test,1,1\n./a.png,train,1,1\n")
+    assert "'a.png' and './a.png' are one picture" in error_of(f"csv:{tmp_path / 't.csv'}")
+
+
+def test_corrected_predictions_stay_in_their_split(bees: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`predict` names pictures from where it was called, not from the picture folder."""
+    many(bees)
+    rows = [f"{bees.name}/{i}.png,{joint},1,1" for i in range(40) for joint in BEE["keypoints"]]
+    (bees / "corrected.csv").write_text("\n".join(["picture,joint,x,y", *rows]))
+    monkeypatch.chdir(bees.parent)
+    for split in ("train", "test"):
+        before = open_dataset(spec(bees, "&test=0.25"), split)
+        after = open_dataset(f"csv:{bees / 'corrected.csv'}?images=.&test=0.25", split)
+        assert {Path(name).name for name in pictures(after)} == set(pictures(before))
+
+
+@pytest.mark.parametrize("name", ["12:30:05.png", "9:30.png", "a\u2028b.png", "a\u2029b.png", "sub/1:2.png"])
+def test_names_of_pictures_that_systems_allow(tmp_path: Path, name: str) -> None:
+    """Times, and signs at which Python, but no editor, ends a line."""
+    save_picture(tmp_path / name)
+    (tmp_path / "t.csv").write_text(f"picture,joint,x,y\n{name},a,1,2\n", encoding="utf-8")
+    data = open_dataset(f"csv:{tmp_path / 't.csv'}", "train")
+    assert data.sample(0).picture.shape == (40, 60, 3)
+    assert pictures(data) == [name]
+
+
+@pytest.mark.parametrize("name", ["C:a.png", "c:/a.png", "sub/../../a.png"])
+def test_names_that_lead_out_are_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "t.csv").write_text(f"picture,joint,x,y\n{name},a,1,2\n")
+    assert "leads out of the picture folder" in complaints_of(f"csv:{tmp_path / 't.csv'}")
+
+
+def test_copies_are_in_one_split(tmp_path: Path) -> None:
+    """Each of 20 photos lies there three times, once by the same name in another folder."""
+    names = [way.format(i) for i in range(20) for way in ("{}.png", "copy-of-{}.png", "more/{}.png")]
+    for name in names:
+        save_picture(tmp_path / name, level=40 + int(Path(name).stem.rpartition("-")[2]))
+    (tmp_path / "t.csv").write_text("\n".join(["picture,a_x,a_y", *(f"{name},1,1" for name in names)]))
+    held_out = {}
+    for split in ("train", "val", "test"):
+        data = open_dataset(f"csv:{tmp_path / 't.csv'}?test=0.4&val=0.4", split)
+        held_out[split] = {Path(name).stem.rpartition("-")[2] for name in pictures(data)}
+        assert len(data) == 3 * len(held_out[split]) > 0
+    assert sum(map(len, held_out.values())) == 20
+
+
+def test_validation_is_held_out_of_training(bees: Path) -> None:
+    many(bees)
+    split = {
+        name: set(pictures(open_dataset(spec(bees, "&test=0.25&val=0.3"), name))) for name in ("train", "val", "test")
+    }
+    assert split["test"] == set(pictures(open_dataset(spec(bees, "&test=0.25"), "test")))  # stays what it was
+    assert split["train"] | split["val"] == set(pictures(open_dataset(spec(bees, "&test=0.25"), "train")))
+    assert not split["train"] & split["val"]
+    # The second eight bytes of the SHA-256 of the name, below 0.3 of their range.
+    drawn = {
+        f"{i}.png"
+        for i in range(40)
+        if hashlib.sha256(f"{i}.png".encode()).digest()[8:] < bytes.fromhex("4ccccccccccccccd")
+    }
+    assert split["val"] == drawn - split["test"]
+    (bees / "bees.toml").write_text('test = ["1.png"]')
+    assert set(pictures(open_dataset(spec(bees, "&val=0.3"), "val"))) == drawn - {"1.png"}
+    assert "?val=0.1 holds out a tenth" in error_of(spec(bees), "val")
 
 
 # -------------------------------------------------------------------------------------- malformed COCO files

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -338,3 +339,16 @@ def test_environment_without_git_or_package(monkeypatch: pytest.MonkeyPatch, err
     monkeypatch.setattr(subprocess, "run", fail)
     assert environment.environment()["git"] is None
     assert environment._version("no-such-package-anywhere") is None
+
+
+def test_a_fingerprint_tells_what_is_labelled_and_not_where_it_lies() -> None:
+    def labels(x: float = 1.0, name: str = "a", folder: str = "here") -> object:
+        return types.SimpleNamespace(
+            points=np.array([[x, 2.0]]), names=(name, None), folder=Path(folder), more={"k": {3}}
+        )
+
+    same = environment.fingerprint([labels()])
+    assert environment.fingerprint([labels(folder="there")]) == same
+    others = [[labels(x=1.5)], [labels(name="b")], [labels(), labels()], [], [[labels()]], labels(), b"a", b"b"]
+    others += ["a", ("a", "b"), ("ab",), np.zeros(2), np.zeros(2, np.float32), np.zeros((2, 1))]
+    assert len({environment.fingerprint(value) for value in others} - {same}) == len(others)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -33,6 +34,7 @@ if deed == "wait" and not (folder / "saved").exists():
     def save(number, frame):
         with open(folder / "saved", "a") as saved:
             saved.write("once\\n")
+        time.sleep(0.3)  # in which an impatient user says it again
         sys.exit(130)
     signal.signal(signal.SIGTERM, save)
     (folder / "up").touch()
@@ -49,6 +51,7 @@ record = {{"metrics": {{"PCKh@0.5": 50.0}}, "people": 1, "flip_test": False, "st
 """
 ROWS = ["pose-bottleneck", "pose-hpm", "pose-bottleneck-real"]
 Command = Callable[[str], list[str]]
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(scope="module")
@@ -134,17 +137,20 @@ def test_when_the_time_is_up_the_run_saves_and_later_goes_on(tmp_path: Path, led
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no such signals on Windows")
-def test_asked_to_stop_it_lets_the_run_save(tmp_path: Path, ledger: Ledger) -> None:
+@pytest.mark.parametrize("numbers", [["SIGTERM"], ["SIGHUP"], ["SIGINT", "SIGINT"]])
+def test_asked_to_stop_it_lets_the_run_save(tmp_path: Path, ledger: Ledger, numbers: list[str]) -> None:
     folder = tmp_path / "pose-bottleneck" / "0"
 
     def interrupt() -> None:
         for _ in range(600):
             if (folder / "up").exists():
-                os.kill(os.getpid(), signal.SIGTERM)
+                for number in numbers:
+                    os.kill(os.getpid(), signal.Signals[number])
+                    time.sleep(0.1)
                 return
             time.sleep(0.05)
 
-    before = signal.getsignal(signal.SIGTERM)
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)]
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(Interrupted, match="stopped in pose-bottleneck seed 0; the same command goes on from there"):
@@ -152,7 +158,36 @@ def test_asked_to_stop_it_lets_the_run_save(tmp_path: Path, ledger: Ledger) -> N
     thread.join()
     assert (folder / "saved").read_text() == "once\n"
     assert not (folder / "failed.json").exists()
-    assert signal.getsignal(signal.SIGTERM) == before
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)] == before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process that its parent has ended")
+def test_killed_it_leaves_no_orphan(tmp_path: Path) -> None:
+    trainer(tmp_path, pose_bottleneck="wait")
+    ours = f"""
+import sys
+from pathlib import Path
+from training.ledger.plan import load_ledger
+from training.ledger.running import plan_jobs, run_jobs
+from training.ledger.scales import Data, Scale
+out = Path({str(tmp_path)!r})
+jobs = plan_jobs(load_ledger().select(["pose-bottleneck"]), (0,), Scale.load("small"), Data(), out)
+run_jobs(jobs, out, None, lambda task: [sys.executable, "-S", {str(tmp_path / "trainer.py")!r}, task])
+"""
+    folder = tmp_path / "pose-bottleneck" / "0"
+    process = subprocess.Popen([sys.executable, "-c", ours], cwd=ROOT)
+    wait_for(folder / "up")
+    process.kill()
+    process.wait()
+    wait_for(folder / "saved")
+
+
+def wait_for(path: Path) -> None:
+    """Until a file is there."""
+    end = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < end, f"no {path.name} in 30 s"
+        time.sleep(0.02)
 
 
 def test_a_finished_run_with_other_settings_is_not_taken_for_this_one(tmp_path: Path, ledger: Ledger) -> None:

@@ -282,7 +282,7 @@ def test_nothing_is_changed() -> None:
 
 
 def test_every_metric_names_its_protocol() -> None:
-    assert set(metrics.PROTOCOLS) == set(metrics.HEADLINES) == {"PCKh", "PCK", "PCKbox"}
+    assert set(metrics.PROTOCOLS) == set(metrics.HEADLINES) == {"PCKh", "PCK", "PCKbox", "PCKcrop"}
     assert "left shoulder to right hip" in metrics.PROTOCOLS["PCK"]
 
 

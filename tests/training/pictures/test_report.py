@@ -15,7 +15,7 @@ from PIL import Image
 from training.errors import DataError, DiskError, UserError
 from training.files.logs import CsvLog
 from training.labels.skeletons import LSP, MPII, Skeleton
-from training.pictures import drawing
+from training.pictures import charts, drawing
 from training.pictures.legend import captioned, with_legend
 from training.runs import curves
 
@@ -265,6 +265,30 @@ def test_ticks_are_plain_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         texts = [text.get_text() for text in axes.get_yticklabels(which="both")]
         assert any(texts)
         assert all(re.fullmatch(r"-?\d+(\.\d+)?|", text) for text in texts)
+
+
+def test_curves_show_what_the_log_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figures: list[Any] = []
+    monkeypatch.setattr(curves, "save_figure", lambda figure, path: figures.append(figure))
+    log = CsvLog(tmp_path / "log.csv", ["step", "train_loss", "lr", "PCK@0.2"])
+    for step, loss, lr, score in ((2, 5.0, 0.1, None), (4, 3.0, 0.2, 40.0), (7, 2.0, 0.05, 60.0)):
+        log.append({"step": step, "train_loss": loss, "lr": lr, "PCK@0.2": score})
+    curves.curves(log.path, tmp_path / "curves.png")
+    lines = [[line.get_xydata().tolist() for line in axes.get_lines()] for axes in figures[0].axes]
+    assert lines == [[[[2, 5], [4, 3], [7, 2]]], [[[2, 0.1], [4, 0.2], [7, 0.05]]], [[[4, 40], [7, 60]]]]
+    assert all(not axes.yaxis_inverted() and not axes.xaxis_inverted() for axes in figures[0].axes)
+
+
+def test_the_distribution_of_errors_counts_faces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of five faces one errs by 1 %, two by 4 %, one by more than is drawn, and one is lost."""
+    figures: list[Any] = []
+    monkeypatch.setattr(charts, "save_figure", lambda figure, path: figures.append(figure))
+    charts.ced({"eyes": np.array([0.04, np.nan, 0.01, 0.3, 0.04])}, tmp_path / "ced.png", limit=0.08)
+    (axes,) = figures[0].axes
+    (line,) = axes.get_lines()
+    assert line.get_drawstyle() == "steps-post"
+    assert line.get_xydata().tolist() == [[0, 0], [1, 20], [4, 40], [4, 60], [8, 60]]
+    assert (axes.get_xlim(), axes.get_ylim()) == ((0, 8), (0, 100))
 
 
 def test_matplotlib_is_imported_late_and_pyplot_never(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 import csv
 import hashlib
+import io
 import json
 import os
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,11 +14,16 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hbcore import StackedHourglass
+from tests.command_lines import Outcome
 from training import pose
 from training.codecs.heatmaps import HeatmapCodec
-from training.errors import BadPicture, DataError, UserError
+from training.datasets import open_dataset
+from training.datasets.crops import CropRule
+from training.errors import BadPicture, DataError, DiskError, UserError
+from training.files.writing import append
 from training.labels.skeletons import Skeleton
 from training.pictures.drawing import LEFT, MIDDLE, RIGHT
+from training.prediction import predict
 from training.prediction.confidence import Calibration
 from training.prediction.model import Model
 from training.prediction.point_files import PointFiles, points_in
@@ -149,10 +156,213 @@ def test_a_box_is_looked_at_with_a_margin(tmp_path: Path, model: Path, seeing: N
     assert (person["center"], person["side"]) == ([150.5, 60.5], 100)
     assert places(person)["right_green"] == pytest.approx(SPOTS["right_green"], abs=ONE_PIXEL / 2)
     # A box may begin outside the picture.
-    assert run(model, picture, "--out", out, "--box=-20,-10,80,80", "--quiet") == 0
-    (person,) = people(out)
+    assert run(model, picture, "--out", tmp_path / "more", "--box=-20,-10,80,80", "--quiet") == 0
+    (person,) = people(tmp_path / "more")
     assert (person["center"], person["side"]) == ([19.5, 29.5], 100)
     assert places(person)["left_red"] == pytest.approx(SPOTS["left_red"], abs=ONE_PIXEL / 2)
+
+
+@pytest.mark.parametrize(
+    ("rules", "side", "told"),
+    [
+        ((), 100, None),  # of an older version
+        ((CropRule("picture"),), 100, None),
+        ((CropRule("box", 1.25),), 100, "1.25 x the box around the instance"),
+        ((CropRule("points", 1.3),), 104, "1.3 x the box of its points"),
+        ((CropRule("picture"), CropRule("points", 1.5)), 120, None),
+    ],
+)
+def test_the_crop_rule_of_the_training_is_applied(
+    tmp_path: Path, model: Path, seeing: None, capsys: pytest.CaptureFixture[str],
+    rules: tuple[CropRule, ...], side: float, told: str | None,
+) -> None:  # fmt: skip
+    """A box 80 wide and 40 high; without one, a model that never saw whole pictures says so."""
+    picture, path = save(tmp_path / "in" / "flag.png", flag()), tmp_path / "m"
+    replace(Model.load(model), crops=rules).save(path)
+    assert Model.load(path).crops == rules
+    assert run(path, picture, "--out", tmp_path / "box", "--box", "111,41,80,40", "--quiet") == 0
+    assert capsys.readouterr().err == ""
+    assert people(tmp_path / "box")[0]["side"] == pytest.approx(side)
+    assert run(path, picture, "--out", tmp_path / "whole", "--quiet") == 0
+    errors = capsys.readouterr().err
+    assert errors.count("\n") == (told is not None)
+    if told:
+        assert f"warning: this model was trained on squares of {told}, but looks at whole pictures: say where" in errors
+        assert "--boxes FILE" in errors
+
+
+@pytest.mark.parametrize("rule", [{"around": "sky", "margin": 1}, {"around": "box", "margin": "x"}, {"margin": 1}, 7])
+def test_a_model_with_a_crop_rule_that_is_none(tmp_path: Path, model: Path, rule: object) -> None:
+    Model.load(model).save(tmp_path / "m", crops=[rule])
+    with pytest.raises(DataError, match="not a model of this version"):
+        Model.load(tmp_path / "m")
+
+
+COCO_BOXES = {
+    "images": [
+        {"id": 1, "file_name": "flag.png"},
+        {"id": 2, "file_name": "other.png"},
+        {"id": 3, "file_name": "no.png"},
+    ],
+    "annotations": [
+        {"image_id": 1, "bbox": [111, 41, 80, 40]},
+        {"image_id": 1, "bbox": [-20, -10, 80, 80]},
+        {"image_id": 2, "bbox": [60, 55, 80, 80], "category_id": 9, "score": 0.9},
+        {"image_id": 2, "bbox": [60, 55, 0, 80]},
+        {"image_id": 2, "bbox": [0, 0, 9, 9], "iscrowd": 1},
+        {"image_id": 3, "bbox": [1, 1, 5, 5]},
+    ],
+}
+CSV_BOXES = """picture,who,box_x,box_y,box_w,box_h
+flag.png,a,111,41,80,40
+flag.png,b,-20,-10,80,80
+in/other.png,c,60,55,80,80
+other.png,d,60,,80,80
+no.png,e,1,1,5,5
+"""
+
+
+@pytest.mark.parametrize(("kind", "text"), [("coco", json.dumps(COCO_BOXES)), ("csv", CSV_BOXES)])
+@pytest.mark.parametrize("inside", [False, True])
+def test_boxes_from_a_file(
+    tmp_path: Path, model: Path, seeing: None, capsys: pytest.CaptureFixture[str], kind: str, text: str, inside: bool
+) -> None:
+    """Several in a picture; the file beside the pictures or elsewhere.
+
+    One box is bad, one is of a picture that was not named, and one picture has none.
+    """
+    for name in ("flag", "other", "third"):
+        save(tmp_path / "in" / f"{name}.png", flag(blur=6))
+    file, out = tmp_path / ("in" if inside else "") / f"boxes.{kind}", tmp_path / "out"
+    file.write_text(text)
+    assert run(model, "in", "--boxes", f"{kind}:{file}", "--out", out, "--quiet") == 0
+    bad, missing, unused = capsys.readouterr().err.splitlines()
+    assert bad.startswith(f"skipped: {file}")
+    assert "box" in bad
+    assert unused.startswith("1 pictures with boxes were not named, the first: ")
+    assert unused.endswith("no.png")
+    assert missing == f"skipped: in/third.png: has no box in {kind}:{file}"
+    assert [(p["picture"], p["person"], p["center"], p["side"]) for p in people(out)] == [
+        ("in/flag.png", 1, [150.5, 60.5], 100),
+        ("in/flag.png", 2, [19.5, 29.5], 100),
+        ("in/other.png", 1, [99.5, 94.5], 100),
+    ]
+    assert places(people(out)[0])["right_green"] == pytest.approx(SPOTS["right_green"], abs=ONE_PIXEL / 2)
+    # What comes out can be corrected, and read back as labels of as many people.
+    data = open_dataset(f"csv:{out / 'predictions.csv'}?images=.", "train")
+    assert [data.sample(k).name for k in range(len(data))] == ["in/flag.png#1", "in/flag.png#2", "in/other.png#1"]
+    assert len(list(out.glob("*.png"))) == 3
+
+
+@pytest.mark.parametrize(
+    ("spec", "text", "code", "message"),
+    [
+        ("coco:b", "{}", 3, "should hold an object with the lists images and annotations"),
+        ("coco:b", '{"images": [], "annotations": []}', 3, "has no box"),
+        ("coco:b", '{"images": [], "annotations": [{"image_id": 1, "bbox": [1, 1, 2, 2]}]}', 3, "names no picture"),
+        ("csv:b", "picture,box_x\na,1\n", 3, "has no column 'box_y'"),
+        ("csv:b", CSV_BOXES.replace("40\n", "x\n", 1).split("flag.png,b")[0], 3, "has no box; b, line 2"),
+        ("csv:none", "", 3, "none: no such file"),
+        ("yolo:b", "", 2, "unknown kind of boxes 'yolo'"),
+        ("csv:b?test=1", "", 2, "there is ?images=FOLDER"),
+    ],
+)  # fmt: skip
+def test_boxes_that_are_none(
+    tmp_path: Path, model: Path, capsys: pytest.CaptureFixture[str], spec: str, text: str, code: int, message: str
+) -> None:
+    Path("b").write_text(text)
+    picture = save(tmp_path / "in" / "flag.png", flag())
+    Outcome(pose.main, capsys, "predict", model, picture, "--boxes", spec).fails(code, message)
+    assert not (tmp_path / "predictions").exists()
+
+
+def test_nobodys_work_is_overwritten(
+    tmp_path: Path, model: Path, seeing: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = save(tmp_path / "in" / "flag.png", flag())
+    for number in ("", "-2", "-3"):
+        assert run(model, picture) == 0
+        assert f"overlays in predictions{number}\n" in capsys.readouterr().out
+    table = tmp_path / "predictions/predictions.csv"
+    table.write_text(table.read_text().replace("left_red", "corrected"))
+    before = hashes(tmp_path)
+    Outcome(pose.main, capsys, "predict", model, picture, "--out", "predictions").fails(2, "choose another --out")
+    assert hashes(tmp_path) == before
+    (tmp_path / "overlays").mkdir()
+    (tmp_path / "overlays/0000_flag.png").write_text("mine")
+    Outcome(pose.main, capsys, "predict", model, picture, "--out", "overlays").fails(2, "holds 0000_flag.png already")
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), DiskError("full"), MemoryError()])
+def test_what_is_done_stays(
+    tmp_path: Path, model: Path, seeing: None, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str], error: BaseException,
+) -> None:  # fmt: skip
+    """Three pictures; the third does not come about. Before that the table has two, should the power fail."""
+    for name in "abc":
+        save(tmp_path / "in" / f"{name}.png", flag())
+    original, seen = predict.read_picture, []
+
+    def failing(path: Path) -> NDArray[np.uint8]:
+        if path.name == "c.png":
+            seen.append((tmp_path / "out/predictions.csv").read_text())
+            raise error
+        return original(path)
+
+    monkeypatch.setattr(predict, "read_picture", failing)
+    code = run(model, tmp_path / "in", "--out", tmp_path / "out", "--quiet")
+    assert code == {KeyboardInterrupt: 130, DiskError: 5, MemoryError: 2}[type(error)]
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    if code == 130:
+        assert f"what was done is in {tmp_path / 'out'}" in errors
+    assert seen == [(tmp_path / "out/predictions.csv").read_text()]
+    data = open_dataset(f"csv:{tmp_path / 'out/predictions.csv'}?names=base&images=in", "train")
+    assert len(data) == len(people(tmp_path / "out")) == 2
+
+
+def test_an_answer_outlives_its_overlay(
+    tmp_path: Path, model: Path, seeing: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a full disk an overlay of half a megabyte is what does not fit."""
+
+    def full(path: Path, picture: object) -> None:
+        raise DiskError(f"cannot write {path}")
+
+    monkeypatch.setattr("training.prediction.point_files.save_png", full)
+    picture = save(tmp_path / "in" / "flag.png", flag())
+    Outcome(pose.main, capsys, "predict", model, picture, "--out", "out", "--quiet").fails(5, "cannot write out")
+    assert len(people(tmp_path / "out")) == 1
+    assert (tmp_path / "out/predictions.csv").read_text().count("flag.png") == 3
+
+
+def test_the_table_ends_with_a_whole_row_on_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.csv"
+    path.write_bytes(b"a,b\n")
+
+    class Full(io.FileIO):
+        """Takes two bytes, then none."""
+
+        def write(self, data: memoryview) -> int:  # type: ignore[override]
+            if self.tell() > 4:
+                raise OSError(28, "No space left on device")
+            return super().write(bytes(data)[:2])
+
+    monkeypatch.setattr("builtins.open", lambda path, mode, buffering: Full(path, mode))
+    with pytest.raises(DiskError, match=r"t\.csv \(4 bytes\): No space left"):
+        append(path, b"1,2\n")
+    monkeypatch.undo()
+    assert path.read_bytes() == b"a,b\n"
+    append(path, b"1,2\n")
+    assert path.read_bytes() == b"a,b\n1,2\n"
+
+
+def test_a_picture_named_twice_is_looked_at_once(tmp_path: Path, model: Path, seeing: None) -> None:
+    folder = tmp_path / "in"
+    for name in ("a.png", "b.png"):
+        save(folder / name, flag())
+    assert run(model, "in/b.png", "in", folder / "a.png", "./in/../in/b.png", "--out", "out", "--quiet") == 0
+    assert [person["picture"] for person in people(tmp_path / "out")] == ["in/b.png", "in/a.png"]
 
 
 def test_the_flip_test_finds_the_same(tmp_path: Path, model: Path, seeing: None) -> None:
@@ -260,11 +470,11 @@ def test_worthless_answers_are_named_and_not_drawn(
     assert np.array_equal(drawn[30:], plain[30:])  # no point
     assert not np.array_equal(drawn[:30], plain[:30])  # but a line that says why
     # With a box the remedy is another, and a lower threshold is taken at its word.
-    assert run(calibrated, bad, "--out", out, "--quiet", "--box", "10,10,100,100") == 0
+    assert run(calibrated, bad, "--out", tmp_path / "box", "--quiet", "--box", "10,10,100,100") == 0
     assert "not drawn: check --box, or lower --min-score\n" in capsys.readouterr().err
-    assert run(calibrated, bad, "--out", out, "--quiet", "--min-score", "0") == 0
+    assert run(calibrated, bad, "--out", tmp_path / "low", "--quiet", "--min-score", "0") == 0
     assert capsys.readouterr().err == ""
-    assert people(out)[0]["below"] is False
+    assert people(tmp_path / "low")[0]["below"] is False
 
 
 def test_a_model_whose_confidence_tells_nothing_says_so(
@@ -274,7 +484,7 @@ def test_a_model_whose_confidence_tells_nothing_says_so(
     replace(Model.load(model), calibration=Calibration(None, 0.5, 0.5, 200)).save(path)
     assert run(path, picture, "--out", tmp_path / "out") == 0
     assert "in training this model was no surer of right crops than of wrong ones" in capsys.readouterr().err
-    assert run(path, picture, "--out", tmp_path / "out", "--min-score", "0.9") == 0
+    assert run(path, picture, "--out", tmp_path / "high", "--min-score", "0.9") == 0
     errors = capsys.readouterr().err
     assert errors.startswith(f"warning: {picture}: confidence 0.2")
     assert errors.count("\n") == 1
@@ -309,10 +519,10 @@ def test_exit_codes(tmp_path: Path, model: Path, seeing: None, capsys: pytest.Ca
     (tmp_path / "nothing").mkdir()
     out = tmp_path / "out"
     for arguments, code, message in (
-        ([text], 3, f"skipped: {text}: not a JPEG, PNG, BMP, PPM picture; convert it to one of these\n"),
+        ([text], 3, f"skipped: {text}: not a JPEG, PNG, BMP, PPM, WEBP, TIFF picture; convert it to one of these\n"),
         ([tmp_path / "none.png"], 2, f"there is no picture or folder {tmp_path / 'none.png'}\n"),
         (["x" * 4000], 2, "there is no picture or folder xxxx"),
-        ([tmp_path / "nothing"], 2, "holds no picture (.bmp, .jpeg, .jpg, .png, .ppm)\n"),
+        ([tmp_path / "nothing"], 2, "holds no picture (.bmp, .jpeg, .jpg, .png, .ppm, .tif, .tiff, .webp)\n"),
         ([good, "--box", "300,0,10,10"], 3, "the box 300,0,10,10 is not in a picture of 200 x 120 pixels"),
         ([good, "--box", "0,0,1e9,10"], 3, "is not in a picture of 200 x 120 pixels"),
         ([good, "--out", text], 2, f"{text} is a file, not a folder"),
@@ -328,7 +538,7 @@ def test_exit_codes(tmp_path: Path, model: Path, seeing: None, capsys: pytest.Ca
 
 
 def test_long_and_strange_names(tmp_path: Path, model: Path, seeing: None) -> None:
-    names = ["ü ñ.png", "n" * 251 + ".png"]
+    names = ["ü ñ.png", "n" * 251 + ".png", "12:30:05.png", "a\u2028b.webp", "c.tif"]
     if sys.platform == "linux":
         names.append(os.fsdecode(b"caf\xe9.png"))  # a name of the days before UTF-8
     for name in names:
@@ -337,6 +547,8 @@ def test_long_and_strange_names(tmp_path: Path, model: Path, seeing: None) -> No
     assert {Path(str(person["picture"])).name for person in people(tmp_path / "out")} == set(names)
     assert len(list((tmp_path / "out").glob("*.png"))) == len(names)
     assert (tmp_path / "out/predictions.csv").read_text().count("blue") == len(names)
+    data: Any = open_dataset(f"csv:{tmp_path / 'out/predictions.csv'}?names=base&images=in", "train")
+    assert set(names[:5]) <= set(data.labels.files)  # a table in UTF-8 cannot hold the last one
 
 
 def test_a_box_needs_numbers_and_an_area(capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 
 import hbcore
-from hbcore.nn.layers import BinaryConv2d
+from hbcore.nn.layers import BinaryConv2d, use_gradients
 from tests.tiny_runs import TINY, make_run, tiny
 from training.datasets import Dataset, Sample
+from training.datasets.crops import CropRule
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, DiskError, Diverged, Interrupted
 from training.files.environment import sha256
@@ -26,6 +27,7 @@ from training.labels.skeletons import LSP, MPII, Skeleton
 from training.loading.test_set import TestSet
 from training.prediction.model import Model
 from training.runs import run as run_module
+from training.runs.checkpoint import read_checkpoint
 from training.runs.network import build_network
 from training.runs.run import Run
 from training.runs.trainer import LOSSES, learning_rate
@@ -73,6 +75,16 @@ def test_a_run_of_another_task_is_not_resumed(tmp_path: Path) -> None:
     other = Run(replace(POSE, name="face"), run.config, tmp_path, run.data, run.test)
     with pytest.raises(DataError, match=r"with training\.face: it began as training\.pose"):
         other.resume()
+
+
+def test_a_model_knows_the_crop_rules_of_its_training(tmp_path: Path) -> None:
+    """Also the best one, which is read and written anew at the end; of a data set that tells none there is none."""
+    figures = SyntheticFigures("train", 4)
+    make(tmp_path, "optim.steps=1", data=figures).train()
+    for name in ("last", "best"):
+        assert Model.load(tmp_path / f"{name}.safetensors").crops == (CropRule("box", 1.14),)
+    (tmp_path / "other").mkdir()
+    assert make(tmp_path / "other").model().crops == ()
 
 
 # ------------------------------------------------------------------------------------------------- learning
@@ -160,6 +172,28 @@ def test_the_schedule_reaches_optimizer_and_log(tmp_path: Path) -> None:
     run.advance()
     assert run.trainer.optimizer.lr == 2e-3
     assert read_log(tmp_path / "log.csv")["lr"].tolist() == [1e-3, 2e-3, 2e-3, 2e-3]
+
+
+def test_each_update_is_made_at_the_rate_of_its_own_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path, "optim.lr=2", "optim.schedule=constant", "optim.warmup=4", "optim.steps=6")
+    used: list[float] = []
+    monkeypatch.setattr(run.trainer.optimizer, "step", lambda: used.append(run.trainer.optimizer.lr))
+    run.advance()
+    assert used == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize("kind", ["int8", "float32"])
+def test_gradients_are_taken_back_as_the_settings_say(tmp_path: Path, kind: str) -> None:
+    run = make(tmp_path, f"optim.gradients={kind}", "optim.steps=1")
+    twin = make(tmp_path)
+    use_gradients(twin.trainer.network, kind)
+    other = make(tmp_path)
+    use_gradients(other.trainer.network, {"int8": "float32", "float32": "int8"}[kind])
+    for each in (run, twin, other):
+        each.step(each.plan.batch(0))
+    assert bytes_of(run) == bytes_of(twin)
+    if hbcore.kernel_report()["kernels"] not in ("numpy", "cython"):  # which know one way only
+        assert bytes_of(run) != bytes_of(other)
 
 
 # ---------------------------------------------------------------------------------------------------- steps
@@ -379,7 +413,17 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, name: str, valu
     ]
 
 
-def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.inf, r"the gradient's norm is inf, first in heads.0.heatmaps.bias"),
+        (1e30, r"the square of the gradient of heads.0.heatmaps.bias is not finite: clip gradients"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:overflow:RuntimeWarning")
+def test_a_gradient_that_is_not_finite_stops_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, message: str
+) -> None:
     run = make(tmp_path)
     backward = hbcore.Tensor.backward
 
@@ -387,11 +431,11 @@ def test_a_gradient_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch
         backward(self)
         gradient = dict(run.trainer.network.named_parameters())["heads.0.heatmaps.bias"].grad
         assert gradient is not None
-        gradient[0] = np.inf
+        gradient[0] = value
 
     monkeypatch.setattr(hbcore.Tensor, "backward", broken)
     weights = {name: p.data.copy() for name, p in run.trainer.network.named_parameters()}
-    with pytest.raises(Diverged, match=r"step 1: the gradient's norm is inf, first in heads.0.heatmaps.bias, with"):
+    with pytest.raises(Diverged, match=f"step 1: {message}, with"):
         run.step(run.plan.batch(0))
     assert all(np.array_equal(p.data, weights[name]) for name, p in run.trainer.network.named_parameters())
 
@@ -489,26 +533,38 @@ def test_too_many_bad_pictures_stop_the_run(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"2 of 4 pictures cannot be read .*data.max_bad = 0.25 allows") as caught:
         run.train()
     assert caught.value.exit_code == 3
-    one = make(tmp_path, "data.max_bad=0.25", "optim.steps=9", data=replace(FOUR, bad=(0,)))
+    again = make(tmp_path, "data.max_bad=0.25", "optim.steps=9", data=replace(FOUR, bad=(0, 2)))
+    again.resume()
+    with pytest.raises(DataError, match="2 of 4 pictures cannot be read"):
+        again.train()
+    one = make(tmp_path, "optim.steps=9", data=replace(FOUR, bad=(0,)))  # more than data.max_bad = 0.01, but one
     one.train()
+    with pytest.raises(DataError, match="1 of 4 pictures cannot be read"):
+        make(tmp_path, "data.max_bad=0", "optim.steps=9", data=replace(FOUR, bad=(0,))).train()
     strict = make(tmp_path, "data.bad_pictures=error", data=replace(FOUR, bad=(0,)))
     with pytest.raises(BadPicture, match="folder/0"):
         strict.train()
 
 
+def twice(number: signal.Signals) -> None:
+    """What an impatient user does."""
+    signal.raise_signal(number)
+    signal.raise_signal(number)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_run_after_the_step_with_everything_saved(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_signals_end_the_run_after_the_step_with_everything_saved(tmp_path: Path, number: str) -> None:
     def interrupt(step: int, values: dict[str, float]) -> None:
         if step == 3:
-            signal.raise_signal(number)
+            twice(signal.Signals[number])
 
-    handlers = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    handlers = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     run = make(tmp_path, "optim.steps=9", report=interrupt)
     with pytest.raises(Interrupted, match=f"stopped at step 3; go on with --resume --out {tmp_path}") as caught:
         run.train()
     assert caught.value.exit_code == 130
-    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == handlers
+    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == handlers
     again = make(tmp_path, "optim.steps=9")
     again.resume()
     assert again.progress.step == 3
@@ -516,14 +572,86 @@ def test_a_signal_ends_the_run_after_the_step_with_everything_saved(tmp_path: Pa
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
-def test_a_second_signal_ends_the_run_at_once(tmp_path: Path) -> None:
-    def interrupt(step: int, values: dict[str, float]) -> None:
-        signal.raise_signal(signal.SIGINT)
-        signal.raise_signal(signal.SIGINT)
-
-    run = make(tmp_path, "optim.steps=9", report=interrupt)
-    with pytest.raises(KeyboardInterrupt):
+def test_a_hang_up_stays_ignored_under_nohup(tmp_path: Path) -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        run = make(tmp_path, report=lambda step, values: signal.raise_signal(signal.SIGHUP))
         run.train()
-    again = make(tmp_path, "optim.steps=9")
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert run.progress.step == 4
+
+
+def same_end(a: Path, b: Path) -> bool:
+    """Whether two runs left the same models, state and log."""
+    states = [replace(read_checkpoint(folder / "state.safetensors")[2], seconds=0) for folder in (a, b)]
+    files = ("last.safetensors", "best.safetensors", "log.csv")
+    return states[0] == states[1] and all((a / name).read_bytes() == (b / name).read_bytes() for name in files)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, BrokenPipeError, BadPicture])
+@pytest.mark.parametrize("what", ["evaluate", "calibrate", "batches"])
+def test_whatever_ends_a_run_between_steps_loses_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str, error: type[BaseException]
+) -> None:
+    """In an evaluation, at the very end, and while a batch is waited for."""
+    more = ("optim.steps=5", "run.eval_every=2", "run.log_every=3")
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    make(tmp_path / "a", *more).train()
+
+    def broken(*_: Any) -> Any:
+        if error is KeyboardInterrupt:
+            signal.raise_signal(signal.SIGINT)
+        raise error("gone")
+
+    with monkeypatch.context() as patch:
+        if what == "batches":
+            real = run_module.batches
+            patch.setattr(
+                run_module,
+                "batches",
+                lambda plan, *_: (broken() if k == 2 else b for k, b in enumerate(real(plan, 0, 5, 0))),
+            )
+        else:
+            patch.setattr(run_module, what, broken)
+        with pytest.raises(Interrupted if error is KeyboardInterrupt else error):
+            make(tmp_path / "b", *more).train()
+    rest = make(tmp_path / "b", *more)
+    rest.resume()
+    assert rest.progress.step == {"evaluate": 2, "calibrate": 5, "batches": 2}[what]
+    rest.train()
+    assert same_end(tmp_path / "a", tmp_path / "b")
+
+
+def test_an_update_half_done_is_not_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make(tmp_path)
+    monkeypatch.setattr(run.trainer, "step", lambda *_: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(MemoryError):
+        run.train()
+    again = make(tmp_path)
     again.resume()
     assert again.progress.step == 0
+
+
+@pytest.mark.parametrize("slices", [(1, 3), (3, 5), (2, 4)])
+def test_a_run_in_slices_is_the_run_in_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slices: tuple[int, int]
+) -> None:
+    """With the same patience, the same best model and the same log, wherever it was stopped."""
+    more = ("optim.steps=9", "run.eval_every=2", "run.log_every=3", "run.patience=2")
+    table = {2: 5.0, 4: 7.0, 6: 7.0, 8: 6.0}  # no better one twice after step 4
+    monkeypatch.setattr(
+        run_module, "evaluate", lambda task, model, test: ({"PCKh@0.5": table.get(model.trained["steps"], 9.0)}, None)
+    )
+    for name in "ab":
+        (tmp_path / name).mkdir()
+    make(tmp_path / "a", *more).train()
+    for stop in (*slices, None):
+        run = make(tmp_path / "b", *more, *([f"run.stop_after={stop}"] if stop else []))
+        run.resume()
+        run.train()
+        assert run.progress.step == (stop or 8)
+        assert (tmp_path / "b/best.safetensors").exists()  # from the first slice on
+    assert run.progress.best_step == 4
+    assert same_end(tmp_path / "a", tmp_path / "b")

@@ -253,15 +253,7 @@ def test_a_resumed_run_ends_in_the_same_bytes(tmp_path: Path, teacher: Path) -> 
     whole.train()
     expected = result(whole)
     for stop in (1, 4, 5, 6, 7):
-        signalled: list[int] = []
-
-        def stop_here(step: int, values: dict[str, float], stop: int = stop, signalled: list[int] = signalled) -> None:
-            if step == stop:
-                signalled.append(step)
-
-        first = make(tmp_path / str(stop), *ALL, *taught(teacher), report=stop_here)
-        first.advance(signalled)
-        first.save()
+        make(tmp_path / str(stop), *ALL, *taught(teacher), f"run.stop_after={stop}").train()
         second = make(tmp_path / str(stop), *ALL, *taught(teacher))
         second.resume()
         assert second.progress.step == stop

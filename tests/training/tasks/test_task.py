@@ -125,3 +125,12 @@ def test_a_loss_of_another_task_is_refused(capsys: pytest.CaptureFixture[str]) -
     assert capsys.readouterr().err.startswith('train: optim.loss = "bce" is not for training.x')
     config = override(Config(), ["optim.loss=mse"])
     assert only.check(config) is config
+
+
+def test_a_network_that_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    network = StackedHourglass(16, 16, depth=1)
+    network.parameters()[0].data[...] = np.nan
+    with pytest.raises(DataError, match=r"model.safetensors: this network cannot be saved: stem.* is not finite"):
+        Model(network, MPII, HeatmapCodec(32)).save(path)
+    assert not path.exists()

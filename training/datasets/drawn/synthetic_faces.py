@@ -17,7 +17,7 @@ from training.datasets.drawn.figures.scenery import SUPERSAMPLING, backdrop, for
 from training.datasets.drawn.heads.anatomy import draw_expression, draw_identity, draw_turn, express, project, view
 from training.datasets.drawn.heads.looks import draw_look
 from training.datasets.drawn.heads.painting import paint
-from training.datasets.faces.base import OF_POINTS, FaceLabel, as_sample
+from training.datasets.faces.base import OF_POINTS, POINTS_RULE, FaceLabel, as_sample
 from training.labels.face_skeletons import IBUG68
 from training.labels.sample import Sample
 from training.labels.skeletons import Skeleton
@@ -31,6 +31,7 @@ class SyntheticFaces(Drawn):
     """
 
     skeleton: ClassVar[Skeleton] = IBUG68
+    crop = POINTS_RULE
 
     @property
     def protocol(self) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.crops import around_points
+from training.datasets.crops import CropRule, around_points
 from training.labels.sample import Sample
 
 MARGIN = 1.3
@@ -19,6 +19,7 @@ LEAST_SIDE = 4.0
 
 OF_POINTS = f"crop: box of the labelled points, side = {MARGIN} x its longer side"
 OF_BOX = f"crop: box that the set gives, side = {MARGIN} x its longer side"
+POINTS_RULE, BOX_RULE = CropRule("points", MARGIN), CropRule("box", MARGIN)
 
 
 @dataclass(frozen=True, eq=False)

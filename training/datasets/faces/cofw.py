@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import check_file, pixels
-from training.datasets.faces.base import OF_BOX, FaceLabel, as_sample
+from training.datasets.faces.base import BOX_RULE, OF_BOX, FaceLabel, as_sample
 from training.errors import BadPicture, DataError, UserError
 from training.labels.face_skeletons import COFW29
 from training.labels.sample import Sample
@@ -35,6 +35,7 @@ class Cofw:
     """
 
     name = "cofw"
+    crop = BOX_RULE
     skeleton = COFW29
 
     def __init__(self, root: Path, split: str) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from training.datasets.annotations import load_mat, numbers, pixels
-from training.datasets.faces.base import OF_POINTS, FaceLabel, as_sample
+from training.datasets.faces.base import OF_POINTS, POINTS_RULE, FaceLabel, as_sample
 from training.datasets.faces.pts import picture_of
 from training.errors import BadPicture, DataError
 from training.labels.face_skeletons import IBUG68
@@ -34,6 +34,8 @@ class FittedFaces:
     """
 
     skeleton = IBUG68
+
+    crop = POINTS_RULE
 
     def __init__(self, name: str, split: str, files: Sequence[Path], source: str, key: str) -> None:
         """`key`: the variable with the points; "pts_3d" and "pts_2d" are looked for in landmarks/."""

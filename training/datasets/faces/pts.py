@@ -16,25 +16,27 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import load_text, pixels
-from training.datasets.faces.base import OF_POINTS, FaceLabel, as_sample
-from training.datasets.splits import Division
+from training.datasets.faces.base import OF_POINTS, POINTS_RULE, FaceLabel, as_sample
+from training.datasets.splits import Division, same_photos
 from training.errors import DataError, UserError
 from training.labels.face_skeletons import IBUG68, SCHEMES, generic
 from training.labels.sample import Sample
 from training.labels.skeletons import Skeleton
 from training.pictures.reading import read_picture
 
-ENDINGS = (".jpg", ".png", ".jpeg", ".bmp", ".JPG", ".PNG", ".JPEG", ".BMP")
+_LOWER = (".jpg", ".png", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+ENDINGS = (*_LOWER, *map(str.upper, _LOWER))
 MAX_POINTS = 1000
 MAX_BYTES = 2**20
 _HEADER = re.compile(r"\s*version\s*:\s*\d+\s+n_points\s*:\s*(\d+)\s*\{")
-_FACE_NUMBER = re.compile(r"_\d$")
+_FACE_NUMBER = re.compile(r"_(\d|[1-9]\d)$")  # no number of a picture, as in image_0001
 TRAIN = ("lfpw/trainset", "helen/trainset", "afw")
 TESTS = {
     "lfpw": ("lfpw/testset",),
@@ -81,6 +83,8 @@ class PtsFaces:
     68 points are taken for ibug's, any other number for points of an unknown order, unless `scheme`
     names it. The crop is a square around the box of the points. Raises DataError as `read_pts` does.
     """
+
+    crop = POINTS_RULE
 
     def __init__(self, name: str, split: str, files: Sequence[Path], source: str, scheme: str | None = None) -> None:
         first = read_pts(files[0])
@@ -140,33 +144,42 @@ def _find(root: Path, part: str) -> Path | None:
     return folder
 
 
-def open_pts(root: Path, split: str, scheme: str | None = None, test: float | None = None) -> PtsFaces:
+def open_pts(
+    root: Path, split: str, scheme: str | None = None, test: float | None = None, val: float = 0.0
+) -> PtsFaces:
     """All .pts files below `root`.
 
     The splits are `root`/train and `root`/test where there are such folders. Else `test` is the share of the photos
-    held out for testing, drawn by their names, by default none; NAME_1.pts and NAME_2.pts are taken for faces of one
-    photo, as in AFW. Raises DataError for a folder without .pts files and for an empty split, UserError for such
-    folders and a share.
+    held out for testing, drawn by their names, by default none; NAME_1.pts to NAME_99.pts are taken for faces of one
+    photo, as in AFW, unless all files are called so. `val` is the share of the photos for training that are held out
+    for validation. Raises DataError for a folder without .pts files and for an empty split, UserError for such folders
+    and a share.
     """
     own = [part for part in ("train", "test") if (root / part).is_dir()]
-    folder = root / split if own else root
+    folder = root / ("test" if split == "test" else "train") if own else root
     files = sorted(folder.rglob("*.pts"))
     if own and test is not None:
         raise UserError(f"pts: {root} has the folder {own[0]}/, which says what is for what: leave out ?test={test:g}")
     if not files:
         raise DataError(f"pts: {folder} holds no .pts file")
-    if own:
-        return PtsFaces("pts", split, files, f"folder {root.name}/{split}", scheme)
-    division = Division(test or 0.0)
-    chosen = [path for path in files if division.split(_photo(path.relative_to(root))) == split]
+    rest = folder.name if own else None
+    division = Division(test or 0.0, rest=rest, validation=val)
+    photo = _photos(files)
+    if division.draws:
+        division = replace(division, same=same_photos((picture_of(path), photo[path]) for path in files))
+    chosen = [path for path in files if division.split(photo[path]) == split]
     if not chosen:
         raise DataError(
-            f"pts: {root} has no face for the split {split!r} ({division.rule}): ?test=0.2 holds out a fifth of the "
-            "photos, ?test=1 says that the whole folder is for testing"
+            f"pts: {root} has no face for the split {split!r} ({division.rule}; NAME_1 and NAME_2 are one photo): "
+            f"{division.remedy(split, 'photos')}"
         )
-    return PtsFaces("pts", split, chosen, f"folder {root.name}, {division.rule}", scheme)
+    rules = ([division.rule] if val else []) if own else [division.rule]
+    source = ", ".join([f"folder {root.name}{f'/{rest}' if own else ''}", *rules])
+    return PtsFaces("pts", split, chosen, source, scheme)
 
 
-def _photo(file: Path) -> str:
-    """The name of the photo that a face was taken from."""
-    return _FACE_NUMBER.sub("", file.with_suffix("").as_posix())
+def _photos(files: Sequence[Path]) -> dict[Path, str]:
+    """The names of the photos that faces were taken from. Where that would be a single one, numbers count photos."""
+    names = {path: path.with_suffix("").name for path in files}
+    photos = {path: _FACE_NUMBER.sub("", name) for path, name in names.items()}
+    return photos if len(set(photos.values())) > 1 else names

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from training.datasets.annotations import file_name, load_text, pixels
-from training.datasets.faces.base import OF_BOX, FaceLabel, as_sample
+from training.datasets.annotations import file_name, pixels, text_lines
+from training.datasets.faces.base import BOX_RULE, OF_BOX, FaceLabel, as_sample
 from training.errors import DataError
 from training.labels.face_skeletons import WFLW98
 from training.labels.sample import Sample
@@ -30,6 +30,7 @@ class Wflw:
     """
 
     name = "wflw"
+    crop = BOX_RULE
     skeleton = WFLW98
 
     def __init__(self, root: Path, split: str, subset: str | None = None) -> None:
@@ -41,7 +42,7 @@ class Wflw:
             raise DataError(f"{self._folder}: no such folder; the pictures of the data set belong there")
         self._files: list[str] = []
         labels: list[np.ndarray[tuple[int, ...], np.dtype[np.float64]]] = []
-        for number, line in enumerate(load_text(path).splitlines(), start=1):
+        for number, line in enumerate(text_lines(path), start=1):
             if not line.strip():
                 continue
             where = f"{path}: line {number}"

@@ -109,6 +109,12 @@ class Content:
     trouble: Trouble = field(default_factory=Trouble)
     root: Path | None = None
 
+    @property
+    def files(self) -> dict[str, None]:
+        """The names of all pictures, of bad records too, in the order in which they come."""
+        bad = (record.picture for record in self.trouble.bad if record.picture)
+        return dict.fromkeys((*self.labels.files, *self.pictures, *bad))
+
 
 @dataclass
 class Instance:

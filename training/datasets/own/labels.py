@@ -10,7 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.crops import BOX_MARGIN, LEAST_SIDE, POINTS_MARGIN, around_box, around_picture, around_points
+from training.datasets.crops import (
+    BOX_MARGIN,
+    LEAST_SIDE,
+    POINTS_MARGIN,
+    CropRule,
+    around_box,
+    around_picture,
+    around_points,
+)  # fmt: skip
 from training.datasets.own.content import BadRecord, Content, Labels, Remark, Size
 from training.datasets.own.fitting import Fitting, scaled, scaled_box
 from training.datasets.own.label_file import LabelFile
@@ -61,6 +69,7 @@ class OwnSamples:
         self.unlabelled = unlabelled
         self.bad_records, self.remarks = bad_records, remarks
         self.folder, self.labels = folder, labels
+        self.crop = _rule(labels)
         self.sizes, self.fitting = dict(sizes), fitting or Fitting()
         self._last: tuple[str, NDArray[np.uint8], tuple[float, float]] | None = None
 
@@ -134,6 +143,18 @@ class OwnSamples:
         return self._last[1:]
 
 
+def _rule(labels: Labels) -> CropRule:
+    """What most of the crops are around."""
+    boxes = np.isfinite(labels.boxes).all(axis=1)
+    points = ~boxes & (labels.labelled.sum(axis=1) >= 2)
+    rules = {
+        CropRule("box", BOX_MARGIN): boxes,
+        CropRule("points", POINTS_MARGIN): points,
+        CropRule("picture"): ~boxes & ~points,
+    }
+    return max(rules, key=lambda rule: int(rules[rule].sum()))
+
+
 def own_labels(dataset: Dataset) -> OwnSamples | None:
     """The user's own labels that a data set rests on, None for a published or drawn one."""
     points = getattr(dataset, "points", dataset)  # of faces whose parts are outlined
@@ -146,14 +167,14 @@ def own_samples(kind: str, label_file: LabelFile, split: str, content: Content) 
     Raises DataError for a split that is empty and a folder that is missing, UserError as `LabelFile.division`.
     """
     scheme, labels, trouble = content.scheme, content.labels, content.trouble
-    division = label_file.division(scheme, content.listed)
     folder = label_file.folder(content.root)
+    division = label_file.division(content, folder)
     mine = np.array([division.split(file) == split for file in labels.files], dtype=np.bool_)
     known = labels.labelled.any(axis=1)
     if not (mine & known).any():
         raise trouble.all_bad(
-            f"{label_file.path}: has no labelled point for the split {split!r} ({division.rule}): ?test=0.2 holds out "
-            "a fifth of the pictures, ?test=1 says that the whole file is for testing"
+            f"{label_file.path}: has no labelled point for the split {split!r} ({division.rule}): "
+            f"{division.remedy(split)}"
         )
     first: dict[str, int] = {}
     for index, file in enumerate(labels.files):

@@ -11,6 +11,7 @@ Long: one row per point, with the columns `picture`, `joint`, `x`, `y`, and opti
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,7 +59,7 @@ def read_rows(path: Path) -> tuple[list[str], Iterator[tuple[str, list[str]]]]:
 
 def csv_lines(path: Path) -> Iterator[tuple[str, list[str]]]:
     """The lines of a CSV file that are not empty, each with the beginning of a message about it."""
-    reader = csv.reader(load_text(path).splitlines(keepends=True), strict=True)
+    reader = csv.reader(io.StringIO(load_text(path), newline=""), strict=True)
     return _lines(path, reader)
 
 

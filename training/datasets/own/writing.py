@@ -81,7 +81,8 @@ def _records(splits: Sequence[OwnSamples], left_out: list[str]) -> Iterator[_Rec
                     left_out.append(str(error))
                     continue
             keypoints, labelled, box, area = samples.placed(index, zoom)
-            yield _Record(file, name, samples.split, keypoints, labelled, box.tolist(), area, size)
+            split = "test" if samples.split == "test" else "train"  # validation is drawn anew
+            yield _Record(file, name, split, keypoints, labelled, box.tolist(), area, size)
 
 
 def _coco(records: Sequence[_Record], skeleton: Skeleton, files: Sequence[str]) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.annotations import file_name, load_text, picture_folder
-from training.datasets.crops import Square, around_box, around_picture
+from training.datasets.annotations import file_name, picture_folder, text_lines
+from training.datasets.crops import BOX_MARGIN, CropRule, Square, around_box, around_picture
 from training.datasets.parts.base import masked
 from training.errors import BadPicture, DataError
 from training.labels.parts import HELEN11, Mask
@@ -33,6 +33,7 @@ class Helen:
     """
 
     name = "helen"
+    crop = CropRule("box", BOX_MARGIN)
     skeleton = HELEN11
 
     def __init__(self, root: Path, split: str, test: str = "testing") -> None:
@@ -77,7 +78,7 @@ def _square(picture: NDArray[np.uint8], mask: Mask) -> Square:
 
 def _read_names(path: Path) -> list[str]:
     names = []
-    for number, line in enumerate(load_text(path).splitlines(), start=1):
+    for number, line in enumerate(text_lines(path), start=1):
         if line.strip():
             match = _LINE.fullmatch(line)
             if match is None:

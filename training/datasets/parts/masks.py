@@ -1,10 +1,11 @@
 """A user's own masks: `masks:PATH`.
 
-    PATH/images/NAME.jpg                 pictures (or .png, .jpeg, .bmp, .ppm)
+    PATH/images/NAME.jpg                 pictures (or .png, .jpeg, .bmp, .ppm, .webp, .tif)
     PATH/masks/NAME.png                  8 bits per pixel, index-colour or grey: the class of each pixel, 255 unknown
     PATH/classes.txt                     the names of the classes, one a line, from class 0
     PATH/train.txt and PATH/test.txt     which NAMEs are for training and for testing, one a line, if you like
 
+Without images/, the pictures are those that a predictions.json names, so that what `predict` wrote is such a folder.
 Without the lists, a fifth of the pictures, drawn by their names, are for testing. In classes.txt, `left_X` and
 `right_X` change places in a mirror. classes.toml, in the place of classes.txt, can name such pairs as it likes:
 
@@ -15,12 +16,13 @@ Without the lists, a fifth of the pictures, drawn by their names, are for testin
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from training.datasets.annotations import file_name, load_text, load_toml, picture_folder
-from training.datasets.crops import around_picture
+from training.datasets.annotations import file_name, load_json, load_toml, picture_folder, text_lines
+from training.datasets.crops import CropRule, around_picture
 from training.datasets.parts.base import masked
-from training.datasets.splits import Division
+from training.datasets.splits import Division, same_photos
 from training.errors import DataError
 from training.labels.parts import Parts
 from training.labels.sample import Sample
@@ -37,19 +39,23 @@ class MaskFolder:
     """
 
     name = "masks"
+    crop = CropRule("picture")
 
-    def __init__(self, root: Path, split: str) -> None:
+    def __init__(self, root: Path, split: str, val: float = 0.0) -> None:
         self.skeleton = read_classes(root)
-        pictures = _by_name(picture_folder(root))
-        division = _division(root)
+        pictures = _predicted(root) or _by_name(picture_folder(root))
+        division = _division(root, val)
         for name in division.listed:
             if name not in pictures:
                 raise DataError(f"{root}: a list names {name!r}, but there is no such picture in images/")
-        self._pictures = [path for name, path in pictures.items() if division.split(name) == split]
+        if division.draws:
+            division = replace(division, same=same_photos((path, name) for name, path in pictures.items()))
+        self._pictures = {name: path for name, path in pictures.items() if division.split(name) == split}
+        self._names = list(self._pictures)
         self._masks = root / "masks"
-        for path in self._pictures:
-            if not self._mask(path).is_file():
-                raise DataError(f"{self._mask(path)}: no such file; every picture needs a mask")
+        for name in self._names:
+            if not self._mask(name).is_file():
+                raise DataError(f"{self._mask(name)}: no such file; every picture needs a mask")
         if not self._pictures:
             raise DataError(f"masks: no picture in {root / 'images'} is for the split {split}; {division.rule}")
         self.split = split
@@ -58,16 +64,17 @@ class MaskFolder:
             "crop: whole picture"
         )
 
-    def _mask(self, picture: Path) -> Path:
-        return self._masks / f"{picture.stem}.png"
+    def _mask(self, name: str) -> Path:
+        return self._masks / f"{name}.png"
 
     def __len__(self) -> int:
         return len(self._pictures)
 
     def sample(self, index: int) -> Sample:
         """See Dataset."""
-        path = self._pictures[index]
-        picture, mask = read_picture(path), read_levels(self._mask(path))
+        name = self._names[index]
+        path = self._pictures[name]
+        picture, mask = read_picture(path), read_levels(self._mask(name))
         return masked(picture, mask, self.skeleton, around_picture(picture), path.name)
 
 
@@ -96,18 +103,33 @@ def _pair(names: Sequence[str], pair: Sequence[str]) -> tuple[int, int]:
     return names.index(pair[0]), names.index(pair[1])
 
 
-def _division(root: Path) -> Division:
+def _division(root: Path, val: float) -> Division:
     listed: dict[str, str] = {}
     for split in ("train", "test"):
         path = root / f"{split}.txt"
         for name in _lines(path) if path.exists() else ():
             if listed.setdefault(file_name(name, f"{path}: {name!r}"), split) != split:
                 raise DataError(f"{path}: {name!r} is in train.txt too: test pictures must be others")
-    return Division(share=HELD_OUT, listed=listed)
+    return Division(HELD_OUT, listed, validation=val)
 
 
 def _lines(path: Path) -> list[str]:
-    return [line.strip() for line in load_text(path).splitlines() if line.strip()]
+    return [line.strip() for line in text_lines(path) if line.strip()]
+
+
+def _predicted(root: Path) -> dict[str, Path]:
+    """The pictures that `predict` looked at, by what their masks are called; none where images/ has them."""
+    path = root / "predictions.json"
+    if (root / "images").is_dir() or not path.is_file():
+        return {}
+    content = load_json(path)
+    records = content.get("pictures") if isinstance(content, dict) else None
+    if not isinstance(records, list) or not all(
+        isinstance(record, dict) and isinstance(record.get("mask"), str) and isinstance(record.get("picture"), str)
+        for record in records
+    ):
+        raise DataError(f"{path}: does not say pictures and masks: put the pictures into {root / 'images'}")
+    return {Path(record["mask"]).stem: Path(record["picture"]) for record in records}
 
 
 def _by_name(folder: Path) -> dict[str, Path]:

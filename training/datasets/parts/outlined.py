@@ -31,6 +31,7 @@ class Outlined:
         self.name, self.split = points.name, points.split
         self.protocol = f"{points.protocol}; masks: {len(FACE7.names)} classes, polygons between the 68 points"
         self.points = points
+        self.crop = getattr(points, "crop", None)
 
     def __len__(self) -> int:
         return len(self.points)

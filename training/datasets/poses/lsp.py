@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets.annotations import load_mat, picture_folder
-from training.datasets.crops import POINTS_MARGIN, around_picture, around_points
+from training.datasets.crops import POINTS_MARGIN, CropRule, around_picture, around_points
 from training.errors import DataError
 from training.labels.sample import Sample
 from training.labels.skeletons import LSP
@@ -32,6 +32,7 @@ class Lsp:
     """
 
     name = "lsp"
+    crop = CropRule("picture")
     skeleton = LSP
 
     def __init__(self, root: Path, split: str) -> None:
@@ -88,6 +89,7 @@ class Lspet:
     """
 
     name = "lspet"
+    crop = CropRule("points", POINTS_MARGIN)
     skeleton = LSP
 
     def __init__(self, root: Path, split: str, labels: str = "crowd") -> None:

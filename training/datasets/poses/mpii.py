@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from training.datasets.annotations import picture_folder
+from training.datasets.crops import BOX_MARGIN, CropRule
 from training.datasets.poses.mpii_labels import (
     HOURGLASS_FILE,
     HRNET_FILES,
@@ -47,6 +48,7 @@ class Mpii:
     """
 
     name = "mpii"
+    crop = CropRule("box", BOX_MARGIN)
     skeleton = MPII
 
     def __init__(self, root: Path, split: str, labels: str | None = None) -> None:

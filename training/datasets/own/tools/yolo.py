@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.datasets.annotations import load_text, load_yaml
+from training.datasets.annotations import load_yaml, text_lines
 from training.datasets.own.content import Content, Instance, Remark, Trouble, checked, gathered
 from training.datasets.own.label_file import LabelFile
 from training.datasets.own.scheme import MOST_POINTS, check_names, make_scheme
@@ -128,7 +128,7 @@ def _pictures(value: Any, key: str, yaml: Path, folder: Path) -> Iterator[str]:
         if found.is_dir():
             yield from (_below(path, key, yaml, folder) for path in sorted(found.rglob("*")) if _is_picture(path))
         elif found.is_file():
-            for line in load_text(found).splitlines():
+            for line in text_lines(found):
                 if line.strip():
                     base = found.parent if line.startswith("./") else folder
                     yield _below(base / line.strip(), key, yaml, folder)
@@ -156,7 +156,7 @@ def _instances(
         return
     name = _label_name(picture)
     try:
-        lines = load_text(path).splitlines()
+        lines = text_lines(path)
         header = read_header(folder / picture) if lines else None
     except BadPicture as error:
         trouble.skip(DataError(f"{name}: shares of a picture that cannot be read: {error}"), name, picture)
