@@ -24,6 +24,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.values import whole
+
 Words = NDArray[np.uint64]
 WORD = 64
 
@@ -106,10 +108,8 @@ def binary_conv2d(x: Words, w: Words, channels: int, stride: int = 1, padding: i
 
 def conv_size(size: int, kernel: int, stride: int, padding: int) -> int:
     """Output length of a convolution along one axis; ValueError where nothing fits."""
-    if not (isinstance(stride, int | np.integer) and stride >= 1):
-        raise ValueError(f"stride must be a whole number of at least 1, got {stride!r}")
-    if not (isinstance(padding, int | np.integer) and padding >= 0):
-        raise ValueError(f"padding must be a whole number of at least 0, got {padding!r}")
+    whole("stride", stride)
+    whole("padding", padding, least=0)
     if kernel < 1:
         raise ValueError("w: a kernel has at least one tap")
     if size + 2 * padding < kernel:

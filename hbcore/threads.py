@@ -19,6 +19,8 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.values import is_whole
+
 T = TypeVar("T")
 
 MAX_THREADS = 1024  # that may be asked for; the kernels in C use at most 64 of them
@@ -50,7 +52,7 @@ def set_threads(count: int) -> None:
     feels it, until `release_blas`. This goes through threadpoolctl (in the `training` extra). Where that is missing set
     OPENBLAS_NUM_THREADS=1 (or what your BLAS reads) before Python starts.
     """
-    if isinstance(count, bool) or not isinstance(count, int | np.integer) or not 1 <= count <= MAX_THREADS:
+    if not is_whole(count) or not 1 <= count <= MAX_THREADS:
         raise ValueError(
             f"the number of threads must be a whole number, at least 1 and at most {MAX_THREADS}, got {count!r}"
         )

@@ -25,10 +25,14 @@ def whole(name: str, value: Any, least: int = 1) -> int:
     return int(value)
 
 
+def is_real(value: Any) -> bool:
+    """Whether it is a real number by type; True and False are none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+
+
 def number(name: str, value: Any, least: float = 0.0, most: float = np.inf) -> float:
     """A finite real number within bounds; ValueError names the argument if it is none."""
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not (real and least <= value <= most and value < np.inf):
+    if not (is_real(value) and least <= value <= most and value < np.inf):
         bounds = f"of at least {least:g}" if most == np.inf else f"from {least:g} to {most:g}"
         raise ValueError(f"{name} must be a number {bounds}, got {value!r}")
     return float(value)

@@ -1,6 +1,7 @@
 """Settings and fixtures for all tests."""
 
 import os
+import signal
 import warnings
 
 import pytest
@@ -14,6 +15,11 @@ with warnings.catch_warnings():
 
 if kernels.backend.name == "numpy":
     os.environ["HBCORE_KERNELS"] = "numpy"  # processes that tests start need not say again what they lack
+
+# Tests send these; under nohup, or started in the background by a script, a process ignores them.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Derandomized: the same examples on every run and machine. No deadline: the machine may be busy.
 settings.register_profile("hbcore", deadline=None, derandomize=True, max_examples=50)

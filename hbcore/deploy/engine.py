@@ -25,17 +25,17 @@ class Engine:
 
     model: a StackedHourglass in float32 of any architecture; its weights are copied. Raises ValueError for a network
     with smooth signs or layers that plans do not know, sizes that do not fit, weights that are not finite, or variances
-    below zero. Not to be called from two threads at a
-    time: its memory is one.
+    below zero. Not to be called from two threads at a time: its memory is one.
     """
 
     def __init__(self, model: StackedHourglass, height: int, width: int, batch: int = 1) -> None:
         if model.architecture["sharpness"] is not None:
             raise ValueError("a network whose signs are smooth is in the middle of its training: plans know hard signs")
-        for name, array in model.state_dict().items():
+        state = model.state_dict()
+        for name, array in state.items():
             if array.dtype != np.float32:
                 raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
-        require_evaluable(model.state_dict(), largest=math.inf)
+        require_evaluable(state, largest=math.inf)
         require_known(model)
         step, batch = model.multiple, whole("batch", batch)
         height, width = whole("height", height, least=0), whole("width", width, least=0)

@@ -19,6 +19,7 @@ from hbcore.bits import Words
 from hbcore.kernels.byte_gradients import in_bytes, pixel_blocks
 from hbcore.kernels.convolutions import Array, Convolutions
 from hbcore.kernels.plan import Plan
+from hbcore.values import is_whole, whole
 
 GRADIENTS = "float32", "int8"  # what binary convolutions can take back, see byte_gradients.py
 MAX_WINDOW = 16  # the winner of a pooling window is the place of a pixel, at most 255, in one byte
@@ -209,7 +210,7 @@ def masked(grad: Array, inside: Words | None) -> Array:
 
 def require_tiles(x: Array, size: int) -> None:
     """ValueError unless pooling windows tile x (N, H, W, C) and are neither too small nor too large."""
-    if not (isinstance(size, int | np.integer) and 1 <= size <= MAX_WINDOW):
+    if not (is_whole(size) and 1 <= size <= MAX_WINDOW):
         raise ValueError(f"windows for the maximum are 1 x 1 to at most {MAX_WINDOW} x {MAX_WINDOW}, got {size!r}")
     if x.shape[1] % size or x.shape[2] % size:
         raise ValueError(f"windows of {size} x {size} do not tile a picture of {x.shape[1]} x {x.shape[2]}")
@@ -231,9 +232,7 @@ def require_numbers(count: int, **arrays: Array) -> None:
 
 def require_words(x: Words, w: Words, channels: int) -> None:
     """ValueError unless activations (N, H, W, words) and filters (kH, kW, words, O) hold so many channels."""
-    if not (isinstance(channels, int | np.integer) and channels >= 1):
-        raise ValueError(f"channels must be a whole number of at least 1, got {channels!r}")
-    words = bits.word_count(channels)
+    words = bits.word_count(whole("channels", channels))
     if x.shape[3] != words or w.shape[2] != words:
         raise ValueError(
             f"{channels} channels need {words} words: activations have {x.shape[3]}, filters have {w.shape[2]}"

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-import numpy as np
-
 from hbcore.nn.blocks import BLOCKS, MULTI_SCALE
 from hbcore.nn.layers import ACTIVATIONS, BINARIZE, POOLS
-from hbcore.values import choice, is_whole, switch, whole
+from hbcore.values import choice, is_real, is_whole, switch, whole
 
 STRIDE = 4  # input pixels per heatmap pixel: the stem and one pooling halve the picture each
 HOURGLASSES = "plain", "improved"
@@ -43,8 +41,7 @@ def _layers(name: str, value: Any) -> int:
 def _sharpness(name: str, value: Any) -> float | None:
     if value is None:
         return None
-    real = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not (real and 0 < value <= SHARPEST):
+    if not (is_real(value) and 0 < value <= SHARPEST):
         raise ValueError(f"{name} must be a number above 0, at most {SHARPEST:g}, got {value!r}")
     return float(value)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.command_line.common import load_model, print_speed
 from training.errors import DataError, Interrupted, UserError
-from training.files.writing import make_folder
+from training.files.writing import make_folder, numbered
 from training.prediction.boxes import read_boxes
 from training.prediction.model import Model
 from training.prediction.predict import Predictions, find_pictures, save_predictions
@@ -45,10 +45,8 @@ def predict_pictures(task: Task, options: argparse.Namespace) -> None:
         print(f"skipped: {error}", file=sys.stderr)
     if boxes and (unused := boxes.unused(paths)):
         print(f"{len(unused)} pictures with boxes were not named, the first: {unused[0]}", file=sys.stderr)
-    _warn(
-        predictions,
-        "check --box" if options.box else "check --boxes" if boxes else "say where to look with --box x,y,width,height",
-    )
+    asked = "--box" if options.box else "--boxes" if boxes else ""
+    _warn(predictions, f"check {asked}" if asked else "say where to look with --box x,y,width,height")
     if not done:
         raise DataError("there is no picture left to look at")
     if not options.quiet:
@@ -63,15 +61,12 @@ def _folder(chosen: str | None, pictures: Sequence[Path], results: Sequence[str]
 
     Raises UserError if the one that was chosen has some, since somebody may have corrected them, or holds the pictures.
     """
-    path, number = Path(chosen or USUAL), 1
+    path = Path(chosen or USUAL)
     if path.resolve() in {picture.parent.resolve() for picture in pictures}:
         raise UserError(f"{path} holds the pictures themselves: choose another folder with --out")
-    while held := _held(path, results):
-        if chosen:
-            raise UserError(f"{path} holds {', '.join(held)} already, which may be your work: choose another --out")
-        number += 1
-        path = Path(f"{USUAL}-{number}")
-    return make_folder(path)
+    if chosen and (held := _held(path, results)):
+        raise UserError(f"{path} holds {', '.join(held)} already, which may be your work: choose another --out")
+    return make_folder(next(folder for folder in map(Path, numbered(str(path))) if not _held(folder, results)))
 
 
 def _held(folder: Path, results: Sequence[str]) -> list[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from training.errors import UserError
-from training.files.writing import TEMPORARY, disk_error, make_folder
+from training.files.writing import TEMPORARY, disk_error, make_folder, numbered
 
 if sys.platform != "win32":
     import fcntl
@@ -22,11 +22,8 @@ RUN_FILES = ("config.toml", "log.csv", "state.safetensors", "last.safetensors", 
 
 def free_folder(path: str | Path) -> Path:
     """The first of `path`, `path`-2, `path`-3, ... that holds no run and in which none is beginning."""
-    folder, number = Path(path), 1
-    while _run_files(folder) or _at_work(folder):
-        number += 1
-        folder = Path(f"{path}-{number}")
-    return folder
+    folders = map(Path, numbered(str(path)))
+    return next(folder for folder in folders if not (_run_files(folder) or _at_work(folder)))
 
 
 def newest_folder(path: str | Path) -> Path:

@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import secrets
+from collections.abc import Iterator
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +45,13 @@ def atomic_write(path: str | Path, data: bytes) -> None:
     except OSError as error:
         raise disk_error(path, len(data), error) from error
     _sync_folder(target.parent)
+
+
+def numbered(name: str) -> Iterator[str]:
+    """`name`, `name`-2, `name`-3, ...: where something of that name is taken, the next will do."""
+    yield name
+    for number in count(2):
+        yield f"{name}-{number}"
 
 
 def append(path: Path, data: bytes) -> None:

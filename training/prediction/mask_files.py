@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ from PIL import Image
 
 from hbcore.optim.losses import IGNORED
 from training.codecs.masks import MaskCodec
-from training.files.writing import atomic_write, make_folder, write_json
+from training.files.writing import atomic_write, make_folder, numbered, write_json
 from training.labels.parts import Mask, parts_of
 from training.pictures.drawing import save_png, tint
 from training.pictures.legend import captioned
@@ -76,8 +75,7 @@ class PartFiles:
         write_json(self.out / "predictions.json", content)
 
     def _free_name(self, stem: str) -> str:
-        ways = chain([stem], (f"{stem}-{number}" for number in count(2)))
-        name = next(way for way in ways if way not in self.names)
+        name = next(name for name in numbered(stem) if name not in self.names)
         self.names.add(name)
         return name
 

@@ -147,8 +147,10 @@ class Run:
             "test": list(self.config.data.test or self.config.data.train),
         }
         output = OUTPUTS[self.config.optim.loss]
-        model = Model(network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained)
-        return replace(model, crops=crop_rules(self.data.datasets))
+        crops = crop_rules(self.data.datasets)
+        return Model(
+            network, self.data.scheme, self.trainer.codec, output, self.task.name, trained=trained, crops=crops
+        )
 
     def save_model(self, name: str) -> None:
         self.model().save(self.folder / f"{name}.safetensors")

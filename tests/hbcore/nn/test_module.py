@@ -329,3 +329,12 @@ def test_a_module_that_occurs_twice_or_in_itself_counts_once():
     assert len(ring.parameters()) == 2
     assert ring.eval() is ring
     assert "part of itself" in repr(ring)
+
+
+def test_running_statistics_go_a_tenth_of_the_way_to_those_of_the_batch():
+    """Mean 4 to 5 and variance 2 to 8: pixels of 3 and 7 have the mean 5 and the unbiased variance 8."""
+    norm = BatchNorm2d(1)
+    norm.running_mean[:], norm.running_variance[:] = 4, 2
+    norm(Tensor(np.array([3, 7], dtype=np.float32).reshape(1, 1, 2, 1)))
+    np.testing.assert_allclose(norm.running_mean, 4.1, rtol=1e-6)  # some roundings of float32
+    np.testing.assert_allclose(norm.running_variance, 2.6, rtol=1e-6)

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from training import data as command
 from training.datasets import annotations, open_dataset
 from training.datasets.crops import CropRule
 from training.datasets.own.scheme import COCO_SIGMAS, mirror_pairs
@@ -237,6 +238,29 @@ def test_a_toml_file_beside_the_labels_has_the_last_word(bees: Path) -> None:
     # The points of the samples are in the new order, too.
     assert data.sample(0).keypoints.tolist() == [[0, 0], [40, 12], [20.5, 12], [30, 10]]
     assert data.sample(0).labelled.tolist() == [False, True, True, True]
+
+
+def test_lines_between_points_are_converted(bees: Path) -> None:
+    """Counted from 0 here, and from 1 in COCO's files."""
+    (bees / "lines.toml").write_text(
+        'joints = ["sting", "head", "left_wing", "right_wing"]\nedges = [["sting", "head"]]'
+    )
+    assert (
+        command.main(
+            [
+                "convert",
+                spec(bees, f"&skeleton={bees}/lines.toml"),
+                "--to",
+                "coco",
+                "--out",
+                str(bees / "out.json"),
+                "--quiet",
+            ]
+        )
+        == 0
+    )
+    (category,) = json.loads((bees / "out.json").read_text())["categories"]
+    assert category["skeleton"] == [[1, 2]]
 
 
 def test_a_new_order_takes_edges_and_pairs_of_the_file_along(bees: Path) -> None:
