@@ -12,6 +12,7 @@ Read it in this order, room by room; each stands on the ones before:
     inspect      looking inside
     optim        what training adds: losses, optimizers, schedules
     deploy       model files, and a trained network as one plan
+    export       model files in other forms
 """
 
 from importlib.metadata import PackageNotFoundError, version

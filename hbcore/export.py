@@ -7,31 +7,33 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from hbcore.autograd.function import Array
-from hbcore.deploy.model_file import ModelFileError, load_model, read_arrays
-from hbcore.deploy.packed_file import FORMAT, packed_bytes
+from hbcore.deploy.model_file import ModelFileError, load_model, read_arrays, reason, rebuilt, write_whole
+from hbcore.deploy.packed_file import FORMAT, packed, packed_bytes
 
 OWN = "format", "architecture", "layers"  # keys of the header that are not passed on
 
 
 def pack(source: str, target: Path) -> str:
-    """Write the model file `source` as a packed file; what there is to say about it."""
+    """Write the model file `source` as a packed file; what there is to say about it. ModelFileError if that fails."""
     model, header = load_model(source)
     if header["format"] == FORMAT:
         raise ModelFileError(f"{source}: is a packed file already")
-    content = packed_bytes(model, {key: value for key, value in header.items() if key not in OWN})
-    part = target.with_name(f".{target.name}.{os.getpid()}")
+    if target.exists() and target.samefile(source):
+        raise ModelFileError(f"{source}: is the model itself: choose another name for the packed file")
+    kept = {key: value for key, value in header.items() if key not in OWN}
+    if isinstance(kept.get("trained"), dict):
+        kept["trained"].pop("test", None)  # paths of a machine mean nothing to the others that a packed file is for
     try:
-        part.write_bytes(content)
-        part.replace(target)
-    except OSError as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        raise ModelFileError(f"{target}: {error.strerror or error}") from error
+        arrays, described = packed(model, kept)
+        rebuilt(arrays, described)  # whoever gets the file can read it
+    except ValueError as error:
+        raise ModelFileError(f"{source}: cannot be packed: {reason(error)}") from error
+    content = packed_bytes(arrays, described)
+    write_whole(target, content)
     return f"{target}: {len(content):,} bytes, {os.path.getsize(source):,} before"
 
 
@@ -70,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         lines = [pack(options.model, options.out)] if options.verb == "pack" else unpack(options.model)
-    except (ModelFileError, ValueError) as error:
+    except ModelFileError as error:
         print(f"export: {error}", file=sys.stderr)
         return 1
     print("\n".join(lines))

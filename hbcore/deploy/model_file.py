@@ -44,16 +44,21 @@ def save_model(model: StackedHourglass, path: str | Path, metadata: Mapping[str,
 
     metadata: further JSON values for its header. ModelFileError if the file could not be loaded again, or not written.
     """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         content = model_bytes(model, metadata or {})
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    write_whole(Path(path), content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all. ModelFileError if that fails."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -88,8 +93,16 @@ def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
     infinity, a variance below zero, or anything beyond LARGEST.
     """
     arrays, header = read_arrays(path, FORMAT, packed_file.FORMAT)
-    packed = header["format"] == packed_file.FORMAT
     try:
+        return rebuilt(arrays, header), header
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+
+
+def rebuilt(arrays: dict[str, Array], header: dict[str, Any]) -> StackedHourglass:
+    """The network that arrays and header of a file describe. ModelFileError, without a name of the file."""
+    try:
+        packed = header["format"] == packed_file.FORMAT
         architecture = header["architecture"]
         weights = packed_file.weights_in(arrays) if packed else _weights_in(arrays)
         _require_plausible(architecture, weights)
@@ -103,11 +116,11 @@ def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
             require_evaluable(arrays)
             model.load_state_dict(arrays)
     except KeyError as error:
-        raise ModelFileError(f"{path}: the header lacks {error}") from error
+        raise ModelFileError(f"the header lacks {error}") from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:  # the last: thousands of levels
-        raise ModelFileError(f"{path}: {reason(error)}") from error
+        raise ModelFileError(reason(error)) from error
     model.eval()
-    return model, header
+    return model
 
 
 def _weights_in(arrays: dict[str, Array]) -> int:

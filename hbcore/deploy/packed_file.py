@@ -39,7 +39,7 @@ STREAMS = {
     "bytes": np.int8, "step": np.float32, "numbers": np.float32,
 }  # fmt: skip
 LEVELS = 127  # of a byte, up and down
-LEAST = np.float32(2**-24)  # that float16 knows: what is scaled by nothing still has its signs
+LEAST, MOST = np.float32(2**-24), np.float32(65504)  # of float16: what is scaled by nothing still has its signs
 
 
 class Layer(NamedTuple):
@@ -79,10 +79,10 @@ def layers(model: StackedHourglass) -> Iterator[tuple[Layer, list[tuple[str, Any
             yield Layer(name, named, shape), kinds
 
 
-def packed_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
-    """The content of a packed file of a float32 network.
+def packed(model: StackedHourglass, metadata: dict[str, Any]) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The arrays and the header of a packed file of a float32 network; metadata: further JSON values for the header.
 
-    Raises ValueError for a network whose signs are smooth: it is in the middle of its training.
+    Raises ValueError for a network whose signs are smooth, and naming the layer whose numbers 16 bits do not hold.
     """
     if model.architecture["sharpness"] is not None:
         raise ValueError(
@@ -93,10 +93,19 @@ def packed_bytes(model: StackedHourglass, metadata: dict[str, Any]) -> bytes:
     for layer, kinds in layers(model):
         table.append(str(layer))
         for kind, module in kinds:
-            for stream, values in _written(kind, module).items():
+            try:
+                written = _written(kind, module)
+            except ValueError as error:
+                raise ValueError(f"{layer.name}: {error}") from None
+            for stream, values in written.items():
                 parts[stream].append(np.ravel(values).astype(STREAMS[stream]))
     arrays = {stream: np.concatenate(found) for stream, found in parts.items() if found}
     header = {"format": FORMAT, "architecture": model.architecture, "layers": table, **metadata}
+    return arrays, header
+
+
+def packed_bytes(arrays: dict[str, Array], header: dict[str, Any]) -> bytes:
+    """The content of the file that has them."""
     return bytes(save(arrays, {"hbcore": json.dumps(header, sort_keys=True, separators=(",", ":"))}))
 
 
@@ -105,6 +114,7 @@ def weights_in(arrays: dict[str, Array]) -> int:
     return sum(arrays[stream].size * each for stream, each in (("bits", 8), ("bytes", 1)) if stream in arrays)
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what is not finite is refused, here or by whoever asks
 def read_packed(model: StackedHourglass, arrays: dict[str, Array], table: Any) -> None:
     """Give a network of the file's architecture the file's numbers. ValueError where they do not fit it."""
     rows = list(layers(model))
@@ -135,7 +145,12 @@ def _written(kind: str, module: Any) -> dict[str, Array]:
         return {"numbers": _numbers(module)}
     if kind == "bits":
         signs = {"bits": np.packbits(module.weight.data.transpose(3, 0, 1, 2).ravel() < 0, bitorder="little")}
-        return signs | ({"alpha": np.maximum(module.alpha, LEAST)} if module.scaled else {})
+        if not module.scaled:
+            return signs
+        alpha = np.maximum(module.alpha, LEAST)
+        if alpha.max() > MOST:
+            raise ValueError(f"the scale of a filter is {alpha.max():g}, and 16 bits end at {MOST:g}")
+        return signs | {"alpha": alpha}
     if kind == "bytes":
         w = module.weight.data
         step = np.abs(w).max(axis=(0, 1, 2)) / np.float32(LEVELS)
@@ -177,8 +192,7 @@ def _read(kind: str, module: Any, source: _Source) -> None:
         if np.isnan(t).any():
             raise ValueError("a threshold is no number")
         constant = np.isinf(t)  # one sign for every x
-        with np.errstate(invalid="ignore"):
-            shift = np.where(flip, np.nextafter(t, np.float32(-np.inf)), -t)
+        shift = np.where(flip, np.nextafter(t, np.float32(-np.inf)), -t)
         shift = np.where(constant, np.where((t > 0) ^ flip, -1, 1), shift)
         _set_line(module, np.where(constant, 0, np.where(flip, -1, 1)), shift)
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, load_model
 from hbcore.autograd.ops import sigmoid
+from hbcore.deploy import packed_file
 from hbcore.deploy.model_file import ModelFileError, model_bytes, reason
 from hbcore.nn.architecture import STRIDE
 from training.codecs.codec import Codec
@@ -50,7 +51,8 @@ class Model:
     task: the name of the task it was trained for; a model of one task is no use in another. way: see `Runner`.
     trained: what its file says of its training: "steps", names of the "data", and the data sets of "test". calibration:
     what confidence an answer needs; None for a model of an unfinished run, and in files from before there was one.
-    crops: the rules of the data sets it was trained on, none in older files.
+    crops: the rules of the data sets it was trained on, none in older files. packed: its file has signs in place of the
+    weights that training changes.
     """
 
     network: StackedHourglass
@@ -62,6 +64,7 @@ class Model:
     trained: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
     crops: tuple[CropRule, ...] = ()
+    packed: bool = False
 
     @property
     def skeleton(self) -> Skeleton:
@@ -177,7 +180,8 @@ class Model:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a model of this version ({reason(error)})") from None
         told = told if isinstance(told, dict) else {}
-        return cls(network, scheme, codec, output, trained, way, told, calibration, crops)
+        packed = header["format"] == packed_file.FORMAT
+        return cls(network, scheme, codec, output, trained, way, told, calibration, crops, packed)
 
 
 def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:

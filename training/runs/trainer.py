@@ -65,8 +65,16 @@ class Trainer:
         return ExponentialMovingAverage(self.network, momentum) if momentum else None
 
     def begin_with(self, path: str, scheme: Scheme) -> None:
-        """Take the weights of a model file, before the first step. DataError if it is of another network or answer."""
+        """Take the weights of a model file, before the first step.
+
+        DataError if it is of another network or answer, or packed.
+        """
         model = Model.load(path)
+        if model.packed:
+            raise DataError(
+                f"run.init: {path} is a packed file, which has signs in place of the weights that training changes: "
+                "begin with the model that was packed"
+            )
         if model.scheme.names != scheme.names:
             raise DataError(f"run.init: {path} finds the {self.task.things} of {model.scheme.name}, not {scheme.name}")
         try:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+from hbcore import export
 from tests.command_lines import Outcome
 from training import pose
 from training.configuration.toml import load
@@ -80,6 +81,11 @@ def test_a_longer_run_begins_with_the_weights_of_the_one_before(capsys: pytest.C
     Outcome(pose.main, capsys, "--out", "c", "--init", "a", *TINY).fails(3, "a: No such file or directory")
     other = Outcome(pose.main, capsys, "--out", "d", "--init", "b", *TINY, "model.features=32", "--quiet")
     other.fails(3, "run.init: b/last.safetensors is a model of another network")
+    assert export.main(["pack", "b/last.safetensors", "-o", "packed"]) == 0
+    packed = Outcome(pose.main, capsys, "--out", "e", "--init", "packed", *TINY, "--quiet")
+    packed.fails(3, "run.init: packed is a packed file, which has signs in place of the weights that training changes")
+    Path("b/state.safetensors").write_bytes(Path("packed").read_bytes())
+    Outcome(pose.main, capsys, "--resume", "--out", "b").fails(3, "not a file of format hbcore-run/1")
 
 
 def test_a_resumed_run_says_what_has_changed_around_it(capsys: pytest.CaptureFixture[str]) -> None:
