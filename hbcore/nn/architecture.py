@@ -93,7 +93,7 @@ def check_architecture(**values: Any) -> dict[str, Any]:
     features, block, binary = values["features"], values["block"], values["binary"]
     layers, cardinality, sharpness = values["layers"], values["cardinality"], values["sharpness"]
     if values["stem"] is not None and values["stem"] > features:
-        raise ValueError(f"stem = {values['stem']} must be at most the features, {features}")
+        raise ValueError(f"stem = {values['stem']} must be at most features = {features}")
     if values["real_lin"] and values["binary_ends"]:
         raise ValueError("real_lin = True contradicts binary_ends = True: leave one of them out")
     if block != "hpm" and (layers, cardinality) != (3, 1):
@@ -103,6 +103,9 @@ def check_architecture(**values: Any) -> dict[str, Any]:
     if block == "hpm" and features % parts:
         need = f"layers = {layers} and cardinality = {cardinality} need"
         raise ValueError(f"features = {features} cannot be split: {need} a multiple of {parts}")
+    if block == "hpm" and (values["stem"] or 0) > features // 2 and values["stem"] % (parts // 2):
+        need = f"layers = {layers} and cardinality = {cardinality} need"
+        raise ValueError(f"stem = {values['stem']} cannot be split: {need} a multiple of {parts // 2}")
     for name, only in OF_REAL_NETWORKS.items():
         if not binary and values[name] != only:
             raise ValueError(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 from typing import NamedTuple, Self
 
@@ -105,23 +105,15 @@ class Augmentation:
     mirror_shift: float = 0.0
 
     def __post_init__(self) -> None:
-        most = {
-            "flip": 1.0,
-            "rotate": 180.0,
-            "scale": 2.0,
-            "shift": 1.0,
-            "colour": 1.0,
-            "erase": 1.0,
-            "mirror_shift": 1.0,
-        }
-        for name, limit in most.items():
+        for name in (field.name for field in fields(self)):
+            limit = {"rotate": 180.0, "scale": 2.0}.get(name, 1.0)
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"augmentation: {name} must lie in 0..{limit:g}, not {getattr(self, name)}")
 
     @classmethod
     def none(cls) -> Self:
         """No change at all: `apply` then equals `plain` (a mask but in its size), and still draws."""
-        return cls(flip=0.0, rotate=0.0, scale=0.0, shift=0.0, colour=0.0, erase=0.0)
+        return cls(flip=0.0, rotate=0.0, scale=0.0, shift=0.0, colour=0.0, erase=0.0, mirror_shift=0.0)
 
     def apply(self, sample: Sample, size: int, skeleton: Scheme, rng: np.random.Generator) -> Example:
         """One random example of `size` x `size` input pixels, as networks are trained on.

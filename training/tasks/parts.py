@@ -103,5 +103,5 @@ PARTS = PartTask(
     headlines=("mIoU",),
     protocols=PROTOCOLS,
     settings=("optim.loss=softmax",),
-    unused=("data.sigma",),
+    unused=("data.sigma", "augment.mirror_shift"),
 )
