@@ -12,6 +12,7 @@ Read it in this order, room by room; each stands on the ones before:
     inspect      looking inside
     optim        what training adds: losses, optimizers, schedules
     deploy       model files, and a trained network as one plan
+    landmarks    from a picture to an answer: crop, what maps say, trained models in three lines
     export       model files in other forms
 """
 
@@ -23,6 +24,7 @@ from hbcore.autograd.tensor import Tensor, concatenate
 from hbcore.deploy.model_file import load_model, save_model
 from hbcore.inspect.summary import summary
 from hbcore.kernels import kernel_report
+from hbcore.landmarks.landmarker import Landmarker
 from hbcore.nn.blocks import Bottleneck, HPMBlock, Style
 from hbcore.nn.hourglass import Hourglass, StackedHourglass
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d
@@ -40,6 +42,7 @@ __all__ = [
     "Conv2d",
     "HPMBlock",
     "Hourglass",
+    "Landmarker",
     "StackedHourglass",
     "Style",
     "Tensor",

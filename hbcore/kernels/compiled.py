@@ -11,6 +11,7 @@ from hbcore import _kernels, bits
 from hbcore.bits import Words, conv_size
 from hbcore.kernels.convolutions import Array, Pair
 from hbcore.kernels.reference import Reference, as_rows, masked, require_like, require_tiles, require_words
+from hbcore.kernels.resampling import Levels
 from hbcore.threads import for_slices, scratch
 
 
@@ -127,6 +128,17 @@ class Compiled(Reference):
         n, h, w, c = grad.shape
         out = np.empty((n, h * size, w * size, c), dtype=grad.dtype)
         for_slices(lambda s: _kernels.max_pool_backward(grad[s], winner[s], size, out[s]), n, item_bytes(out))
+        return out
+
+    def weighted(self, picture: Levels, first: NDArray[np.int64], weights: NDArray[np.int32], across: bool) -> Levels:
+        height, width, count = *picture.shape[:2], len(first)
+        out = np.empty((height, count, 3) if across else (count, width, 3), dtype=np.uint8)
+        _kernels.weighted(np.ascontiguousarray(picture), first, weights, across, out)
+        return out
+
+    def through_grid(self, picture: Levels, grid: NDArray[np.float64], size: int) -> Levels:
+        out = np.empty((size, size, 3), dtype=np.uint8)
+        _kernels.through_grid(np.ascontiguousarray(picture), np.ascontiguousarray(grid), out)
         return out
 
     def adam(

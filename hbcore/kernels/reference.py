@@ -19,13 +19,14 @@ from hbcore.bits import Words
 from hbcore.kernels.byte_gradients import in_bytes, pixel_blocks
 from hbcore.kernels.convolutions import Array, Convolutions
 from hbcore.kernels.plan import Plan
+from hbcore.kernels.resampling import Resampling
 from hbcore.values import is_whole, whole
 
 GRADIENTS = "float32", "int8"  # what binary convolutions can take back, see byte_gradients.py
 MAX_WINDOW = 16  # the winner of a pooling window is the place of a pixel, at most 255, in one byte
 
 
-class Reference(Convolutions):
+class Reference(Convolutions, Resampling):
     """Every operation. Named as `kernel_report` names it."""
 
     name = "numpy"

@@ -21,11 +21,11 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.landmarks.crop import Crop
 from hbcore.nn.architecture import STRIDE
 from hbcore.optim.losses import IGNORED
 from training.labels.parts import Mask, Scheme, relabel
 from training.labels.sample import Sample
-from training.pictures.geometry import Crop
 
 
 class Example(NamedTuple):

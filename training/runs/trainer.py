@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, Tensor
 from hbcore.inspect.observe import first_not_finite
+from hbcore.landmarks.description import to_input
 from hbcore.nn.layers import constrain, use_gradients, use_packed
 from hbcore.optim.losses import heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim.optimizers import OPTIMIZERS, ExponentialMovingAverage
@@ -19,7 +20,7 @@ from training.configuration.settings import Config
 from training.errors import DataError
 from training.labels.parts import Scheme
 from training.loading.batch import Batch
-from training.prediction.model import Model, NotFinite, to_input
+from training.prediction.model import Model, NotFinite
 from training.runs.network import build_network
 from training.runs.techniques import Teacher, phase
 from training.tasks.task import Task

@@ -6,11 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from hbcore.landmarks.crop import Crop
 from training.labels.face_skeletons import generic
 from training.labels.sample import Sample
 from training.labels.skeletons import LSP, MPII
 from training.pictures.augmentation import Augmentation, Draws, plain
-from training.pictures.geometry import Crop
 
 SIZE = 128
 FOUND = 0.5  # input pixels: the centre of gravity of a small blob, after interpolation and rounding to uint8

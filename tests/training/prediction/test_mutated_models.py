@@ -13,9 +13,9 @@ import pytest
 from hbcore import StackedHourglass, load_model
 from hbcore.deploy.model_file import ModelFileError
 from hbcore.export import pack
+from hbcore.landmarks.heatmaps import HeatmapCodec
+from hbcore.landmarks.masks import MaskCodec
 from tests.mutations import join, mutated, parse, places
-from training.codecs.heatmaps import HeatmapCodec
-from training.codecs.masks import MaskCodec
 from training.errors import DataError
 from training.labels.parts import Parts
 from training.labels.skeletons import Skeleton

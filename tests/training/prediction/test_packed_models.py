@@ -10,15 +10,15 @@ from PIL import Image
 
 from hbcore import StackedHourglass
 from hbcore.export import pack
+from hbcore.landmarks.confidence import Calibration
+from hbcore.landmarks.heatmaps import HeatmapCodec
+from hbcore.landmarks.masks import MaskCodec
+from hbcore.landmarks.squares import CropRule
 from tests.command_lines import Outcome
 from tests.tiny_runs import tiny
 from training import parts, pose
-from training.codecs.heatmaps import HeatmapCodec
-from training.codecs.masks import MaskCodec
-from training.datasets.crops import CropRule
 from training.labels.parts import Parts
 from training.labels.skeletons import MPII
-from training.prediction.confidence import Calibration
 from training.prediction.model import Model
 from training.prediction.runner import WAYS
 from training.runs.techniques import Teacher

@@ -8,7 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from hbcore import kernels
+from hbcore.kernels.resampling import PARTS
 
 Floating = TypeVar("Floating", bound=np.floating[Any])
 _BILINEAR_REACH = 1.5
@@ -77,23 +79,18 @@ class Crop:
         left, top, right, bottom = self._box(picture.shape[1], picture.shape[0])
         if left >= right or top >= bottom:
             return np.zeros((self.size, self.size, 3), np.uint8)
-        image = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right]))
-        width, height = image.size
+        part = picture[top:bottom, left:right]
+        height, width = part.shape[:2]
         shrink = self.side / self.size / _BILINEAR_REACH
         if shrink > 1:
-            small = (max(1, round(width / shrink)), max(1, round(height / shrink)))
-            image = image.resize(small, Image.Resampling.BILINEAR)
+            part = shrunk(part, max(1, round(height / shrink)), max(1, round(width / shrink)))
 
-        # Pillow measures from pixel corners: half a pixel goes off on the way in and on again on the way out.
+        # From pixel corners: half a pixel goes off on the way in and on again on the way out.
         linear = self._turn().T * (self.side / self.size)
         origin = np.add(self.center, 0.5) - linear @ (self.size / 2, self.size / 2) - (left, top)
-        grid = np.column_stack([linear, origin]) * [[image.width / width], [image.height / height]]
-        # It also rounds levels down, which makes cos(pi / 2) = 6e-17 visible: whole turns need whole numbers.
-        grid = grid.round(9)
-        square = image.transform(
-            (self.size, self.size), Image.Transform.AFFINE, grid.ravel().tolist(), Image.Resampling.BILINEAR
-        )
-        return np.array(square)
+        grid = np.column_stack([linear, origin]) * [[part.shape[1] / width], [part.shape[0] / height]]
+        # Levels are rounded down, which makes cos(pi / 2) = 6e-17 visible: whole turns need whole numbers.
+        return kernels.backend.through_grid(part, grid.round(9), self.size)
 
     def extract_mask(self, mask: NDArray[np.uint8], outside: int) -> NDArray[np.uint8]:
         """The square of a mask (H, W): uint8 (size, size), `outside` beyond the picture.
@@ -121,3 +118,25 @@ class Crop:
             min(width, math.ceil(x + reach) + margin),
             min(height, math.ceil(y + reach) + margin),
         )
+
+
+def shrunk(picture: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """An RGB picture of another size, each level a mean of those around it with the weights of a triangle."""
+    for across, size in ((True, width), (False, height)):
+        length = picture.shape[1 if across else 0]
+        if size != length:
+            picture = kernels.backend.weighted(picture, *_triangles(length, size), across)
+    return picture
+
+
+def _triangles(length: int, size: int) -> tuple[NDArray[np.int64], NDArray[np.int32]]:
+    """For `size` pixels out of `length`: the first that each is made of (size,), and weights (size, taps)."""
+    step = length / size
+    reach = max(step, 1.0)
+    taps = min(2 * math.ceil(reach) + 1, length)
+    centres = (np.arange(size) + 0.5) * step
+    first = np.floor(centres - reach + 0.5).clip(0, length - taps).astype(np.int64)
+    away = np.abs(first[:, None] + np.arange(taps) + 0.5 - centres[:, None]) / reach
+    weights = np.maximum(1 - away, 0)
+    weights /= np.cumsum(weights, axis=1)[:, -1:]  # in their order: a sum would be taken in one of the machine's
+    return first, np.floor(weights * (1 << PARTS) + 0.5).astype(np.int32)

@@ -1,6 +1,6 @@
 """Keypoints to heatmaps and back.
 
-Heatmaps are (H, W, K), one plane per keypoint; where their pixels lie in the input, `training/codecs/codec.py` says.
+Heatmaps are (H, W, K), one plane per keypoint; where their pixels lie in the input, `codec.py` says.
 
 Encoding draws a Gaussian of peak 1 centred on the keypoint itself, not on the nearest pixel, and cuts it off at
 three sigma along each axis (its value there is 1.1%), so most of the map is exactly zero. It stays a product
@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.codecs.codec import Codec
+from hbcore.landmarks.codec import Codec
 
 TRUNCATION = 3.0  # half width of the drawn Gaussian along each axis, in sigma
 WINDOW = 2.0  # half width of the window the sub-pixel fit looks at, in sigma

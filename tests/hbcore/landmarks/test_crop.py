@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from training.pictures.geometry import Crop
+from hbcore.landmarks.crop import Crop
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=50)
 
