@@ -132,6 +132,10 @@ def table(d, s):
         ),
         "max_pool": lambda: k.max_pool(a(*s.x), d.number(2)),
         "max_pool_backward": lambda: k.max_pool_backward(a(*s.x), a(*s.x, dtype=np.uint8), d.number(2)),
+        "weighted": lambda: k.weighted(
+            a(s.h, s.w, 3, dtype=np.uint8), d.rng.integers(0, 3, 4), a(4, s.k, dtype=np.int32), d.one([False, True])
+        ),
+        "through_grid": lambda: k.through_grid(a(s.h, s.w, 3, dtype=np.uint8), a(2, 3, dtype=np.float64), d.number(5)),
         "add": lambda: k.add(a(s.n, 64, 64, 64), a(s.n, 64, 64, 64), a(s.n, 64, 64, 64)),
         "adam": lambda: k.adam(a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), (0.9, 0.99), 0.1, 0.1, 1e-8),
         "rmsprop": lambda: k.rmsprop(a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), 0.9, 0.1, 1e-8),
@@ -171,6 +175,14 @@ def entries(d, s):
         "max_pool_backward": (a(*s.half), a(*s.half, dtype=np.uint8), d.number(2), a(*s.x)),
         "mean_magnitude": (a(*rows), a(s.c)),
         "latent_gradient": (a(*rows), a(*rows), a(s.c)),
+        "weighted": (
+            a(s.h, s.w, 3, dtype=np.uint8),
+            a(4, dtype=np.int64),
+            a(4, s.k, dtype=np.int32),
+            d.one([False, True]),
+            a(4, s.w, 3, dtype=np.uint8),
+        ),
+        "through_grid": (a(s.h, s.w, 3, dtype=np.uint8), a(2, 3, dtype=f), a(5, 5, 3, dtype=np.uint8)),
         "adam": (a(s.m), a(s.m), a(s.m), a(s.m), 0.9, 0.99, 0.1, 0.1, 1e-8),
         "rmsprop": (a(s.m), a(s.m), a(s.m), 0.9, 0.1, 1e-8),
     }
