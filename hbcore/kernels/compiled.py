@@ -11,7 +11,7 @@ from hbcore import _kernels, bits
 from hbcore.bits import Words, conv_size
 from hbcore.kernels.convolutions import Array, Pair
 from hbcore.kernels.reference import Reference, as_rows, masked, require_like, require_tiles, require_words
-from hbcore.kernels.resampling import Levels
+from hbcore.kernels.resampling import Levels, require_size
 from hbcore.threads import for_slices, scratch
 
 
@@ -137,6 +137,7 @@ class Compiled(Reference):
         return out
 
     def through_grid(self, picture: Levels, grid: NDArray[np.float64], size: int) -> Levels:
+        require_size(size)
         out = np.empty((size, size, 3), dtype=np.uint8)
         _kernels.through_grid(np.ascontiguousarray(picture), np.ascontiguousarray(grid), out)
         return out

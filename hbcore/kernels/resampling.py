@@ -8,10 +8,22 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.values import whole
+
 Levels = NDArray[np.uint8]
 """An RGB picture (H, W, 3)."""
 
 PARTS = 22  # weights are whole numbers of 2^-22, the most that sums of bytes leave room for in 32 bits
+
+
+LARGEST = 4096
+"""Of a square: a damaged number must not ask for gigabytes."""
+
+
+def require_size(size: int) -> None:
+    """ValueError unless a square may have so many pixels on a side."""
+    if whole("size", size) > LARGEST:
+        raise ValueError(f"size must be at most {LARGEST}, got {size}")
 
 
 class Resampling:
@@ -35,8 +47,10 @@ class Resampling:
     def through_grid(self, picture: Levels, grid: NDArray[np.float64], size: int) -> Levels:
         """Bilinear samples (size, size, 3) at grid (2, 3) times (column + 1/2, row + 1/2, 1), in picture pixels.
 
-        Places count from the picture's corner; beyond it is black, and levels are rounded down.
+        Places count from the picture's corner; beyond it is black, and levels are rounded down. ValueError for a size
+        beyond LARGEST.
         """
+        require_size(size)
         height, width = picture.shape[:2]
         at = np.arange(size) + 0.5
         x, y = (row[0] * at + row[1] * at[:, None] + row[2] for row in grid)

@@ -35,7 +35,7 @@ def test_a_picture_of_half_the_size_by_hand():
 
 
 def test_samples_by_hand():
-    """Between four pixels of 10, 20, 30 and 45, in steps of a quarter from the first centre; levels are rounded down."""
+    """Between four pixels of 10, 20, 30 and 45, in steps of a quarter from the first centre on; rounded down."""
     picture = np.repeat(np.array([[10, 20], [30, 45]], np.uint8)[..., None], 3, axis=2)
     grid = np.array([[0.25, 0, 0.5 - 0.125], [0, 0.25, 0.5 - 0.125]])
     found = kernels.backend.through_grid(picture, grid, 8)[..., 1]
