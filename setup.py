@@ -33,7 +33,7 @@ class BuildWhatCan(build_ext):
     """Without a compiler the install goes on: hbcore then computes in NumPy and says so once.
 
     An extension marked as optional would not do: an editable install copies it into the tree even where it was not
-    built, and one of the two modules could be built without the other. HBCORE_REQUIRE_KERNELS makes it an error.
+    built, and one of the modules could be built without the other. HBCORE_REQUIRE_KERNELS makes it an error.
     """
 
     def run(self) -> None:
@@ -56,7 +56,8 @@ class BuildWhatCan(build_ext):
         super().copy_extensions_to_source()
 
 
-modules = [extension("_kernels", []), extension("_wide", sorted(glob("hbcore/csrc/**/*.c", recursive=True)))]
+wide = sorted(glob("hbcore/csrc/**/*.c", recursive=True))
+modules = [extension("_kernels", []), extension("_pictures", []), extension("_wide", wide)]
 setup(
     ext_modules=cythonize(modules, build_dir="build"),
     cmdclass={"build_ext": BuildWhatCan},

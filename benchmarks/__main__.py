@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import hbcore
-from benchmarks import layer, machine, memory, network, report, scaling, step
+from benchmarks import layer, loading, machine, memory, network, report, scaling, step
 from benchmarks.peers import Peer, all_peers
 from benchmarks.report import Table
 from benchmarks.settings import Settings
@@ -18,6 +18,8 @@ TABLES: dict[str, Callable[[Settings, list[Peer]], Iterator[Table]]] = {
     "layer": layer.tables,
     "network": network.tables,
     "step": step.tables,
+    "loading": loading.batch_tables,
+    "run": loading.run_tables,
     "memory": memory.tables,
     "scaling": scaling.tables,
 }

@@ -5,7 +5,7 @@ Read it in this order, room by room; each stands on the ones before:
     values       what arguments may be
     bits         the binary contract: what a bit means, packing, products
     threads      slices of a batch side by side, same result for any number of threads
-    kernels      the loops that take the time: NumPy, and their compiled twins (_kernels.pyx, _wide.pyx, csrc/)
+    kernels      the loops that take the time: NumPy, and their compiled twins (_*.pyx, csrc/)
     autograd     Function, the graph, one walk back through it; Tensor; real-valued operations; gradcheck
     binary       sign with the straight-through estimator, the scaled binary convolution, a sign of finite sharpness
     nn           from parameters and layers to the paper's blocks and networks

@@ -6,7 +6,7 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 import safetensors
@@ -72,14 +72,31 @@ def blas() -> str:
 
 
 def main(arguments: list[str]) -> int:
+    """The exit code: 0 printed, 2 usage, 5 what was printed could not be written, 141 its reader has gone."""
     if arguments:
         print("usage: python -m hbcore (says what a report of a defect needs to say)", file=sys.stderr)
         return 2
     lines = report()
     width = max(map(len, lines))
-    for name, value in lines.items():
-        print(f"{name:<{width}}  {value}")
+    try:
+        for name, value in lines.items():
+            print(f"{name:<{width}}  {value}")
+        print(end="", flush=True)
+    except OSError as error:
+        give_up(sys.stdout)
+        if isinstance(error, BrokenPipeError):
+            return 141
+        try:
+            print(f"hbcore: cannot write the output: {error.strerror}", file=sys.stderr)
+        except OSError:
+            give_up(sys.stderr)
+        return 5
     return 0
+
+
+def give_up(stream: TextIO) -> None:
+    """Send what a stream still holds into nothing: Python's own last try, when it ends, would be a traceback."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ cdef inline int filled(str name, const Py_ssize_t* shape, int axes) except -1:
     return 0
 
 
-cdef Py_ssize_t reach(Py_ssize_t size, Py_ssize_t kernel, Py_ssize_t stride, Py_ssize_t padding) except -1:
+cdef inline Py_ssize_t reach(Py_ssize_t size, Py_ssize_t kernel, Py_ssize_t stride, Py_ssize_t padding) except -1:
     """Output length of a convolution along one axis of `size` pixels."""
     within("stride", stride, 1, LARGEST)
     within("padding", padding, 0, LARGEST)

@@ -7,8 +7,8 @@ the interpreter lock, so slices of a batch run side by side on threads. Inner lo
 side.
 """
 
-from libc.math cimport fabs, floor, sqrt, sqrtf
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint32_t, uint64_t
+from libc.math cimport fabs, sqrt, sqrtf
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcpy, memset
 
@@ -342,6 +342,3 @@ def rmsprop(real[::1] w, const real[::1] g, real[::1] square, double decay, doub
             square[i] = v
             root = <real>sqrtf(<float>v) if real is float else <real>sqrt(v)
             w[i] = w[i] - rate * (g[i] / (root + small))
-
-
-include "_crops.pxi"

@@ -55,6 +55,14 @@ class Interrupted(Exception):
     exit_code = 130
 
 
+def too_many(bad: int, total: int, most: float) -> bool:
+    """Whether `bad` of `total` pictures or records are more than the share `most`, which is data.max_bad.
+
+    A single one is never too many, however few there are, unless none is allowed.
+    """
+    return bad > (max(1, most * total) if most else 0)
+
+
 def unknown(what: str, given: str, known: Iterable[str]) -> str:
     """A message about a name that is none of the known ones, with the nearest of them."""
     names = list(known)

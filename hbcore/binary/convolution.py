@@ -22,7 +22,7 @@ class BinaryConvolution(Function):
 
     fresh = True
 
-    def __init__(self, stride: int = 1, padding: int = 0, packed: bool = False, scaled: bool = True) -> None:
+    def __init__(self, stride: int, padding: int, packed: bool, scaled: bool) -> None:
         self.stride, self.padding = whole("stride", stride), whole("padding", padding, least=0)
         self.packed, self.scaled = packed, scaled
 

@@ -1,7 +1,7 @@
 """The loops that take the time: one table of operations, three backends, one of them chosen when the process starts.
 
-    reference    plain NumPy, what every operation is (with convolutions, byte_gradients, plan)
-    compiled     plain compiled loops, `hbcore/_kernels.pyx`
+    reference    plain NumPy, what every operation is (with convolutions, byte_gradients, pictures, plan)
+    compiled     plain compiled loops, `hbcore/_kernels.pyx` and `hbcore/_pictures.pyx`
     wide         wide registers and threads in C, `hbcore/_wide.pyx` and `hbcore/csrc/`
 
 `backend` is the one at work: "avx512", "avx2", "sse2" or "neon" where the CPU has them, else "cython", or "numpy" where

@@ -12,21 +12,21 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from hbcore import bits
 from hbcore.bits import Words
 from hbcore.kernels.byte_gradients import in_bytes, pixel_blocks
 from hbcore.kernels.convolutions import Array, Convolutions
+from hbcore.kernels.pictures import Pictures
 from hbcore.kernels.plan import Plan
-from hbcore.kernels.resampling import Resampling
 from hbcore.values import is_whole, whole
 
 GRADIENTS = "float32", "int8"  # what binary convolutions can take back, see byte_gradients.py
 MAX_WINDOW = 16  # the winner of a pooling window is the place of a pixel, at most 255, in one byte
 
 
-class Reference(Convolutions, Resampling):
+class Reference(Convolutions, Pictures):
     """Every operation. Named as `kernel_report` names it."""
 
     name = "numpy"
@@ -80,6 +80,7 @@ class Reference(Convolutions, Resampling):
         self, s: Words, g: Array, shape: tuple[int, ...], padding: int, gradients: str = "float32"
     ) -> Array:
         """dL/dW~ of Y = S * W~ for packed signs S, stride 1, W~ of the given shape, for g = dL/dY."""
+        require_type(np.uint64, s=s)
         if gradients == "int8":
             rounded = np.empty_like(g)
             for block in pixel_blocks(g.shape):
@@ -224,6 +225,13 @@ def require_like(x: Array, **others: Array) -> None:
             raise ValueError(f"{name} has shape {array.shape}, expected {x.shape}")
 
 
+def require_type(wanted: DTypeLike, **arrays: Array) -> None:
+    """TypeError unless the arrays, by name, hold numbers of this type."""
+    for name, array in arrays.items():
+        if array.dtype != wanted:
+            raise TypeError(f"{name} is in {array.dtype}, expected {np.dtype(wanted)}")
+
+
 def require_numbers(count: int, **arrays: Array) -> None:
     """ValueError unless the arrays, by name, hold one number for each of so many channels or filters."""
     for name, array in arrays.items():
@@ -232,7 +240,11 @@ def require_numbers(count: int, **arrays: Array) -> None:
 
 
 def require_words(x: Words, w: Words, channels: int) -> None:
-    """ValueError unless activations (N, H, W, words) and filters (kH, kW, words, O) hold so many channels."""
+    """ValueError unless activations (N, H, W, words) and filters (kH, kW, words, O) hold so many channels.
+
+    TypeError if one of them holds no words.
+    """
+    require_type(np.uint64, x=x, w=w)
     words = bits.word_count(whole("channels", channels))
     if x.shape[3] != words or w.shape[2] != words:
         raise ValueError(

@@ -15,7 +15,7 @@ from hbcore import _wide, bits
 from hbcore.bits import Words
 from hbcore.kernels.compiled import Compiled, out_shape, require_no_nan
 from hbcore.kernels.convolutions import Array, Pair, keeps_order, way_back
-from hbcore.kernels.reference import as_rows, require_numbers, require_tiles, require_words
+from hbcore.kernels.reference import as_rows, require_numbers, require_tiles, require_type, require_words
 
 _FLOAT32, _UINT64 = np.dtype(np.float32), np.dtype(np.uint64)
 
@@ -67,6 +67,7 @@ class Wide(Compiled):
     ) -> Array:
         if not fits(s, g):
             return super().filter_gradient(s, g, shape, padding, gradients)
+        require_type(np.uint64, s=s)
         if gradients == "float32":
             return self.conv2d_weight_gradient(s, g, shape, 1, (padding, padding))
         out = np.empty(shape, dtype=np.float32)
@@ -93,21 +94,21 @@ class Wide(Compiled):
         return out
 
     def centred_sums(self, rows: Array, origin: Array) -> tuple[Array, Array]:
-        if not fits(rows):
+        if not fits(rows, origin):
             return super().centred_sums(rows, origin)
         sums, squares = np.zeros(len(origin)), np.zeros(len(origin))
         _wide.centred_sums(rows, origin, sums, squares)
         return sums, squares
 
     def norm_sums(self, x: Array, grad: Array, mean: Array, inside: Words | None = None) -> tuple[Array, Array]:
-        if not fits(x, grad):
+        if not fits(x, grad, mean):
             return super().norm_sums(x, grad, mean, inside)
         sums, products = np.zeros(len(mean)), np.zeros(len(mean))
         _wide.norm_sums(as_rows(x), as_rows(grad), mask_rows(inside), mean, sums, products)
         return sums, products
 
     def norm_backward(self, x: Array, grad: Array, a: Array, b: Array, c: Array, inside: Words | None = None) -> Array:
-        if not fits(x, grad):
+        if not fits(x, grad, a, b, c):
             return super().norm_backward(x, grad, a, b, c, inside)
         g = as_rows(grad)
         out = np.empty_like(g) if inside is None else g
@@ -127,6 +128,7 @@ class Wide(Compiled):
     def max_pool_backward(self, grad: Array, winner: NDArray[np.uint8], size: int) -> Array:
         if size != 2 or not fits(grad):
             return super().max_pool_backward(grad, winner, size)
+        require_type(np.uint8, winner=winner)
         n, h, w, c = grad.shape
         out = np.empty((n, h * 2, w * 2, c), dtype=np.float32)
         _wide.max_pool_backward(np.ascontiguousarray(grad), winner, out)

@@ -10,11 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbcore import kernels
-from hbcore.kernels.resampling import PARTS
+from hbcore.kernels.pictures import PARTS
 
 Floating = TypeVar("Floating", bound=np.floating[Any])
 _BILINEAR_REACH = 1.5
 """Picture pixels per input pixel up to which bilinear sampling does alone: beyond, it would skip pixels."""
+
+LEVELS = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+"""Of `Crop.extract`: every level stays what it is."""
 
 
 @dataclass(frozen=True)
@@ -64,21 +67,25 @@ class Crop:
         mapped = offsets @ self._turn() * (self.side / self.size) + self.center
         return mapped.astype(points.dtype)
 
-    def extract(self, picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def extract(
+        self, picture: NDArray[np.uint8], levels: NDArray[np.uint8] = LEVELS, out: NDArray[np.uint8] | None = None
+    ) -> NDArray[np.uint8]:
         """The square of an RGB picture (H, W, 3): uint8 (size, size, 3), black outside the picture.
+
+        Each channel's levels go through its row of `levels`, uint8 (3, 256), black too. `out`, if given, is what is
+        filled and returned.
 
         Bilinear. Where the picture shrinks, it is low-pass filtered first. That first step brings it down to
         1.5 picture pixels per input pixel and no further: measured against area averages of 64 samples per
         input pixel, errors are smallest there, since a second interpolation of a picture already at its final
         size blurs it.
         """
-        if self.mirror:
-            # Mirroring the finished crop makes the mirror exact to the last bit.
-            return np.ascontiguousarray(replace(self, mirror=False).extract(picture)[:, ::-1])
-
+        if out is None:
+            out = np.empty((self.size, self.size, 3), np.uint8)
         left, top, right, bottom = self._box(picture.shape[1], picture.shape[0])
         if left >= right or top >= bottom:
-            return np.zeros((self.size, self.size, 3), np.uint8)
+            out[:] = levels[:, 0]
+            return out
         part = picture[top:bottom, left:right]
         height, width = part.shape[:2]
         shrink = self.side / self.size / _BILINEAR_REACH
@@ -86,11 +93,13 @@ class Crop:
             part = shrunk(part, max(1, round(height / shrink)), max(1, round(width / shrink)))
 
         # From pixel corners: half a pixel goes off on the way in and on again on the way out.
-        linear = self._turn().T * (self.side / self.size)
+        linear = replace(self, mirror=False)._turn().T * (self.side / self.size)
         origin = np.add(self.center, 0.5) - linear @ (self.size / 2, self.size / 2) - (left, top)
         grid = np.column_stack([linear, origin]) * [[part.shape[1] / width], [part.shape[0] / height]]
-        # Levels are rounded down, which makes cos(pi / 2) = 6e-17 visible: whole turns need whole numbers.
-        return kernels.backend.through_grid(part, grid.round(9), self.size)
+        # Levels are rounded down, which makes cos(pi / 2) = 6e-17 visible: whole turns need whole numbers. Mirroring
+        # where the square is written to makes the mirror exact to the last bit.
+        kernels.backend.warp(part, grid.round(9), levels, out[:, ::-1] if self.mirror else out)
+        return out
 
     def extract_mask(self, mask: NDArray[np.uint8], outside: int) -> NDArray[np.uint8]:
         """The square of a mask (H, W): uint8 (size, size), `outside` beyond the picture.

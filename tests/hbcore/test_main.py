@@ -1,7 +1,9 @@
 """`python -m hbcore`: what a report of a defect needs to say."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,6 +37,35 @@ def test_the_command_prints_a_line_for_each(capsys: pytest.CaptureFixture[str]) 
 def test_it_takes_no_arguments(capsys: pytest.CaptureFixture[str]) -> None:
     assert machine.main(["--help"]) == 2
     assert capsys.readouterr().err.startswith("usage: python -m hbcore")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no full device")
+@pytest.mark.parametrize(
+    ("redirection", "code", "errors"),
+    [
+        (">/dev/full", 5, "hbcore: cannot write the output: No space left on device\n"),
+        (">/dev/full 2>/dev/full", 5, ""),
+        (">&-", 0, ""),  # nobody wants it
+        (">&- 2>&-", 0, ""),
+    ],
+)
+@pytest.mark.parametrize("unbuffered", ["", "1"])  # the last flush fails, or the first line
+def test_output_that_cannot_be_written_is_no_traceback(
+    redirection: str, code: int, errors: str, unbuffered: str
+) -> None:
+    line, variables = f"{sys.executable} -m hbcore {redirection}", os.environ | {"PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(["sh", "-c", line], env=variables, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", errors)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of POSIX")
+def test_a_reader_that_leaves_is_no_traceback() -> None:
+    with subprocess.Popen([sys.executable, "-m", "hbcore"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (141, b"")
 
 
 @pytest.mark.parametrize(

@@ -363,9 +363,9 @@ def test_memory_of_a_process():
     [
         (
             ["--only", "layer,bread"],
-            "error: unknown table 'bread': choose from layer, network, step, memory, scaling\n",
+            "error: unknown table 'bread': choose from layer, network, step, loading, run, memory, scaling\n",
         ),
-        (["--only", ","], "error: no table: choose from layer, network, step, memory, scaling\n"),
+        (["--only", ","], "error: no table: choose from layer, network, step, loading, run, memory, scaling\n"),
         (["--repeats", "0"], "error: --repeats and --seconds must be positive\n"),
     ],
 )

@@ -9,7 +9,7 @@ from training.checks.faults import ERRORS, WARNINGS, Finding
 from training.checks.labels import quick_check
 from training.datasets.own.content import BadRecord
 from training.datasets.own.labels import own_labels
-from training.errors import DataError
+from training.errors import DataError, too_many
 from training.labels.sample import Dataset
 
 REFUSED = ("fractions", "size", "turned")
@@ -22,7 +22,7 @@ def check_before_training(
     """The records that were left out of data sets, given with their names on the command line.
 
     Says one line for each kind of finding. Raises DataError, with the remedy, for labels that do not fit their
-    pictures, and where the share of bad records in one data set is more than `most`, which is data.max_bad.
+    pictures, and where there are `too_many` bad records in one data set for `most`, which is data.max_bad.
     """
     findings = quick_check(datasets)
     for line in lines(findings):
@@ -38,7 +38,7 @@ def check_before_training(
             continue
         bad += own.bad_records
         total = len(own) + len(own.bad_records) + len(own.unlabelled)
-        if len(own.bad_records) > most * total:
+        if too_many(len(own.bad_records), total, most):
             raise DataError(
                 f"{spec} ({own.split}): {len(own.bad_records)} of {total} records cannot be read, more than "
                 f"data.max_bad = {most:g} allows; the first one: {own.bad_records[0].text}"

@@ -26,7 +26,7 @@ FLAT = 8.0
 _PAIRS = 2_000_000  # compared at a time: bounds the memory to some 50 MB
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Fingerprint:
     """`exact` is a hash of all pixels; `signs` uint64 (2,) the signs of the differences, None for a flat picture."""
 

@@ -15,7 +15,7 @@ from training.errors import UserError
 # What may differ between a run and its resumption: nothing that changes the weights.
 FREE_TO_CHANGE = (
     "run.out", "run.threads", "run.checkpoint_minutes", "run.log_every", "run.stop_after", "run.patience",
-    "data.workers", "data.max_bad",
+    "data.workers", "data.keep", "data.max_bad",
 )  # fmt: skip
 
 NOT_THE_RESULT = ("command", "cpus")  # of what env.json holds

@@ -30,13 +30,13 @@ from training.files.run_folder import free_folder, locked, make_run_folder, newe
 from training.files.writing import atomic_write, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
+from training.prediction.model import Model
 from training.runs.bad_pictures import write_bad_records
 from training.runs.checkpoint import stored_config
 from training.runs.curves import curves
 from training.runs.network import LOSS_PER, build_network
 from training.runs.progress import ProgressBar
 from training.runs.run import Run
-from training.tasks.evaluation import evaluate
 from training.tasks.task import OWN_AUGMENT, Task
 
 
@@ -51,6 +51,9 @@ def train(task: Task, options: argparse.Namespace) -> None:
             print(line, file=sys.stderr)
         _dry_run(task, config, options.json)
         return
+    if not options.resume:  # a slip in a name leaves no folder behind
+        for file in filter(None, (config.run.init, config.technique.teacher)):
+            Model.load(file)
     folder = make_run_folder(config.run.out, options.resume)
     with locked(folder):
         use_threads(config.run.threads)
@@ -103,7 +106,7 @@ def train(task: Task, options: argparse.Namespace) -> None:
 def _report(run: Run, test: TestSet) -> dict[str, Any]:
     """Final figures and pictures of a finished run."""
     task, config, folder, progress = run.task, run.config, run.folder, run.progress
-    scores, predicted = evaluate(task, run.model(), test)
+    scores, predicted = run.evaluated(test)
     best, best_step = (
         (progress.best, progress.best_step) if progress.best_step else (scores[run.headline], progress.step)
     )

@@ -55,9 +55,12 @@ class Data(Section):
     size: Annotated[int, Limits(16, 1024), "Side of the square input in pixels."] = 128
     sigma: Annotated[float, Limits(0.5, 16), "Width of the Gaussian target in heatmap pixels."] = 1.0
     workers: Annotated[int, Limits(0, 60), "Processes that prepare batches; 0: the main one does."] = 1
+    keep: Annotated[
+        int, Limits(0, 2**20), "Megabytes of decoded pictures to keep in memory, shared out to the workers; 0: none."
+    ] = 1000
     limit: Annotated[int | None, Limits(1), "Train on the first so many samples only; none: on all."] = None
     bad_pictures: Annotated[Literal["skip", "error"], "What an unreadable picture does."] = "skip"
-    max_bad: Annotated[Share, "Stop when more than this share of the set was skipped."] = 0.01
+    max_bad: Annotated[Share, "Stop when more than this share of the set, and more than one, was skipped."] = 0.01
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from training.runs.signals import STOPPING
 LOG = "ledger.log"  # what the trainer printed
 RECIPE = "recipe.toml"  # what the ledger asked it for
 # What a finished run may differ in from its recipe: the place of things, not the things.
-PLACES = ("run.out", "run.threads", "data.workers", "technique.teacher")
+PLACES = ("run.out", "run.threads", "data.workers", "data.keep", "technique.teacher")
 
 PR_SET_PDEATHSIG = 1  # <sys/prctl.h>: the signal that comes when the parent process ends
 

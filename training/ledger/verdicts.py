@@ -108,7 +108,7 @@ def _conditions(result: Result) -> dict[str, str]:
         f"{section}.{key}": literal(without_place(value))
         for section, values in result.settings.items()
         for key, value in values.items()
-        if f"{section}.{key}" != "data.workers"
+        if f"{section}.{key}" not in ("data.workers", "data.keep")
     }
     measured = {"steps taken": result.steps, "test pictures": result.pictures, "flip test": result.flip_test}
     return settings | {name: literal(value) for name, value in measured.items()}

@@ -7,7 +7,10 @@ from a generator seeded with (seed, k). So nothing has to be remembered to resum
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +19,8 @@ from training.datasets import Sample
 from training.errors import BadPicture
 from training.labels.parts import Mask
 from training.loading.concatenated import ConcatenatedDataset
-from training.pictures.augmentation import Augmentation, stack
+from training.loading.kept import KeptSamples
+from training.pictures.augmentation import Augmentation
 
 ORDER, AUGMENTATION = 1, 2  # which stream of random numbers, beside the run's seed
 
@@ -37,9 +41,19 @@ class Batch:
     masks: Mask | None = None
 
 
+class Labels(NamedTuple):
+    """What belongs to one picture of a batch: keypoints (K, 2), labelled (K,) and the rest of a Batch."""
+
+    keypoints: NDArray[np.float32]
+    labelled: NDArray[np.bool_]
+    mask: Mask | None
+    name: str
+    bad: tuple[tuple[str, str], ...]
+
+
 @dataclass(frozen=True)
 class BatchPlan:
-    """Everything that decides what batch number `step` holds."""
+    """Everything that decides what batch number `step` holds, and how many bytes of decoded pictures may be kept."""
 
     data: ConcatenatedDataset
     augmentation: Augmentation
@@ -47,26 +61,55 @@ class BatchPlan:
     batch_size: int
     seed: int
     skip_bad: bool = True
+    keep: int = 0
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """That of the pictures of a batch."""
+        return self.batch_size, self.size, self.size, 3
+
+    def keeping(self, stop: int, workers: int) -> BatchPlan:
+        """The plan of one of so many workers, which keeps decoded pictures if any is seen again before batch `stop`."""
+        again = stop * self.batch_size > len(self.data)
+        return replace(self, data=KeptSamples(self.data, self.keep // workers)) if self.keep and again else self
 
     def batch(self, step: int) -> Batch:
         """Batch number `step`. Raises BadPicture where pictures may not be skipped, or if none can be read."""
-        examples, names, bad = [], [], []
-        for k in range(step * self.batch_size, (step + 1) * self.batch_size):
-            sample, unreadable = self._sample(k)
-            rng = np.random.default_rng(np.random.SeedSequence([self.seed, AUGMENTATION, k]))
-            examples.append(self.augmentation.apply(sample, self.size, self.data.scheme, rng))
-            names.append(sample.name)
-            bad += unreadable
-        pictures, keypoints, labelled, masks = stack(examples)
-        return Batch(pictures, keypoints, labelled, tuple(names), tuple(bad), masks)
+        pictures = np.empty(self.shape, np.uint8)
+        return self.gather(pictures, {place: self.example(step, place, pictures) for place in range(self.batch_size)})
+
+    def places(self, step: int, share: int, workers: int) -> list[int]:
+        """The places of batch `step` that fall to one of so many workers: always the same samples to the same."""
+        first = step * self.batch_size
+        return [place for place in range(self.batch_size) if self._index(first + place) % workers == share]
+
+    def example(self, step: int, place: int, pictures: NDArray[np.uint8]) -> Labels:
+        """Make one example of batch `step`: its picture in its place of `pictures`, the rest is returned.
+
+        Raises as `batch` does.
+        """
+        k = step * self.batch_size + place
+        sample, bad = self._sample(k)
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, AUGMENTATION, k]))
+        made = self.augmentation.apply(sample, self.size, self.data.scheme, rng, pictures[place])
+        return Labels(made.keypoints, made.labelled, made.mask, sample.name, tuple(bad))
+
+    def gather(self, pictures: NDArray[np.uint8], labels: Mapping[int, Labels]) -> Batch:
+        """The batch of these pictures, from what belongs to each place."""
+        keypoints, labelled, masks, names, bad = zip(*(labels[place] for place in range(self.batch_size)), strict=True)
+        there = None if any(mask is None for mask in masks) else np.stack(masks)
+        return Batch(pictures, np.stack(keypoints), np.stack(labelled), names, tuple(chain(*bad)), there)
+
+    def _index(self, k: int, further: int = 0) -> int:
+        """Which sample of the data sample number k of the run is, or so many further in the order of its pass."""
+        epoch, place = divmod(k, len(self.data))
+        return int(_order(self.seed, epoch, len(self.data))[(place + further) % len(self.data)])
 
     def _sample(self, k: int) -> tuple[Sample, list[tuple[str, str]]]:
         """Sample number k, or the next readable one after it, with the unreadable ones in between."""
-        epoch, place = divmod(k, len(self.data))
-        order = _order(self.seed, epoch, len(self.data))
         bad: list[tuple[str, str]] = []
-        for step in range(len(self.data)):
-            index = int(order[(place + step) % len(self.data)])
+        for further in range(len(self.data)):
+            index = self._index(k, further)
             try:
                 return self.data.sample(index), bad
             except BadPicture as error:

@@ -1,8 +1,9 @@
 """Random changes to a training example: mirror, rotation, size, shift, colour, and a blanked rectangle.
 
-Geometry goes into one `Crop`, so the picture is interpolated once however many changes there are. Rotation,
-size and mirror follow the practice of stacked hourglasses (Newell et al., 2016) with the rotation drawn as
-often as in "Simple baselines" (Xiao et al., 2018): in 60% of the examples, where Newell's code has 40%.
+Geometry goes into one `Crop` and colours into one table, so the picture is gone through once however many
+changes there are. Rotation, size and mirror follow the practice of stacked hourglasses (Newell et al., 2016)
+with the rotation drawn as often as in "Simple baselines" (Xiao et al., 2018): in 60% of the examples, where
+Newell's code has 40%.
 
 Resumed runs replay a stream of random numbers, so `apply` uses the generator in one way only: a single call
 of `rng.random` for one number per field of `Draws`, in that order, used or not. Nothing else is drawn, and a
@@ -21,7 +22,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore.landmarks.crop import Crop
+from hbcore.landmarks.crop import LEVELS, Crop
 from hbcore.nn.architecture import STRIDE
 from hbcore.optim.losses import IGNORED
 from training.labels.parts import Mask, Scheme, relabel
@@ -115,12 +116,19 @@ class Augmentation:
         """No change at all: `apply` then equals `plain` (a mask but in its size), and still draws."""
         return cls(flip=0.0, rotate=0.0, scale=0.0, shift=0.0, colour=0.0, erase=0.0, mirror_shift=0.0)
 
-    def apply(self, sample: Sample, size: int, skeleton: Scheme, rng: np.random.Generator) -> Example:
+    def apply(
+        self,
+        sample: Sample,
+        size: int,
+        skeleton: Scheme,
+        rng: np.random.Generator,
+        out: NDArray[np.uint8] | None = None,
+    ) -> Example:
         """One random example of `size` x `size` input pixels, as networks are trained on.
 
-        Takes exactly `len(Draws._fields)` numbers from `rng`. Keypoints that leave the crop stay labelled, at
-        their place outside. `sample` is not changed. Raises ValueError if it has other keypoints than
-        `skeleton`.
+        Its picture fills `out`, if given. Takes exactly `len(Draws._fields)` numbers from `rng`. Keypoints that leave
+        the crop stay labelled, at their place outside. `sample` is not changed. Raises ValueError if it has other
+        keypoints than `skeleton`.
         """
         if sample.mask is None and len(sample.labelled) != len(skeleton.names):
             raise ValueError(
@@ -131,15 +139,13 @@ class Augmentation:
         if crop.mirror and self.mirror_shift:
             moved = np.array([self.mirror_shift * sample.side, 0], dtype=np.float32)
             sample = replace(sample, keypoints=sample.keypoints - moved)
-        picture, keypoints, labelled, mask = _cut(sample, crop, size // STRIDE)
+        picture, keypoints, labelled, mask = _cut(sample, crop, size // STRIDE, self._levels(draws), out)
         if crop.mirror:
             swapped = skeleton.flip_index()
             if mask is None:
                 keypoints, labelled = keypoints[swapped], labelled[swapped]
             else:
                 mask = relabel(mask, swapped)
-        if self.colour:
-            picture = self._recolour(picture, draws)
         if draws.erased < self.erase:
             _erase(picture, draws)
         return Example(picture, keypoints, labelled, mask)
@@ -158,17 +164,14 @@ class Augmentation:
             mirror=flips and draws.flip < self.flip,
         )
 
-    def _recolour(self, picture: NDArray[np.uint8], draws: Draws) -> NDArray[np.uint8]:
-        """A new picture, each channel mapped through its own table of 256 entries."""
+    def _levels(self, draws: Draws) -> NDArray[np.uint8]:
+        """What the levels of each channel become: (3, 256)."""
+        if not self.colour:
+            return LEVELS
         contrast = 1 + self.colour * _spread(draws.contrast)
         middle = 127.5 * (1 + self.colour * _spread(draws.brightness))
-        levels = np.arange(256.0)
-        result = np.empty_like(picture)
-        for channel, draw in enumerate((draws.red, draws.green, draws.blue)):
-            gain = 1 + self.colour * _spread(draw)
-            table = ((levels * gain - 127.5) * contrast + middle).round().clip(0, 255).astype(np.uint8)
-            result[..., channel] = table[picture[..., channel]]
-        return result
+        gains = [1 + self.colour * _spread(draw) for draw in (draws.red, draws.green, draws.blue)]
+        return ((np.outer(gains, np.arange(256.0)) - 127.5) * contrast + middle).round().clip(0, 255).astype(np.uint8)
 
 
 def plain(sample: Sample, size: int) -> Example:
@@ -176,13 +179,19 @@ def plain(sample: Sample, size: int) -> Example:
     return _cut(sample, Crop(sample.center, sample.side, size), size)
 
 
-def _cut(sample: Sample, crop: Crop, mask_size: int) -> Example:
+def _cut(
+    sample: Sample,
+    crop: Crop,
+    mask_size: int,
+    levels: NDArray[np.uint8] = LEVELS,
+    out: NDArray[np.uint8] | None = None,
+) -> Example:
     keypoints = crop.to_input(sample.keypoints).astype(np.float32)
     keypoints[~sample.labelled] = 0
     mask = None
     if sample.mask is not None:
         mask = replace(crop, size=mask_size).extract_mask(sample.mask, outside=IGNORED)
-    return Example(crop.extract(sample.picture), keypoints, sample.labelled.copy(), mask)
+    return Example(crop.extract(sample.picture, levels, out), keypoints, sample.labelled.copy(), mask)
 
 
 def _erase(picture: NDArray[np.uint8], draws: Draws) -> None:

@@ -28,7 +28,7 @@ Box = tuple[float, float, float, float]
 COLUMNS = ("picture", "box_x", "box_y", "box_w", "box_h")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Boxes:
     """Boxes by the paths of their pictures; `bad` says what could not be read."""
 

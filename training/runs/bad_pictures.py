@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from training.datasets.own.content import BadRecord
-from training.errors import DataError
+from training.errors import DataError, too_many
 from training.files.writing import atomic_write
 
 NAME, RECORDS = "bad_images.csv", "bad_records.csv"
@@ -34,11 +34,8 @@ def write_bad_records(folder: Path, bad: Sequence[BadRecord]) -> None:
 
 
 def check_share(folder: Path, bad: Mapping[str, str], total: int, most: float) -> None:
-    """Raise DataError if more than the share `most` of `total` pictures are bad. The message ends with the last one.
-
-    A single one is never too many, however few there are, unless none is allowed.
-    """
-    if len(bad) > (max(1, most * total) if most else 0):
+    """Raise DataError if `too_many` of `total` pictures are bad. The message ends with the last one."""
+    if too_many(len(bad), total, most):
         raise DataError(
             f"{len(bad)} of {total} pictures cannot be read (see {folder / NAME}), "
             f"more than data.max_bad = {most:g} allows; the last one: {list(bad.values())[-1]}"

@@ -31,7 +31,7 @@ from training.runs.signals import Stop, stop_signals
 from training.runs.techniques import Phase, Teacher, phase, settled
 from training.runs.trainer import BadUpdate, Trainer, learning_rate
 from training.tasks.calibration import calibrate
-from training.tasks.evaluation import evaluate
+from training.tasks.evaluation import Answers, evaluate
 from training.tasks.task import Task
 
 
@@ -47,9 +47,9 @@ class Run:
 
     The best model, and patience, go by `validation`, or by `test` where there is none.
 
-    report(step, values) is called after every step, for a progress bar. Raises DataError if the keypoints of network,
-    data and test set differ or nothing in the test set can be scored, UserError or DataError for a log of something
-    else.
+    Without a checkpoint it begins with the weights that run.init names, if any. report(step, values) is called after
+    every step, for a progress bar. Raises DataError if the keypoints of network, data, test set and first weights
+    differ or nothing in the test set can be scored, UserError or DataError for a log of something else.
     """
 
     task: Task
@@ -62,6 +62,7 @@ class Run:
     progress: Progress = field(default_factory=Progress)
     validation: TestSet | None = None
     in_step: bool = field(default=False, init=False)  # weights and counters do not belong together
+    answered: tuple[tuple[int, TestSet], Answers] | None = field(default=None, init=False)  # at that step, of that set
 
     def __post_init__(self) -> None:
         task, config = self.task, self.config
@@ -89,7 +90,10 @@ class Run:
             config.optim.batch_size,
             config.run.seed,
             config.data.bad_pictures == "skip",
+            config.data.keep * 10**6,
         )
+        if config.run.init and not self.state_path.exists():  # before the log: a run that cannot begin leaves no trace
+            self.trainer.begin_with(config.run.init, scheme)
         judge = self.judged_on
         self.headline = task.headline(task.score(judge, task.truth(judge)))  # the metric that "best" goes by
         metrics = ["train_loss", "lr", "grad_norm", self.headline]
@@ -112,18 +116,13 @@ class Run:
         return self.folder / STATE
 
     def resume(self) -> None:
-        """Go back to the last checkpoint; where there is none, to the weights that run.init names.
-
-        Raises DataError if these do not fit network or data.
-        """
+        """Go back to the last checkpoint, if there is one. Raises DataError if it is damaged or of another run."""
         if self.state_path.exists():
             arrays, _, progress = read_checkpoint(self.state_path)
             check_same(self.folder, self.task.module, self.config, progress, self.progress)
             trainer = self.trainer
             restore(arrays, progress, trainer.network, trainer.optimizer, trainer.average)
             self.progress = progress
-        elif self.config.run.init:
-            self.trainer.begin_with(self.config.run.init, self.data.scheme)
         self.log.truncate_after(self.progress.step)
 
     def save(self) -> None:
@@ -214,7 +213,7 @@ class Run:
                     score = None
                     if self.evaluates:
                         with signalled.interrupts():
-                            scores = self.scores()
+                            scores, _ = self.evaluated(self.judged_on)
                         score = self.judge(scores)
                     self.log.append(
                         {
@@ -276,12 +275,18 @@ class Run:
         self.in_step = False
         return result
 
-    def scores(self) -> dict[str, float]:
-        """Those of the network as it is now, on the validation set or else the test set. Changes nothing."""
-        try:
-            return evaluate(self.task, self.model(), self.judged_on)[0]
-        except NotFinite as error:
-            self.diverged(str(error))
+    def evaluated(self, test: TestSet) -> Answers:
+        """Scores and predictions of the network as it is now. Changes no weights. Raises Diverged if it is not finite.
+
+        What was asked last is not computed again: the report of a finished run is on what its last step was judged by.
+        """
+        asked = self.progress.step, test
+        if self.answered is None or self.answered[0] != asked:
+            try:
+                self.answered = asked, evaluate(self.task, self.model(), test)
+            except NotFinite as error:
+                self.diverged(str(error))
+        return self.answered[1]
 
     def judge(self, scores: dict[str, float]) -> float:
         """The score that counts; keeps the best model."""

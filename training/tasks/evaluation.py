@@ -12,11 +12,12 @@ from training.loading.test_set import Follow, TestSet
 from training.prediction.model import Model
 from training.tasks.task import Task
 
+Answers = tuple[dict[str, float], NDArray[Any]]
+"""Scores by metric key, and the predictions, in input pixels."""
 
-def evaluate(
-    task: Task, model: Model, test: TestSet, flip: bool = False, follow: Follow = iter
-) -> tuple[dict[str, float], NDArray[Any]]:
-    """Scores by metric key, and the predictions, in input pixels; `follow` sees the batches go by."""
+
+def evaluate(task: Task, model: Model, test: TestSet, flip: bool = False, follow: Follow = iter) -> Answers:
+    """How good the answers of `model` are; `follow` sees the batches go by."""
     if model.scheme.names != test.scheme.names:
         raise DataError(
             f"the model finds the {task.things} of {model.scheme.name} ({len(model.scheme.names)}), the test set "

@@ -95,6 +95,13 @@ def test_by_hand():
     assert w.grad.ravel().tolist() == [9 * 1.5, -11 * 0.5]
 
 
+def test_numbers_that_are_no_signs_are_not_taken_for_them():
+    """Where only the weights are binary: alpha = (0.25 + 0.75) / 2, and 0.5 (3 - 0.5)."""
+    s, w = Tensor(np.array([[[[3.0, 0.5]]]])), Tensor(np.array([[[[0.25], [-0.75]]]]))
+    assert binary_conv2d(s, w).data.tolist() == [[[[1.25]]]]
+    assert binary_conv2d(s, w, scaled=False).data.tolist() == [[[[2.5]]]]
+
+
 @given(convolutions(max_size=5, max_kernel=5, channels=st.integers(1, 5)), st.booleans())
 def test_xnor_net_gradient(case, packed):
     """Forward and backward against the published formulas, element by element."""

@@ -5,6 +5,7 @@ What fits and what does not is drawn at random: each argument is mostly what the
 """
 
 import contextlib
+import os
 import sys
 import warnings
 
@@ -135,11 +136,11 @@ def table(d, s):
         "weighted": lambda: k.weighted(
             a(s.h, s.w, 3, dtype=np.uint8), d.rng.integers(0, 3, 4), a(4, s.k, dtype=np.int32), d.one([False, True])
         ),
-        "through_grid": lambda: k.through_grid(a(s.h, s.w, 3, dtype=np.uint8), a(2, 3, dtype=np.float64), d.number(5)),
         "add": lambda: k.add(a(s.n, 64, 64, 64), a(s.n, 64, 64, 64), a(s.n, 64, 64, 64)),
         "adam": lambda: k.adam(a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), (0.9, 0.99), 0.1, 0.1, 1e-8),
         "rmsprop": lambda: k.rmsprop(a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), 0.9, 0.1, 1e-8),
         "im2col": lambda: k.im2col(a(*s.x), (s.k, d.number(s.k)), d.number(s.stride), pads),
+        "warp": lambda: k.warp(*warp_arguments(d, s)),
         "conv2d": lambda: k.conv2d(a(*s.x), a(*s.filters), d.number(s.stride), pads),
         "conv2d_input_gradient": lambda: k.conv2d_input_gradient(a(*s.y), a(*s.filters), s.x, d.number(s.stride), pads),
         "conv2d_weight_gradient": lambda: k.conv2d_weight_gradient(
@@ -148,9 +149,21 @@ def table(d, s):
     }
 
 
+def warp_arguments(d, s):
+    """A picture, a matrix, levels, and what is to be filled."""
+    matrix = d.array(2, 3, dtype=np.float64)
+    return (
+        d.array(s.h, s.w, 3, dtype=np.uint8),
+        matrix,
+        d.array(3, 256, dtype=np.uint8),
+        d.array(s.w, s.h, 3, dtype=np.uint8),
+    )
+
+
 def entries(d, s):
     """Every compiled entry itself."""
     from hbcore import _kernels as p
+    from hbcore import _pictures as r
     from hbcore import _wide as q
 
     a, u, f = d.array, np.uint64, np.float64
@@ -175,14 +188,6 @@ def entries(d, s):
         "max_pool_backward": (a(*s.half), a(*s.half, dtype=np.uint8), d.number(2), a(*s.x)),
         "mean_magnitude": (a(*rows), a(s.c)),
         "latent_gradient": (a(*rows), a(*rows), a(s.c)),
-        "weighted": (
-            a(s.h, s.w, 3, dtype=np.uint8),
-            a(4, dtype=np.int64),
-            a(4, s.k, dtype=np.int32),
-            d.one([False, True]),
-            a(4, s.w, 3, dtype=np.uint8),
-        ),
-        "through_grid": (a(s.h, s.w, 3, dtype=np.uint8), a(2, 3, dtype=f), a(5, 5, 3, dtype=np.uint8)),
         "adam": (a(s.m), a(s.m), a(s.m), a(s.m), 0.9, 0.99, 0.1, 0.1, 1e-8),
         "rmsprop": (a(s.m), a(s.m), a(s.m), 0.9, 0.1, 1e-8),
     }
@@ -203,8 +208,21 @@ def entries(d, s):
         "max_pool_backward": (a(*s.half), a(*s.half, dtype=np.uint8), a(*s.x)),
         "add": (a(*s.x), a(*s.x), a(*s.x)),
     }
-    return {f"_kernels.{name}": (lambda n=name, v=v: getattr(p, n)(*v)) for name, v in plain.items()} | {
-        f"_wide.{name}": (lambda n=name, v=v: getattr(q, n)(*v)) for name, v in wide.items()
+    pictures = {
+        "warp": warp_arguments(d, s),
+        "weighted": (
+            a(s.h, s.w, 3, dtype=np.uint8),
+            a(4, dtype=np.int64),
+            a(4, s.k, dtype=np.int32),
+            d.one([False, True]),
+            a(4, s.w, 3, dtype=np.uint8),
+        ),
+    }
+    offered = (p, plain), (q, wide), (r, pictures)
+    return {
+        f"{door.__name__}.{name}": (lambda door=door, n=name, v=v: getattr(door, n)(*v))
+        for door, calls in offered
+        for name, v in calls.items()
     }
 
 
@@ -348,7 +366,19 @@ def require_same(result, seed):
         assert same, "another result than the reference's"
 
 
+def limit_memory(size=4 << 30):
+    """What is too large is a MemoryError: without a limit the system grants it and kills whoever touches it.
+
+    Not under AddressSanitizer, whose own map takes terabytes of addresses.
+    """
+    if os.name != "nt" and "asan" not in os.environ.get("LD_PRELOAD", ""):
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (size, size))
+
+
 def main(calls, first=0):
+    limit_memory()
     parts = [table, library, plan] + ([entries] if kernels.backend.name not in ("numpy",) else [])
     refused = 0
     warnings.simplefilter("ignore")

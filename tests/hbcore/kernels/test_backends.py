@@ -455,3 +455,50 @@ def test_add_of_whole_arrays_and_of_parts():
         assert (np.delete(out, np.arange(50)[part], axis=-1) == 7.5).all()
     for a, b in ((wide.transpose(0, 2, 1, 3), other), (wide[:, ::2], other[:, 1::2]), (wide, other[0])):
         assert np.array_equal(kernels.backend.add(a, b), a + b)
+
+
+LEVELS = np.tile(np.arange(256, dtype=np.uint8), (3, 1))
+
+
+def warp(picture, matrix, shape=(1, 1), levels=LEVELS):
+    out = np.full((*shape, 3), 77, np.uint8)
+    assert kernels.backend.warp(picture, np.array(matrix, np.float64), levels, out) is out
+    return out
+
+
+def test_warp_by_hand():
+    picture = np.array([[[0, 100, 10], [8, 200, 11]], [[16, 0, 12], [40, 50, 13]]], np.uint8)
+    same, out = [[1, 0, 0], [0, 1, 0]], [[1, 0, 2.5], [0, 1, 0]]
+    assert np.array_equal(warp(picture, same, (2, 2)), picture)
+    # A quarter of the way to the right and half of the way down: 2 and 22 meet at 12, 125 and 12.5 at 68.75.
+    assert warp(picture, [[1, 0, 0.25], [0, 1, 0.5]]).tolist() == [[[12, 68, 11]]]
+    # Beyond the last centres the border goes on to its edge, and then all is black.
+    assert warp(picture, [[1, 0, 1.499], [0, 1, -0.5]]).tolist() == [[[8, 200, 11]]]
+    assert warp(picture, [[1, 0, 1.5], [0, 1, 0]]).tolist() == [[[0, 0, 0]]]
+    levels = np.stack([np.arange(256)[::-1], np.full(256, 7), np.arange(256)]).astype(np.uint8)
+    assert warp(picture, same, (1, 2), levels).tolist() == [[[255, 7, 10], [247, 7, 11]]]
+    assert warp(picture, out, levels=levels).tolist() == [[[255, 7, 0]]]
+    assert warp(picture, [[np.nan, 0, 0], [0, 1, 0]]).tolist() == [[[0, 0, 0]]]
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 2**32), st.integers(1, 20), st.integers(1, 20), st.booleans())
+def test_warp_is_the_reference_to_the_bit(seed, height, width, whole):
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(0, 256, (height, 2 * width, 3), dtype=np.uint8)[::-1, width // 2 : width // 2 + width]
+    matrix = (rng.normal(0, 1, (2, 3)) + np.eye(2, 3)).round(0 if whole else 9)
+    levels = rng.integers(0, 256, (3, 256), dtype=np.uint8)
+    made, expected = (np.zeros((9, 12, 3), np.uint8)[:, ::-1] for _ in range(2))
+    kernels.backend.warp(picture, matrix, levels, made)
+    REFERENCE.warp(picture, matrix, levels, expected)
+    assert np.array_equal(made, expected)
+
+
+@pytest.mark.parametrize(
+    ("place", "shape"), [(0, (4, 5, 4)), (0, (0, 5, 3)), (1, (3, 3)), (2, (3, 255)), (3, (4, 4, 1))]
+)
+def test_warp_refuses_what_does_not_fit(place, shape):
+    arguments = [np.zeros((4, 5, 3), np.uint8), np.zeros((2, 3)), LEVELS, np.zeros((4, 4, 3), np.uint8)]
+    arguments[place] = np.zeros(shape, arguments[place].dtype)
+    with pytest.raises(ValueError, match=("picture", "matrix", "levels", "out")[place]):
+        kernels.backend.warp(*arguments)

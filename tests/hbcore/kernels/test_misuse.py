@@ -94,6 +94,43 @@ def test_names_the_argument(case):
         call(kernels.backend)
 
 
+OF_ANOTHER_TYPE = {
+    "x is in int64, expected float32": lambda k, f, d: k.sign(np.ones(4, int)),
+    "grad is in float64, expected float32": lambda k, f, d: k.sign_backward(f(4), d(4)),
+    "x is in float16, expected float32": lambda k, f, d: k.pack_signs(f(4, 4).astype(np.float16)),
+    "w is in >f4, expected float32": lambda k, f, d: k.pack_filters(f(3, 3, 4, 4).astype(">f4")),
+    "x is in float32, expected uint64": lambda k, f, d: k.binary_conv2d(f(1, 4, 4, 1), words(3, 3, 1, 4), 64),
+    "w is in float64, expected uint64": lambda k, f, d: k.binary_conv2d(words(1, 4, 4, 1), d(3, 3, 1, 4), 64),
+    "w is in int32, expected float32": lambda k, f, d: k.mean_magnitude(np.ones((3, 4), np.int32)),
+    "w is in float32, expected float64": lambda k, f, d: k.latent_gradient(d(3, 4), f(3, 4), d(4)),
+    "alpha is in float64, expected float32": lambda k, f, d: k.latent_gradient(f(3, 4), f(3, 4), d(4)),
+    "x is in bool, expected float32": lambda k, f, d: k.im2col(np.ones((1, 4, 4, 2), bool), (3, 3), 1, (1, 1)),
+    "origin is in float64, expected float32": lambda k, f, d: k.centred_sums(f(3, 4), d(4)),
+    "shift is in float64, expected float32": lambda k, f, d: k.affine(f(3, 4), f(4), d(4)),
+    "mean is in float64, expected float32": lambda k, f, d: k.norm_sums(f(3, 4), f(3, 4), d(4)),
+    "c is in float64, expected float32": lambda k, f, d: k.norm_backward(f(3, 4), f(3, 4), f(4), f(4), d(4)),
+    "x is in uint8, expected float32": lambda k, f, d: k.max_pool(np.ones((1, 4, 4, 2), np.uint8), 2),
+    "winner is in int64, expected uint8": lambda k, f, d: k.max_pool_backward(
+        f(1, 2, 2, 2), np.ones((1, 2, 2, 2), int), 2
+    ),
+    "s is in float32, expected uint64": lambda k, f, d: k.filter_gradient(
+        f(1, 4, 4, 1), f(1, 4, 4, 8), (3, 3, 64, 8), 1
+    ),
+    "w is in int16, expected float32": lambda k, f, d: k.adam(
+        *(np.ones(3, np.int16) for _ in "wgms"), (0.9, 0.99), 0.1, 1.0, 1e-8
+    ),
+    "w is in int64, expected float32": lambda k, f, d: k.rmsprop(*(np.ones(3, int) for _ in "wgs"), 0.9, 0.1, 1e-8),
+}
+
+
+@compiled
+@pytest.mark.parametrize("message", OF_ANOTHER_TYPE)
+def test_names_the_argument_of_another_type(message):
+    """Compiled loops take what they were compiled for; NumPy takes most of these, and its result may stand."""
+    with pytest.raises(TypeError, match=f"^{message}$"):
+        OF_ANOTHER_TYPE[message](kernels.backend, normal, lambda *shape: normal(*shape, dtype=np.float64))
+
+
 @pytest.mark.parametrize("gradients", kernels.GRADIENTS)
 @pytest.mark.usefixtures("backend")
 def test_a_unit_with_padding_beyond_its_kernel(gradients):

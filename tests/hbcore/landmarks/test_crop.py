@@ -1,17 +1,22 @@
 import math
+import platform
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
-from hbcore.landmarks.crop import Crop
+from hbcore import kernels
+from hbcore.landmarks.crop import LEVELS, Crop
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=50)
 
 ROUNDING = 1e-9  # float64 on coordinates of some thousand pixels, with room for the products
 ONE_LEVEL = 1  # Pillow rounds interpolated levels down, the oracle does not round
+
+X86 = "x86_64", "AMD64"
 
 Levels = NDArray[np.uint8]
 
@@ -234,3 +239,33 @@ def test_a_crop_that_is_none_is_refused(change: dict[str, float]) -> None:
     good: dict[str, object] = {"center": (0.0, 0.0), "side": 1.0, "size": 1}
     with pytest.raises(ValueError, match="a crop needs"):
         Crop(**(good | change))  # type: ignore[arg-type]
+
+
+@PROPERTY
+@given(seed=st.integers(0, 2**32), angle=st.floats(-4, 4), zoom=st.floats(0.3, 3), x=places, y=places)
+def test_the_warp_is_pillows_to_the_bit(seed: int, angle: float, zoom: float, x: float, y: float) -> None:
+    """Runs made before hbcore had one of its own can be repeated."""
+    picture = noise(37, 61, seed)
+    cos, sin = zoom * math.cos(angle), zoom * math.sin(angle)
+    matrix = np.array([[cos, sin, x / 10], [-sin, cos, y / 10]]).round(9)
+    oracle = Image.fromarray(picture).transform(
+        (40, 40), Image.Transform.AFFINE, matrix.ravel().tolist(), Image.Resampling.BILINEAR
+    )
+    made = kernels.backend.warp(picture, matrix, LEVELS, np.empty((40, 40, 3), np.uint8))
+    # Where Pillow was built to fuse multiply-add, as on ARM, a level may fall to the other side of a whole number.
+    assert np.abs(made.astype(int) - np.asarray(oracle)).max() <= (0 if platform.machine() in X86 else ONE_LEVEL)
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_extract_fills_what_it_is_given_and_changes_levels_on_the_way(mirror: bool) -> None:
+    picture = noise(30, 40)
+    crop = centred(picture, 70, 32, 0.3, mirror)
+    levels = np.random.default_rng(1).integers(0, 256, (3, 256), np.uint8)
+    batch = np.zeros((3, 32, 32, 3), np.uint8)
+    assert np.shares_memory(crop.extract(picture, levels, batch[1]), batch)
+    original = crop.extract(picture)
+    expected = np.stack([levels[c][original[..., c]] for c in range(3)], axis=-1)
+    assert np.array_equal(batch[1], expected)
+    assert not batch[::2].any()
+    far = Crop((1e6, 1e6), 70, 32, 0.3, mirror).extract(picture, levels)
+    assert (far == levels[:, 0]).all()

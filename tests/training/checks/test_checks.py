@@ -27,6 +27,7 @@ from training.datasets.drawn.synthetic import SyntheticFigures
 from training.datasets.faces.pts import read_pts
 from training.datasets.own import labels as own
 from training.datasets.splits import Division
+from training.errors import DataError
 from training.labels.face_skeletons import IBUG68
 from training.labels.skeletons import LSP, MPII, Skeleton
 from training.prediction.model import Model
@@ -68,12 +69,28 @@ def test_a_picture_scaled_and_saved_anew_is_near_and_another_is_not(seed: int) -
     assert apart(picture, np.ascontiguousarray(picture[:, ::-1])) > 2 * NEAR  # a mirrored one is another
 
 
-def test_the_signs_by_hand() -> None:
-    """9 x 9 pixels are their own means: brighter to the right everywhere, and downwards nowhere."""
-    ramp = np.broadcast_to((10 * np.arange(9, dtype=np.uint8))[None, :, None], (9, 9, 3))
-    signs = fingerprint(np.ascontiguousarray(ramp)).signs
+def stripes(levels: list[int], axis: int) -> NDArray[np.uint8]:
+    """9 x 9 pixels, which are their own means, with these grey levels along an axis."""
+    return np.array(levels, np.uint8)[np.indices((9, 9))[axis][..., None].repeat(3, axis=2)]
+
+
+STEPS = [10, 30, 20, 40, 0, 50, 5, 60, 70]
+SIGNS = [1, 0, 1, 0, 1, 0, 1, 1]  # whether each is brighter than the one before
+
+
+@pytest.mark.parametrize(
+    ("axis", "expected"), [(1, SIGNS * 8 + [0] * 64), (0, [0] * 64 + [sign for sign in SIGNS for _ in range(8)])]
+)
+def test_the_signs_by_hand(axis: int, expected: list[int]) -> None:
+    """Differences to the right and none downwards, and the other way round."""
+    signs = fingerprint(stripes(STEPS, axis)).signs
     assert signs is not None
-    assert np.unpackbits(signs.view(np.uint8)).tolist() == [1] * 64 + [0] * 64
+    assert np.unpackbits(signs.view(np.uint8)).tolist() == expected
+
+
+@pytest.mark.parametrize(("brightest", "flat"), [(7, True), (8, False)])
+def test_eight_grey_levels_are_features(brightest: int, flat: bool) -> None:
+    assert (fingerprint(stripes([0] * 8 + [brightest], 1)).signs is None) == flat
 
 
 def test_one_level_of_one_pixel_makes_another_picture() -> None:
@@ -320,6 +337,16 @@ def test_good_data(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not (table.parent / "out" / "contact_sheet.png").exists()
 
 
+@pytest.mark.parametrize("options", [["--json"], ["--quiet"], ["--json", "--quiet"]])
+def test_programs_and_the_quiet_see_no_progress(
+    table: Path, options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, report = run(table, *options)
+    output = capsys.readouterr()
+    assert (code, output.err) == (0, "")
+    assert (json.loads(output.out) if "--json" in options else output.out) == (report if "--json" in options else "")
+
+
 def test_a_split_that_cannot_be_opened_is_not_passed_over(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table.write_text(table.read_text().replace(",test,", ",train,"))
     code, report = run(table)
@@ -540,11 +567,22 @@ def test_predictions_that_somebody_corrected_are_labels(tmp_path: Path, monkeypa
     np.testing.assert_allclose(dataset.sample(1).keypoints, view.found.points, atol=0.005)
 
 
+def test_where_no_split_can_be_opened_the_first_says_why(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(spec: str, split: str, kinds: object) -> None:
+        raise DataError(f"{spec} has nothing for {split}")
+
+    monkeypatch.setattr(data, "open_dataset", fail)
+    assert data.main(["check", "csv:t.csv"]) == 3
+    assert capsys.readouterr().err == "check: csv:t.csv has nothing for train\n"
+
+
 def test_mistakes_on_the_command_line(table: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert data.main(["check", "cvs:x"]) == 2
     assert "did you mean 'csv'?" in capsys.readouterr().err
-    assert data.main(["check", f"csv:{table}", f"csv:{table}"]) == 2
-    assert "is given twice" in capsys.readouterr().err
+    assert data.main(["check", f"csv:{table}", "csv:b", "csv:c", "csv:b", f"csv:{table}"]) == 2
+    assert capsys.readouterr().err == f"check: csv:{table} is given twice\n"
     table.write_text("nonsense")
     assert data.main(["check", f"csv:{table}"]) == 3
     assert "has no column 'picture'" in capsys.readouterr().err

@@ -14,6 +14,11 @@ from tests.command_lines import Outcome
 from training import pose
 from training.configuration.toml import load
 from training.files.run_folder import free_folder, locked, newest_folder
+from training.loading.test_set import TestSet
+from training.prediction.model import Model
+from training.runs import run
+from training.tasks.evaluation import evaluate
+from training.tasks.task import Task
 
 TINY = (
     *("--data", "synthetic?length=4&size=48", "--test", "synthetic?length=2&size=48", "--batch-size", "2"),
@@ -78,14 +83,55 @@ def test_a_longer_run_begins_with_the_weights_of_the_one_before(capsys: pytest.C
     assert load("b/config.toml").run.init == "a/last.safetensors"
     shutil.rmtree("a")
     assert Outcome(pose.main, capsys, "--out", "b", "--resume", "--set", "run.stop_after=none").code == 0
-    Outcome(pose.main, capsys, "--out", "c", "--init", "a", *TINY).fails(3, "a: No such file or directory")
-    other = Outcome(pose.main, capsys, "--out", "d", "--init", "b", *TINY, "model.features=32", "--quiet")
-    other.fails(3, "run.init: b/last.safetensors is a model of another network")
-    assert export.main(["pack", "b/last.safetensors", "-o", "packed"]) == 0
-    packed = Outcome(pose.main, capsys, "--out", "e", "--init", "packed", *TINY, "--quiet")
+
+
+def test_weights_that_are_none_do_not_take_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is amended may go where it was to go: no run has begun there."""
+    assert Outcome(pose.main, capsys, "--out", "a", "--steps", 1, *TINY).code == 0
+    begin = ("--out", "c", "--steps", 1, "--quiet")
+    Outcome(pose.main, capsys, *begin, "--init", "none", *TINY).fails(3, "none: No such file or directory")
+    Path("empty").touch()
+    Outcome(pose.main, capsys, *begin, "--init", "empty", *TINY).fails(3, "empty: ")
+    taught = Outcome(pose.main, capsys, *begin, *TINY, "technique.teacher=empty", "technique.distill=1")
+    taught.fails(3, "empty: ")
+    assert not Path("c").exists()
+    other = Outcome(pose.main, capsys, *begin, "--init", "a", *TINY, "model.features=32")
+    other.fails(3, "run.init: a/last.safetensors is a model of another network")
+    assert export.main(["pack", "a/last.safetensors", "-o", "packed"]) == 0
+    packed = Outcome(pose.main, capsys, *begin, "--init", "packed", *TINY)
     packed.fails(3, "run.init: packed is a packed file, which has signs in place of the weights that training changes")
-    Path("b/state.safetensors").write_bytes(Path("packed").read_bytes())
-    Outcome(pose.main, capsys, "--resume", "--out", "b").fails(3, "not a file of format hbcore-run/1")
+    assert Outcome(pose.main, capsys, *begin, "--init", "a", *TINY).code == 0
+    Path("c/state.safetensors").write_bytes(Path("packed").read_bytes())
+    Outcome(pose.main, capsys, "--resume", "--out", "c").fails(3, "not a file of format hbcore-run/1")
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        (["run.eval_every=2"], [2, 3]),
+        (["run.eval_every=2", "run.stop_after=1"], [1]),  # for the report alone
+    ],
+)
+def test_the_last_step_is_evaluated_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, more: list[str], expected: list[int]
+) -> None:
+    """What the report says is what the step was judged by."""
+    seen: list[int] = []
+
+    def count(task: Task, model: Model, test: TestSet) -> object:
+        seen.append(model.trained["steps"])
+        return evaluate(task, model, test)
+
+    monkeypatch.setattr(run, "evaluate", count)
+    words = [*TINY[:4], "--steps", "3", *TINY[4:], *more]
+    assert Outcome(pose.main, capsys, "--out", "a", *words).code == 0
+    assert seen == expected
+    metrics = json.loads(Path("a/metrics.json").read_text())
+    seen.clear()
+    assert Outcome(pose.main, capsys, "--out", "a", "--resume").code == 0
+    assert seen == expected[-1:]
+    again = json.loads(Path("a/metrics.json").read_text())
+    assert again["metrics"] == metrics["metrics"]
 
 
 def test_a_resumed_run_says_what_has_changed_around_it(capsys: pytest.CaptureFixture[str]) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from training import data as command
 from training.datasets import OWN_KINDS, POSE_KINDS, open_dataset
 from training.datasets.kinds import describe_kinds, kinds_table
+from training.datasets.own.fitting import scaled, scaled_box
 from training.datasets.own.labels import OwnSamples
 from training.errors import DataError, Misfit, UserError
 
@@ -199,6 +200,14 @@ def test_a_picture_that_was_resized(tmp_path: Path) -> None:
     assert sample.area == pytest.approx(0.53 * 100 * 45)
     assert opened(tmp_path, content(), "?rescale=no").sample(0).keypoints.tolist() == [[10, 5], [50, 30.5]]
     assert opened(tmp_path, content(), "?rescale=yes").sample(1).keypoints.tolist() == [[10, 5], [50, 30.5]]
+
+
+@pytest.mark.parametrize("zoom", [(1.0, 1.0), (0.5, 1.0), (1.0, 0.5), (2.0, 3.0)])
+def test_points_and_boxes_grow_from_the_corner(zoom: tuple[float, float]) -> None:
+    """By hand for the pixel (3, 7), whose middle is 3.5 and 7.5 from the corner, and a box as far from there."""
+    x, y = zoom
+    assert scaled(np.array([[3.0, 7.0]]), zoom).tolist() == [[3.5 * x - 0.5, 7.5 * y - 0.5]]
+    assert scaled_box(np.array([2.0, 4.0, 10.0, 20.0]), zoom).tolist() == [2 * x, 4 * y, 10 * x, 20 * y]
 
 
 def test_labels_of_a_picture_as_stored(tmp_path: Path) -> None:

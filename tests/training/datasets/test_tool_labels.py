@@ -622,6 +622,10 @@ def test_convert_says_what_it_left_out_and_overwrites_nothing(
     photos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(photos)
+    assert command.main(["convert", "labelme:.", "--to", "coco"]) == 0
+    assert "3 samples, to be read as 'coco:labels.json?images=.'" in capsys.readouterr().out
+    for name in ("labels.json", "labels.toml"):
+        (photos / name).unlink()
     (photos / "c.json").write_text("[]")
     assert command.main(["convert", "labelme:.", "--to", "csv"]) == 0
     printed = capsys.readouterr().out

@@ -331,6 +331,19 @@ def test_environment_is_json_and_says_what_runs() -> None:
     assert found["cpus"] >= 1
 
 
+@pytest.mark.parametrize(("printed", "revision"), [("0123abc-dirty\n", "0123abc-dirty"), ("", None)])
+def test_the_revision_is_what_git_says(monkeypatch: pytest.MonkeyPatch, printed: str, revision: str | None) -> None:
+    """Nothing outside a checkout, where it complains on stderr."""
+
+    def git(command: list[str], **options: object) -> subprocess.CompletedProcess[str]:
+        assert command[:3] == ["git", "describe", "--always"]
+        assert options["cwd"] == Path(environment.__file__).parent
+        return subprocess.CompletedProcess(command, 0, printed, "")
+
+    monkeypatch.setattr(subprocess, "run", git)
+    assert environment._git_revision() == revision
+
+
 @pytest.mark.parametrize("error", [FileNotFoundError("git"), subprocess.TimeoutExpired("git", 10)])
 def test_environment_without_git_or_package(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def fail(*_: object, **__: object) -> None:

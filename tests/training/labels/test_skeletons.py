@@ -49,18 +49,22 @@ def test_the_orders_of_the_annotation_files() -> None:
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        {"name": "toy\n"},
-        {"keypoints": ("a", "b", "")},
-        {"keypoints": ("a", 2, "c")},
-        {"edges": ((0, 3),)},
-        {"torso": (-1, 0)},
-        {"keypoints": ("a", "a", "b")},
-        {"flip_pairs": ((0, 1), (1, 2))},
+        ({"name": "toy\n"}, "skeleton 'toy\\n': a name is missing, or no text in one line"),
+        ({"keypoints": ("a", "b", "")}, "skeleton 'toy': a name is missing, or no text in one line"),
+        ({"keypoints": ("a", 2, "c")}, "skeleton 'toy': a name is missing, or no text in one line"),
+        ({"edges": ((0, 3),)}, "skeleton toy: a pair names a keypoint outside 0..2"),
+        ({"torso": (-1, 0)}, "skeleton toy: a pair names a keypoint outside 0..2"),
+        ({"pupils": ((0,), (1, 3))}, "skeleton toy: a pair names a keypoint outside 0..2"),
+        ({"keypoints": ("a", "a", "b")}, "skeleton toy: a keypoint name occurs twice"),
+        ({"flip_pairs": ((0, 1), (1, 2))}, "skeleton toy: a keypoint stands in two flip pairs"),
+        ({"sigmas": (0.1, 0.1)}, "skeleton toy: 2 sigmas for 3 keypoints"),
+        ({"sigmas": (0.1, 0.1, 0.0)}, "skeleton toy: a sigma is not positive"),
+        ({"sigmas": (0.1, 0.1, float("inf"))}, "skeleton toy: a sigma is not positive"),
     ],
 )
-def test_a_skeleton_that_contradicts_itself_is_refused(change: dict[str, object]) -> None:
+def test_a_skeleton_that_contradicts_itself_is_refused(change: dict[str, object], message: str) -> None:
     good: dict[str, object] = {
         "name": "toy",
         "keypoints": ("a", "b", "c"),
@@ -70,8 +74,9 @@ def test_a_skeleton_that_contradicts_itself_is_refused(change: dict[str, object]
         "torso": (0, 2),
     }
     Skeleton(**good)  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="toy"):
+    with pytest.raises(ValueError, match="toy") as caught:
         Skeleton(**(good | change))  # type: ignore[arg-type]
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize(

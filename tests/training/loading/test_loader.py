@@ -1,9 +1,12 @@
+import errno
 import os
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +17,9 @@ from training.errors import BadPicture, DataError, UserError
 from training.labels.skeletons import LSP, Skeleton
 from training.loading.batch import Batch, BatchPlan
 from training.loading.concatenated import ConcatenatedDataset
-from training.loading.prefetch import WorkerDied, batches
+from training.loading.kept import KeptSamples
+from training.loading.prefetch import SLOTS, WorkerDied, batches, no_interrupt
+from training.loading.shared import SharedMemory
 from training.pictures.augmentation import Augmentation
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -111,9 +116,82 @@ def test_workers_change_nothing(workers: int) -> None:
     expected = list(batches(made, 3, 17, 0))
     assert len(expected) == 14
     assert [b.names for b in expected] == [made.batch(step).names for step in range(3, 17)]
-    got = list(batches(made, 3, 17, workers))
-    assert len(got) == 14
-    assert all(map(same, got, expected))
+    # One by one: pictures stay only until the next batch is asked for.
+    got = [same(*pair) for pair in zip(batches(made, 3, 17, workers), expected, strict=True)]
+    assert got == [True] * 14
+
+
+@pytest.mark.parametrize("workers", [0, 1, 2])
+def test_what_is_kept_changes_nothing(workers: int) -> None:
+    """Twelve passes, room for four of the seven samples, or two of each worker's."""
+    made = replace(a_plan(bad=(2,)), keep=4 * 16 * 16 * 3)
+    got = [same(batch, made.batch(step)) for step, batch in enumerate(batches(made, 0, 28, workers))]
+    assert got == [True] * 28
+
+
+@dataclass(frozen=True, eq=False)
+class Counted(Greys):
+    asked: list[int] = field(default_factory=list)
+
+    def sample(self, index: int) -> Sample:
+        self.asked.append(index)
+        return super().sample(index)
+
+
+def test_decoded_samples_are_kept_as_far_as_there_is_room() -> None:
+    data = Counted(7)
+    kept = KeptSamples(ConcatenatedDataset([data], 5), 3 * 16 * 16 * 3 + 1)
+    assert len(kept) == 5
+    for _ in range(2):
+        assert [kept.sample(index).name for index in (4, 0, 3, 1)] == ["4", "0", "3", "1"]
+    assert data.asked == [4, 0, 3, 1, 1]  # the fourth found no room
+
+
+def test_an_unreadable_sample_is_asked_for_again() -> None:
+    data = Counted(3, bad=(1,))
+    kept = KeptSamples(ConcatenatedDataset([data]), 10**6)
+    for _ in range(2):
+        with pytest.raises(BadPicture):
+            kept.sample(1)
+    assert data.asked == [1, 1]
+
+
+@pytest.mark.parametrize(("stop", "keep", "kept"), [(2, 10**6, False), (3, 10**6, True), (3, 0, False)])
+def test_nothing_is_kept_that_is_not_seen_again(stop: int, keep: int, kept: bool) -> None:
+    """Seven samples, three in a batch: the third is the first to meet one again."""
+    plan = replace(a_plan(), keep=keep).keeping(stop, 2)
+    assert isinstance(plan.data, KeptSamples) is kept
+    assert not kept or plan.data.room == keep // 2  # type: ignore[attr-defined]  # as asserted above
+
+
+def test_a_sample_falls_to_the_same_worker_in_every_pass() -> None:
+    made = a_plan()
+    owners: dict[str, set[int]] = {}
+    for step in range(28):
+        shares = [made.places(step, share, 2) for share in range(2)]
+        assert sorted(shares[0] + shares[1]) == [0, 1, 2]
+        for share, places in enumerate(shares):
+            for place in places:
+                owners.setdefault(made.batch(step).names[place], set()).add(share)
+    assert sorted(map(len, owners.values())) == [1] * 7
+    assert set().union(*owners.values()) == {0, 1}
+
+
+def test_pictures_are_handed_over_where_the_worker_put_them() -> None:
+    stream = batches(a_plan(), 0, 10, 1)
+    first = [next(stream).pictures.ctypes.data for _ in range(SLOTS + 1)]
+    assert len(set(first)) == SLOTS
+    assert first[SLOTS] == first[0]
+    stream.close()
+
+
+def test_no_room_to_share_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(dir: str | None) -> None:  # noqa: A002  # as tempfile calls it
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
+    with pytest.raises(UserError, match=r"^no 3 MB to share with data workers \(No space left.*\): use --workers 0$"):
+        SharedMemory(3_000_000)
 
 
 def test_no_batches_at_the_end_of_a_run() -> None:
@@ -271,7 +349,7 @@ def test_no_worker_outlives_its_trainer(tmp_path: Path, number: signal.Signals) 
         cwd=ROOT,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         # A suite started in the background may have been told to ignore Ctrl-C; the trainer was not.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as trainer:
@@ -282,5 +360,33 @@ def test_no_worker_outlives_its_trainer(tmp_path: Path, number: signal.Signals) 
         assert len(workers) == 2
         trainer.send_signal(number)
         trainer.stdout.read()
+        assert trainer.stderr is not None
+        said = trainer.stderr.read().decode()
+    assert "leaked" not in said
     assert trainer.returncode != 0
     assert not wait_until_gone(workers, 5)
+
+
+def test_no_signal_amid_the_start_of_a_worker() -> None:
+    """One that another thread takes reaches the main thread, blocked there or not: a library's thread, in earnest."""
+    now = threading.Event()
+
+    def take() -> None:
+        now.wait()
+        signal.raise_signal(signal.SIGINT)
+
+    taker = threading.Thread(target=take)  # begun before, as it would inherit what is blocked
+    taker.start()
+    unharmed = []
+
+    def begin() -> None:
+        with no_interrupt():
+            now.set()
+            taker.join()
+            unharmed.append(True)
+
+    with pytest.raises(KeyboardInterrupt):
+        begin()
+    assert unharmed
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

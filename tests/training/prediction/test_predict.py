@@ -25,6 +25,7 @@ from training.files.writing import append
 from training.labels.skeletons import Skeleton
 from training.pictures.drawing import LEFT, MIDDLE, RIGHT
 from training.prediction import predict
+from training.prediction.boxes import read_boxes
 from training.prediction.model import Model
 from training.prediction.point_files import PointFiles
 from training.prediction.predict import crop_for, find_pictures, look, save_predictions
@@ -252,6 +253,15 @@ def test_boxes_from_a_file(
     data = open_dataset(f"csv:{out / 'predictions.csv'}?images=.", "train")
     assert [data.sample(k).name for k in range(len(data))] == ["in/flag.png#1", "in/flag.png#2", "in/other.png#1"]
     assert len(list(out.glob("*.png"))) == 3
+
+
+def test_rows_with_too_few_or_too_many_cells(tmp_path: Path) -> None:
+    """As spreadsheets leave them: what is missing makes one row bad, and nobody asked for what is over."""
+    file = tmp_path / "boxes.csv"
+    file.write_text("picture,box_x,box_y,box_w,box_h\na.png,1,2,3\nb.png\nc.png,1,2,3,4,a note\n")
+    boxes = read_boxes(f"csv:{file}")
+    assert boxes.paths == {str(tmp_path / "c.png"): [(1.0, 2.0, 3.0, 4.0)]}
+    assert [text.partition(": ")[0] for text in boxes.bad] == [f"{file}, line 2", f"{file}, line 3"]
 
 
 @pytest.mark.parametrize(

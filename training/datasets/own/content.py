@@ -71,7 +71,7 @@ class Contradiction(DataError):
     """A file that contradicts itself: one record cannot be left out, since nobody knows which of them is wrong."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Trouble:
     """Bad records and remarks, as a reader meets them."""
 

@@ -39,7 +39,7 @@ class MpiiLabels:
     head_size: NDArray[np.float64]  # (N,), pixels, nan where there is no head box
 
 
-@dataclass
+@dataclass(eq=False)
 class _Instance:
     """One person as the files have it: 1-based."""
 

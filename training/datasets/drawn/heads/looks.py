@@ -14,7 +14,7 @@ _BEARDS = {"none": 0.72, "full": 0.12, "stubble": 0.09, "moustache": 0.07}
 _GLASSES = {"none": 0.78, "rims": 0.17, "dark": 0.05}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Look:
     """Colours and ornaments of one face. `light` (3,) is the unit vector to where the light comes from."""
 

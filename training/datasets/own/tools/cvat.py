@@ -22,7 +22,7 @@ from training.datasets.own.tools.shapes import Shapes, centred, chosen, content,
 from training.errors import DataError
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Element:
     tag: str
     attributes: dict[str, str]
@@ -90,7 +90,7 @@ def _complete(
     return found
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Picture:
     name: str
     where: str

@@ -14,7 +14,7 @@ from training.errors import DataError, UserError, unknown
 Box = tuple[float, float, float, float]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Shapes:
     """The points and boxes of one picture, by the group that they belong to, None for what belongs to none.
 
