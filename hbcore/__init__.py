@@ -13,6 +13,8 @@ Read it in this order, room by room; each stands on the ones before:
     optim        what training adds: losses, optimizers, schedules
     deploy       model files, and a trained network as one plan
     landmarks    from a picture to an answer: crop, what maps say, trained models in three lines
+    commands     what command lines do alike
+    photos       photos in files, and `python -m hbcore landmarks`: needs Pillow
     export       model files in other forms
 """
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections import Counter
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hbcore.autograd.function import Array
+from hbcore.commands import DATA, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, load_model, read_arrays, reason, rebuilt, write_whole
 from hbcore.deploy.packed_file import FORMAT, packed, packed_bytes
 
@@ -62,8 +62,8 @@ def _short(value: Any) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m hbcore.export", description="Model files in other forms.")
-    verbs = parser.add_subparsers(dest="verb", required=True)
+    parser = Parser(prog="python -m hbcore.export", description="Model files in other forms.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="pack|unpack")
     packing = verbs.add_parser("pack", help="bits as bits: a file of a tenth of the size")
     packing.add_argument("model", help="a model file, such as runs/pose/last.safetensors")
     packing.add_argument("-o", "--out", required=True, type=Path, help="the packed file to write")
@@ -73,10 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         lines = [pack(options.model, options.out)] if options.verb == "pack" else unpack(options.model)
     except ModelFileError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 1
-    print("\n".join(lines))
-    return 0
+        tell("export", str(error))
+        return DATA
+    return say("export", lines)
 
 
 if __name__ == "__main__":

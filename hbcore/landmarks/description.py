@@ -67,6 +67,16 @@ class Description:
         return self.calibration.threshold if self.calibration else None
 
     @property
+    def parts(self) -> bool:
+        """Whether the answer is a class for every pixel, and not points."""
+        return isinstance(self.codec, MaskCodec)
+
+    @property
+    def needs_box(self) -> bool:
+        """Whether in training it never saw whole pictures, as far as its file tells."""
+        return bool(self.crops) and all(rule.around != "picture" for rule in self.crops)
+
+    @property
     def box_margin(self) -> float:
         """Side of the square to look at over the longer side of a box."""
         return box_margin(self.crops)

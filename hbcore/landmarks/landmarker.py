@@ -15,6 +15,7 @@ from hbcore.deploy.engine import Engine
 from hbcore.deploy.model_file import ModelFileError, load_model, reason
 from hbcore.landmarks.crop import Crop
 from hbcore.landmarks.description import Description, to_input, to_maps
+from hbcore.landmarks.heatmaps import mean_score
 from hbcore.landmarks.masks import MaskCodec
 from hbcore.landmarks.squares import around_corners, around_picture
 
@@ -73,7 +74,8 @@ class Landmarker:
         (n, 4), each x0, y0, x1, y1 in its pixels, the first pixel's centre at (0, 0): corners of what the face or
         person takes up, without the margin, which the model knows. For several, a sequence of such, None for the whole.
         Without boxes the square to look at is around the whole picture: a model that never saw that in training will
-        not be sure of it. TypeError or ValueError, in one line, for other pictures or boxes.
+        not be sure of it. TypeError or ValueError, in one line, for other pictures or boxes; FloatingPointError if the
+        network computes NaN or infinity.
         """
         if isinstance(pictures, np.ndarray) and pictures.ndim == 3:
             return list(self._instances(pictures, boxes))
@@ -106,10 +108,15 @@ def find_model(model: str | Path) -> Path:
         return Path(name)
     path = MODELS / f"{name}.safetensors"
     if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in MODELS.glob("*.safetensors")))
+        known = ", ".join(model_names())
         held = f"there is {known}" if known else "none comes with this version"
         raise ModelFileError(f"unknown model {name!r}: {held}; a model file can be named by its path")
     return path
+
+
+def model_names() -> list[str]:
+    """The models that a name is enough for."""
+    return sorted(file.stem for file in MODELS.glob("*.safetensors"))
 
 
 def require_picture(picture: Any) -> None:
@@ -150,12 +157,15 @@ def answer(
     """What maps_of, from crops (1, S, S, 3) to maps (1, h, w, K), says about one square of a picture."""
     maps = maps_of(crop.extract(picture)[None])
     codec, least = description.codec, description.least_confidence
-    confidence = float(codec.confidence(maps)[0])
-    common = description.names, box, confidence, None if least is None else confidence >= least
+    found: dict[str, Any]
     if isinstance(codec, MaskCodec):
-        return Instance(*common, classes=codec.on_picture(maps[0], crop, *picture.shape[:2]))
-    points, scores = codec.decode(maps[0])
-    return Instance(*common, points=crop.to_picture(points), scores=scores)
+        confidence = float(codec.confidence(maps)[0])
+        found = {"classes": codec.on_picture(maps[0], crop, *picture.shape[:2])}
+    else:
+        points, scores = codec.decode(maps[0])
+        confidence = float(mean_score(scores))
+        found = {"points": crop.to_picture(points), "scores": scores}
+    return Instance(description.names, box, confidence, None if least is None else confidence >= least, **found)
 
 
 def _whole(picture: Levels) -> NDArray[np.float64]:

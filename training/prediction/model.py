@@ -79,7 +79,7 @@ class Model:
     @property
     def needs_box(self) -> bool:
         """Whether in training it never saw whole pictures, as far as its file tells."""
-        return bool(self.crops) and all(rule.around != "picture" for rule in self.crops)
+        return self.description.needs_box
 
     def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
         """Maps (N, h, w, K) for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.

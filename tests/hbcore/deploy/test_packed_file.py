@@ -171,7 +171,7 @@ def test_what_cannot_be_packed_or_shown_is_one_line(tmp_path, monkeypatch, capsy
     Path("large").write_bytes(model_bytes(large, {}))
     Path("steep").write_bytes(model_bytes(steep, {}))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert main(words) == 1
+    assert main(words) == 3
     printed = capsys.readouterr().err
     assert printed.startswith(f"export: {message}")
     assert printed.count("\n") == 1
