@@ -26,6 +26,7 @@ def extension(name: str, sources: list[str]) -> Extension:
         define_macros=[("Py_LIMITED_API", "0x030B0000")] if STABLE else [],
         py_limited_api=STABLE,
         extra_compile_args=[] if os.name == "nt" else flags,
+        libraries=[] if os.name == "nt" else ["m"],
     )
 
 

@@ -38,6 +38,7 @@ def table(settings: Settings, peers: list[Peer], channels: int, filters: int, si
     packed, packing = ours.layer(binary, x)
     built: list[Candidate | Absent] = [
         Candidate(OURS, packed, prepare=ours.threads(1)),
+        Candidate(f"{OURS}, 2 threads", packed, 2, against=OURS, prepare=ours.threads(2)),
         Candidate("hbcore binary, packing included", packing, against=OURS, prepare=ours.threads(1)),
     ]
     case = Case(single(real), x, against=OURS, binary=binary, bytes_outside=True, compile=settings.compile)

@@ -12,12 +12,13 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from benchmarks.peers import Missing, Peer, reason
 from benchmarks.report import Fact, Row, Table
 from benchmarks.settings import Settings
-from benchmarks.step import THREADS, row_name, set_threads, sizes, training_step, ways
+from benchmarks.step import OURS, THREADS, row_name, set_threads, sizes, training_step, ways
 from benchmarks.timing import Absent, Spread
 from hbcore import kernels
 
@@ -46,7 +47,7 @@ def table(features: int, size: int, batch: int) -> Table:
                 continue
             base = base or peak
             ratio = None if name == against else Spread(*[peak / base] * 3)
-            kind = "ours" if way == "hbcore" else "fp32"
+            kind = "ours" if way in OURS else "fp32"
             row_against = "" if name == against else against
             found.rows.append(Row(name, THREADS, kind, Spread(peak, peak, peak), row_against, ratio))
             found.facts[f"{name}, before the network was made, MB"] = Fact(before)
@@ -85,13 +86,12 @@ def main(arguments: list[str]) -> None:
     """Make the steps and print the two figures as JSON."""
     way, binary, *numbers = arguments
     set_threads(way, THREADS)()
-    if way == "hbcore":
-        kernels.keep_memory()
-    before = peak_megabytes()
-    run = training_step(way, binary == "binary", *map(int, numbers))
-    for _ in range(STEPS):
-        run()
-    print(json.dumps([before, peak_megabytes()]))
+    with kernels.keep_memory() if way in OURS else nullcontext():
+        before = peak_megabytes()
+        run = training_step(way, binary == "binary", *map(int, numbers))
+        for _ in range(STEPS):
+            run()
+        print(json.dumps([before, peak_megabytes()]))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,14 @@ CASES: tuple[tuple[int, dict[str, Any]], ...] = ((256, {"features": 256}), (128,
 TINY: tuple[tuple[int, dict[str, Any]], ...] = ((16, {"features": 16, "depth": 1, "joints": 3}),)
 
 
+def cases(settings: Settings) -> tuple[tuple[int, dict[str, Any]], ...]:
+    """Side of the picture and architecture of each network to be measured."""
+    return TINY if settings.tiny else CASES
+
+
 def tables(settings: Settings, peers: list[Peer]) -> Iterator[Table]:
     """One table per network."""
-    for size, architecture in TINY if settings.tiny else CASES:
+    for size, architecture in cases(settings):
         yield table(settings, peers, size, architecture)
 
 

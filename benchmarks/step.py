@@ -2,8 +2,8 @@
 
 Binary against the same network binarised in float simulation, which is how PyTorch trains one; and the real-valued
 twins of both, to see what the bits are worth. Ours trains as its training loop does, with gradients in bytes, and once
-more with gradients in float32. hbcore may keep the memory it frees (its training loop asks for that);
-in one process that holds for PyTorch too.
+more with gradients in float32, and on one thread. hbcore may keep the memory it frees (its training loop asks for
+that); in one process that holds for PyTorch too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ FULL = ((64, 128, 8), (256, 256, 8))
 TINY = ((16, 32, 2),)
 
 FLOAT32 = "hbcore, float32 gradients"
-WAYS = ("hbcore", FLOAT32, "PyTorch fp32", "PyTorch fp32 channels-last")
+OURS = ("hbcore", FLOAT32)
+WAYS = (*OURS, "PyTorch fp32", "PyTorch fp32 channels-last")
 
 
 def sizes(settings: Settings) -> tuple[tuple[int, int, int], ...]:
@@ -48,7 +49,6 @@ def tables(settings: Settings, peers: list[Peer]) -> Iterator[Table]:
 def table(settings: Settings, features: int, size: int, batch: int) -> Table:
     """Ours and PyTorch's, binary and real-valued."""
     threads = 1 if settings.tiny else THREADS  # in the tiniest, threads would do nothing but wait for each other
-    kernels.keep_memory()
     built: list[Candidate | Absent] = []
     for binary in (True, False):
         against = row_name("hbcore", binary)
@@ -65,10 +65,13 @@ def table(settings: Settings, features: int, size: int, batch: int) -> Table:
                     raise
                 built.append(Absent(name, reason(error)))
                 continue
-            kind = "ours" if way in ("hbcore", FLOAT32) else "fp32"
+            kind = "ours" if way in OURS else "fp32"
             built.append(Candidate(name, run, threads, kind, "" if name == against else against, prepare))
+            if way == "hbcore":
+                built.append(Candidate(f"{name}, 1 thread", run, 1, kind, name, set_threads(way, 1)))
     title = f"training step, {features} features, {size} x {size}, batch {batch}"
-    return timed_table("step", title, built, settings.repeats, settings.seconds)[0]
+    with kernels.keep_memory():
+        return timed_table("step", title, built, settings.repeats, settings.seconds)[0]
 
 
 def ways(binary: bool) -> list[str]:
@@ -92,7 +95,7 @@ def training_step(way: str, binary: bool, features: int, size: int, batch: int) 
     model = hbcore.StackedHourglass(features=features, depth=depth, binary=binary)
     picture: Array = rng.random((batch, size, size, 3), dtype=np.float32)
     target: Array = rng.random((batch, size // 4, size // 4, model.architecture["joints"]), dtype=np.float32)
-    if way in ("hbcore", FLOAT32):
+    if way in OURS:
         return _our_step(model, picture, target, "int8" if way == "hbcore" else "float32")
     return _torch_step(model, picture, target, way.endswith("channels-last"))
 
@@ -138,7 +141,7 @@ def _torch_step(model: hbcore.StackedHourglass, picture: Array, target: Array, l
 
 def set_threads(way: str, threads: int) -> Callable[[], object]:
     """Something to prepare with."""
-    if way in ("hbcore", FLOAT32):
+    if way in OURS:
         return ours.threads(threads)
 
     def prepare() -> None:

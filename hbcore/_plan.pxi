@@ -166,19 +166,15 @@ cdef class Plan:
         self.count += 1
 
     cdef hb_pixels* pixels(self, hb_pixels_kind kind, const float[:, :, :, :] x, float[:, :, :, :] y) except NULL:
-        """A step of csrc/pixels.h, not counted yet; x and y in rows, of the sizes that this kind makes of each other."""
-        cdef Py_ssize_t x_step = step_of("x", x), y_step = step_of("y", y)
-        cdef Py_ssize_t up = 2 if kind == HB_UPSAMPLE else 1, down = 2 if kind == HB_AVG_POOL else 1
-        shaped("y", y.shape, x.shape[0], x.shape[1] // down * up, x.shape[2] // down * up, x.shape[3])
-        shaped("x", x.shape, y.shape[0], y.shape[1] // up * down, y.shape[2] // up * down, y.shape[3])
+        """A step of csrc/pixels.h, not counted yet."""
+        cdef hb_pixels work
         cdef hb_conv size
+        pixels_of(&work, kind, x, y)
         memset(&size, 0, sizeof(size))
-        cdef hb_pixels* work = &self.append(HB_PIXELS, size).pixels
-        work.kind, work.batch, work.height, work.width = kind, x.shape[0], x.shape[1], x.shape[2]
-        work.channels, work.x, work.y = x.shape[3], &x[0, 0, 0, 0], &y[0, 0, 0, 0]
-        work.x_step, work.y_step = x_step, y_step
+        cdef hb_step* step = self.append(HB_PIXELS, size)
+        step.pixels = work
         self.arrays += [x, y]
-        return work
+        return &step.pixels
 
     def line(self, const float[:, :, :, :] x, scale, shift, sign, float[:, :, :, :] y):
         """y = max(scale x + shift, 0) or, with `sign`, the sign of scale x + shift."""

@@ -28,6 +28,10 @@ cdef extern from "csrc/kernels.h":
     ctypedef struct hb_filters:
         pass
 
+    ctypedef struct hb_part:
+        const float *x
+        Py_ssize_t width, step
+
     ctypedef struct hb_kernels:
         const char* name
         Py_ssize_t lanes
@@ -44,11 +48,28 @@ cdef extern from "csrc/kernels.h":
         int (*max_pool)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*, uint8_t*) nogil
         int (*max_pool_backward)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const uint8_t*, const float*,
                                  float*) nogil
-        int (*add)(Py_ssize_t, Py_ssize_t, const float*, Py_ssize_t, const float*, Py_ssize_t, float*, Py_ssize_t) nogil
+        int (*join)(Py_ssize_t, const hb_part*, Py_ssize_t, const float*, Py_ssize_t, float*, Py_ssize_t) nogil
         int (*norm_backward)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
-                             const float*, const float*, float*) nogil
+                             const float*, const float*, const float*, Py_ssize_t, float*) nogil
 
     const hb_kernels* hb_choose(const char* name)
+
+cdef extern from "csrc/unit.h":
+    ctypedef struct hb_unit:
+        hb_conv size
+        const float *x
+        const float *gamma
+        const float *w
+        uint64_t *signs
+        uint64_t *inside
+        float *alpha
+        float *mean
+        float *variance
+        float *r
+
+    int hb_unit_forward(const hb_kernels*, hb_unit*, const float* beta, float eps, float* y) nogil
+    int hb_unit_backward(const hb_kernels*, const hb_unit*, const float*, Py_ssize_t, const float*, Py_ssize_t, float* dx,
+                         float* dgamma, float* dbeta, float* dw) nogil
 
 cdef extern from "csrc/pool.h":
     void hb_set_threads(int count) nogil
@@ -62,7 +83,7 @@ cdef extern from "csrc/panels.h":
 
 cdef extern from "csrc/pixels.h":
     ctypedef enum hb_pixels_kind:
-        HB_LINE, HB_ADD, HB_AVG_POOL, HB_UPSAMPLE
+        HB_LINE, HB_AFFINE, HB_RECTIFY, HB_WHERE, HB_ADD, HB_SUM_POOL, HB_AVG_POOL, HB_UPSAMPLE
 
     ctypedef struct hb_pixels:
         hb_pixels_kind kind
@@ -74,6 +95,8 @@ cdef extern from "csrc/pixels.h":
         bint sign
         float *y
         Py_ssize_t x_step, other_step, y_step
+
+    void hb_run_pixels(const hb_pixels*) nogil
 
 cdef extern from "csrc/plan.h":
     ctypedef enum hb_kind:

@@ -13,6 +13,9 @@ import numpy as np
 
 include "_gate.pxi"
 
+cdef enum:
+    MOST_PARTS = 16  # of a join
+
 cdef const hb_kernels* wide = NULL
 
 
@@ -271,7 +274,8 @@ def norm_backward(const float[:, ::1] x, const float[:, ::1] grad, const uint64_
         shaped("inside", inside.shape, x.shape[0], words_of(x.shape[1]))
         bits = &inside[0, 0]
     with nogil:
-        status = k.norm_backward(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &a[0], &b[0], &c[0], &out[0, 0])
+        status = k.norm_backward(x.shape[0], x.shape[1], &x[0, 0], &grad[0, 0], bits, &a[0], &b[0], &c[0], NULL, 0,
+                                 &out[0, 0])
     check(status)
 
 
@@ -300,15 +304,30 @@ def max_pool_backward(const float[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1
                                &grad[0, 0, 0, 0], &out[0, 0, 0, 0])
 
 
-def add(const float[:, :, :, :] a, const float[:, :, :, :] b, float[:, :, :, :] out):
-    """out = a + b, all of them in rows."""
+def join(const float[:, :, :, :] skip, parts, float[:, :, :, :] out):
+    """out = skip + (parts side by side), all of them in rows; at most MOST_PARTS parts."""
     cdef const hb_kernels* k = table()
-    cdef Py_ssize_t a_step = step_of("a", a), b_step = step_of("b", b), out_step = step_of("out", out)
-    shaped("b", b.shape, a.shape[0], a.shape[1], a.shape[2], a.shape[3])
-    shaped("out", out.shape, a.shape[0], a.shape[1], a.shape[2], a.shape[3])
+    cdef Py_ssize_t skip_step = step_of("skip", skip), out_step = step_of("out", out), count = 0, width = 0
+    cdef hb_part[MOST_PARTS] pointers
+    cdef const float[:, :, :, :] part
+    shaped("out", out.shape, skip.shape[0], skip.shape[1], skip.shape[2], skip.shape[3])
+    held = []
+    for each in parts:
+        part = each
+        within("the number of parts", count + 1, 1, MOST_PARTS)
+        shaped("part", part.shape, skip.shape[0], skip.shape[1], skip.shape[2], ANY)
+        pointers[count].step, pointers[count].width = step_of("part", part), part.shape[3]
+        pointers[count].x = &part[0, 0, 0, 0]
+        width += part.shape[3]
+        count += 1
+        held.append(part)
+    if width != skip.shape[3]:
+        raise ValueError(f"parts have {width} on axis 3, expected {skip.shape[3]}")
     with nogil:
-        k.add(a.shape[0] * a.shape[1] * a.shape[2], a.shape[3], &a[0, 0, 0, 0], a_step, &b[0, 0, 0, 0], b_step,
-              &out[0, 0, 0, 0], out_step)
+        k.join(skip.shape[0] * skip.shape[1] * skip.shape[2], pointers, count, &skip[0, 0, 0, 0], skip_step,
+               &out[0, 0, 0, 0], out_step)
 
 
+include "_unit.pxi"
+include "_pixels.pxi"
 include "_plan.pxi"

@@ -107,7 +107,7 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     k->norm_sums(n, c, x, g, NULL, each, a, b);
     hash(&real_hash, a, (size_t)c * sizeof *a);
     hash(&real_hash, b, (size_t)c * sizeof *b);
-    k->norm_backward(n, c, x, g, inside, each, each, each, g);
+    k->norm_backward(n, c, x, g, inside, each, each, each, NULL, 0, g);
     hash(&exact_hash, g, (size_t)(n * c) * sizeof *g);
     k->threshold(n, c, x, each, flip, signs);
     hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);
@@ -118,7 +118,7 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     k->max_pool_backward(1, 2, 2 * n, c, winner, small, g);
     free(winner);
     k->upsample_add(1, 1, n, c, small, x);
-    k->add(n, c, x, c, g, c, x, c);
+    k->join(n, &(hb_part){g, c, c}, 1, x, c, x, c);
     hash(&exact_hash, x, (size_t)(4 * n * c) * sizeof *x);
     void *all[] = {x, g, each, small, a, b, signs, inside, flip};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)

@@ -136,10 +136,12 @@ def scratch_folder() -> tempfile.TemporaryDirectory[str]:
 def all_peers() -> list[Peer]:
     """Every peer, installed or not."""
     from benchmarks.peers.larq_peer import Larq
+    from benchmarks.peers.litert_peer import LiteRt
+    from benchmarks.peers.mnn_peer import Mnn
     from benchmarks.peers.ncnn_peer import Ncnn
     from benchmarks.peers.numpy_peer import NumPy
     from benchmarks.peers.onnxruntime_peer import OnnxRuntime
     from benchmarks.peers.openvino_peer import OpenVino
     from benchmarks.peers.torch_peer import PyTorch
 
-    return [NumPy(), PyTorch(), OnnxRuntime(), OpenVino(), Ncnn(), Larq()]
+    return [NumPy(), PyTorch(), OnnxRuntime(), OpenVino(), Ncnn(), Mnn(), LiteRt(), Larq()]

@@ -15,11 +15,11 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import numpy as np
 
 from benchmarks.peers import Case, Missing, Peer
+from benchmarks.tflite import Graph
 from benchmarks.timing import Absent, Candidate
 from hbcore import kernels
 from hbcore.autograd.function import Array
@@ -80,10 +80,9 @@ def _part(path: str) -> ModuleType:
 
 def layer_model(layer: BinaryConv2d, x: Array) -> bytes:
     """A TensorFlow Lite model without inputs: this layer on the signs of x (N, H, W, C)."""
-    import flatbuffers
     from flatbuffers import flexbuffers
 
-    schema: Any = _part("mlir/python/tflite_schema.py")
+    graph = Graph(_part("mlir/python/tflite_schema.py"))
     w = np.ascontiguousarray(layer.weight.data.transpose(3, 0, 1, 2))
     alpha = np.abs(w).mean(axis=(1, 2, 3)).astype(np.float32)
     constants = {"x": half_words(x), "w": half_words(w), "alpha": alpha, "bias": np.zeros_like(alpha)}
@@ -97,26 +96,8 @@ def layer_model(layer: BinaryConv2d, x: Array) -> bytes:
         "stride_height": 1,
         "stride_width": 1,
     }
-    output = schema.TensorT()
-    output.name, output.shape, output.type = "y", [*x.shape[:3], len(w)], schema.TensorType.FLOAT32
-    tensors, buffers = [output], [schema.BufferT()]  # by custom, what has no constant value has buffer 0
-    for name, constant in constants.items():
-        tensor, buffer = schema.TensorT(), schema.BufferT()
-        tensor.name, tensor.shape, tensor.buffer = name, list(constant.shape), len(buffers)
-        tensor.type = schema.TensorType.INT32 if constant.dtype == np.int32 else schema.TensorType.FLOAT32
-        buffer.data = np.frombuffer(constant.tobytes(), dtype=np.uint8)
-        tensors.append(tensor)
-        buffers.append(buffer)
-    code = schema.OperatorCodeT()
-    code.deprecatedBuiltinCode = code.builtinCode = schema.BuiltinOperator.CUSTOM
-    code.customCode = "LceBconv2d"
-    operator = schema.OperatorT()
-    operator.inputs, operator.outputs = [1, 2, 3, 4, -1], [0]  # -1: no thresholds, the result stays in floats
+    inputs = [graph.constant(name, value) for name, value in constants.items()]
+    output = graph.tensor("y", [*x.shape[:3], len(w)])
+    operator = graph.put("LceBconv2d", [*inputs, -1], output)  # -1: no thresholds, the result stays in floats
     operator.customOptions = np.frombuffer(flexbuffers.Dumps(options), dtype=np.uint8)
-    graph = schema.SubGraphT()
-    graph.tensors, graph.inputs, graph.outputs, graph.operators = tensors, [], [0], [operator]
-    model = schema.ModelT()
-    model.version, model.operatorCodes, model.subgraphs, model.buffers = 3, [code], [graph], buffers
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return graph.finish([], [output])

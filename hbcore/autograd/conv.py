@@ -22,7 +22,6 @@ import numpy as np
 from hbcore import kernels
 from hbcore.autograd.function import Array, Function, channel_sums, require_one_type
 from hbcore.autograd.tensor import Tensor, apply
-from hbcore.kernels.reference import windows
 from hbcore.values import whole
 
 
@@ -120,11 +119,10 @@ class AvgPooling(Function):
             raise ValueError(
                 f"windows of {self.size} x {self.size} do not tile a picture of {x.shape[1]} x {x.shape[2]}"
             )
-        taps = windows(x, self.size)
-        return np.asarray(sum(taps[1:], start=taps[0]) / x.dtype.type(len(taps)))
+        return np.asarray(kernels.backend.sum_pool(x, self.size) / x.dtype.type(self.size**2))
 
     def backward(self, g: Array) -> tuple[Array]:
-        return (repeat(g / g.dtype.type(self.size**2), self.size),)
+        return (kernels.backend.upsample(g / g.dtype.type(self.size**2), self.size),)
 
 
 class NearestUpsampling(Function):
@@ -137,19 +135,10 @@ class NearestUpsampling(Function):
         require_pictures(inputs[0], "up-sampling")
 
     def forward(self, x: Array) -> Array:
-        return repeat(x, self.factor)
+        return kernels.backend.upsample(x, self.factor)
 
     def backward(self, g: Array) -> tuple[Array]:
-        taps = windows(g, self.factor)
-        return (np.asarray(sum(taps[1:], start=taps[0])),)
-
-
-def repeat(x: Array, factor: int) -> Array:
-    """(N, H, W, C) -> (N, factor H, factor W, C), nearest neighbour."""
-    n, h, w, c = x.shape
-    out = np.empty((n, h, factor, w, factor, c), dtype=x.dtype)
-    out[...] = x[:, :, None, :, None, :]
-    return out.reshape(n, h * factor, w * factor, c)
+        return (kernels.backend.sum_pool(g, self.factor),)
 
 
 def conv2d(x: Tensor, w: Tensor, bias: Tensor | None = None, stride: int = 1, padding: int = 0) -> Tensor:

@@ -75,6 +75,10 @@ class Function:
     # Whether backward returns arrays that nobody else holds: sums of gradients may then be taken in them.
     fresh = False
 
+    # Whether backward adds `so_far` to the gradient of its first operand: what others gave that before, or None.
+    adds = False
+    so_far: Array | None = None
+
     def check(self, *inputs: Array) -> None:
         """TypeError or ValueError where the operation cannot take these, asked before :meth:`forward`."""
         require_one_type(type(self).__name__, *inputs)
@@ -126,6 +130,8 @@ def backward(root: Function | Leaf, grad: Array) -> None:
             continue
         g = gradients.take(node)
         parents = node.parents
+        if node.adds:
+            node.so_far = gradients.take_any(parents[0])
         inputs = node.backward(g)
         node.release()
         for parent, parent_grad in zip(parents, inputs, strict=True):
@@ -163,6 +169,10 @@ class _Gradients:
         """The sum for a node, all of whose users have been visited."""
         self.own.discard(id(node))
         return self.sums.pop(id(node))
+
+    def take_any(self, node: Function | Leaf | None) -> Array | None:
+        """What came so far for a node that is not yet to be visited, if anything."""
+        return None if id(node) not in self.sums else self.take(node)  # type: ignore[arg-type]
 
     def take_own(self, node: Leaf) -> Array:
         """The same, in an array that nobody else holds: a leaf keeps it, and its owner may change it."""

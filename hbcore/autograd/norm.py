@@ -14,11 +14,11 @@ import numpy as np
 from hbcore import kernels
 from hbcore.autograd.function import Array, Function, channel_sums, require_per_channel
 from hbcore.autograd.tensor import Tensor, apply
-from hbcore.bits import Words
+from hbcore.kernels.units import Normalised
 
 
 class BatchNorm(Function):
-    """Normalisation by the batch's own statistics; they stay readable in `mean`, `variance`, `count`.
+    """Normalisation by the batch's own statistics, which stay readable in `norm`.
 
     With x^ = (x - m) r and M pixels:   dL/dbeta = sum g,   dL/dgamma = sum g x^,
     dL/dx = gamma r (g - dL/dbeta / M - x^ dL/dgamma / M).
@@ -35,34 +35,17 @@ class BatchNorm(Function):
         require_per_channel(x, gamma=gamma, beta=beta)
 
     def forward(self, x: Array, gamma: Array, beta: Array) -> Array:
-        self.x = x
-        return kernels.backend.affine(x, *self.measure(x, gamma, beta))
+        self.x, self.gamma = x, gamma
+        self.norm, scale, shift = kernels.backend.normalise(x, gamma, beta, self.eps)
+        return kernels.backend.affine(x, scale, shift)
 
     def backward(self, g: Array) -> tuple[Array, Array, Array]:
-        return self.propagate(self.x, g)
+        return kernels.backend.normalise_back(self.norm, self.x, self.gamma, g)
 
-    def measure(self, x: Array, gamma: Array, beta: Array) -> tuple[Array, Array]:
-        """Take the statistics of x: (scale, shift) such that y = scale x + shift."""
-        self.gamma = gamma
-        mean, variance, self.count = kernels.backend.batch_statistics(x)
-        self.mean, self.variance = mean.astype(x.dtype), variance.astype(x.dtype)
-        self.r = 1 / np.sqrt(self.variance + x.dtype.type(self.eps))
-        return gamma * self.r, beta - gamma * self.r * self.mean
 
-    def propagate(self, x: Array, g: Array, inside: Words | None = None) -> tuple[Array, Array, Array]:
-        """(dL/dx, dL/dgamma, dL/dbeta); with packed bits `inside`, g counts as 0 where not, and may become dL/dx."""
-        sums, products = kernels.backend.norm_sums(x, g, self.mean, inside)
-        dbeta, dgamma = sums.astype(g.dtype), products.astype(g.dtype) * self.r
-        # dL/dx = a g + b x + c
-        a = self.gamma * self.r
-        b = -a * self.r * dgamma / g.dtype.type(self.count)
-        c = -a * dbeta / g.dtype.type(self.count) - b * self.mean
-        return kernels.backend.norm_backward(x, g, a, b, c, inside), dgamma, dbeta
-
-    @property
-    def unbiased(self) -> Array:
-        """The variance that evaluation is to expect."""
-        return np.asarray(self.variance * self.variance.dtype.type(self.count / max(1, self.count - 1)))
+def unbiased(norm: Normalised) -> Array:
+    """The variance that evaluation is to expect."""
+    return np.asarray(norm.variance * norm.variance.dtype.type(norm.pixels / max(1, norm.pixels - 1)))
 
 
 class FixedNorm(Function):
@@ -90,7 +73,7 @@ def batch_norm(x: Tensor, gamma: Tensor, beta: Tensor, eps: float = 1e-5) -> tup
     """Normalise by the batch's own statistics: (y, mean (C,), unbiased variance (C,))."""
     function = BatchNorm(eps)
     y = apply(function, x, gamma, beta)
-    return y, function.mean, function.unbiased
+    return y, function.norm.mean, unbiased(function.norm)
 
 
 def fixed_norm(x: Tensor, gamma: Tensor, beta: Tensor, mean: Array, variance: Array, eps: float = 1e-5) -> Tensor:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from hbcore import kernels
 from hbcore.autograd.conv import require_fit
-from hbcore.autograd.function import Array, Function
-from hbcore.autograd.norm import BatchNorm
+from hbcore.autograd.function import Array, Function, require_one_type, require_per_channel
+from hbcore.autograd.norm import unbiased
 from hbcore.autograd.tensor import Tensor, apply
-from hbcore.binary.convolution import packed_conv2d, scale
 
 
 class BinaryUnit(Function):
@@ -18,26 +17,26 @@ class BinaryUnit(Function):
     on into that of the normalisation. gradients: "float32" or "int8", see hbcore/kernels/byte_gradients.py.
     """
 
-    fresh = True
+    fresh = adds = True
 
     def __init__(self, eps: float, padding: int, gradients: str = "float32") -> None:
-        self.statistics, self.padding, self.gradients = BatchNorm(eps), padding, gradients
+        self.eps, self.padding, self.gradients = eps, padding, gradients
 
     def check(self, *inputs: Array) -> None:
         x, gamma, beta, w = inputs
         require_fit(x, w)
-        self.statistics.check(x, gamma, beta)
+        require_one_type(type(self).__name__, *inputs)
+        require_per_channel(x, gamma=gamma, beta=beta)
 
     def forward(self, x: Array, gamma: Array, beta: Array, w: Array) -> Array:
-        self.x, self.w, self.alpha = x, w, scale(w)
-        self.signs, self.inside = kernels.backend.norm_sign(x, *self.statistics.measure(x, gamma, beta))
-        return packed_conv2d(self.signs, w, self.alpha, 1, self.padding)
+        self.x, self.gamma, self.w = x, gamma, w
+        y, self.unit = kernels.backend.unit_forward(x, gamma, beta, w, self.eps, self.padding)
+        return y
 
     def backward(self, g: Array) -> tuple[Array, Array, Array, Array]:
-        dw = kernels.backend.filter_gradient(self.signs, g, self.w.shape, self.padding, self.gradients)
-        ds = kernels.backend.sign_gradient(g, self.w, self.alpha, self.padding, self.gradients)
-        dx, dgamma, dbeta = self.statistics.propagate(self.x, ds, self.inside)
-        return dx, dgamma, dbeta, kernels.backend.latent_gradient(dw, self.w, self.alpha)
+        return kernels.backend.unit_backward(
+            self.unit, self.x, self.gamma, self.w, self.padding, g, self.gradients, self.so_far
+        )
 
 
 def binary_unit(
@@ -46,4 +45,4 @@ def binary_unit(
     """Batch norm, sign and binary convolution in one: (y, mean (C,), unbiased variance (C,)) as `batch_norm` does."""
     function = BinaryUnit(eps, padding, gradients)
     y = apply(function, x, gamma, beta, w)
-    return y, function.statistics.mean, function.statistics.unbiased
+    return y, function.unit.norm.mean, unbiased(function.unit.norm)

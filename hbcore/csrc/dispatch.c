@@ -12,7 +12,7 @@ const hb_kernels *hb_choose(const char *name)
 #if defined(__x86_64__) && defined(__GNUC__)
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
-        && __builtin_cpu_supports("avx512vpopcntdq"))
+        && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni"))
         tables[count++] = &hb_avx512;
     if (avx2)
         tables[count++] = &hb_avx2;

@@ -47,6 +47,12 @@ typedef struct {
     uint8_t *nibbles;
 } hb_filters;
 
+/* Rows of `width` numbers, and the step from one to the next. */
+typedef struct {
+    const float *x;
+    ptrdiff_t width, step;
+} hb_part;
+
 /* Functions return 0, or -1 where memory ran out. */
 typedef struct {
     const char *name;
@@ -81,9 +87,11 @@ typedef struct {
     int (*norm_sums)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *inside,
                      const float *mean, double *sums, double *products);
 
-    /* With g set to 0 except inside, unless that is NULL: out = a g + b x + c. out may be g. */
+    /* With g set to 0 except inside, unless that is NULL: out = a g + b x + c, and so_far more unless that is NULL, which
+     * has a step from row to row. out may be g. */
     int (*norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *inside,
-                         const float *a, const float *b, const float *c, float *out);
+                         const float *a, const float *b, const float *c, const float *so_far, ptrdiff_t so_far_step,
+                         float *out);
 
     /* bits = (x < threshold) xor flip, thresholds padded. */
     int (*threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold, const uint64_t *flip,
@@ -98,9 +106,9 @@ typedef struct {
     int (*max_pool_backward)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels,
                              const uint8_t *winner, const float *g, float *dx);
 
-    /* out = a + b over rows of `width` numbers, each array with its own step from row to row. */
-    int (*add)(ptrdiff_t rows, ptrdiff_t width, const float *a, ptrdiff_t a_step, const float *b, ptrdiff_t b_step,
-               float *out, ptrdiff_t out_step);
+    /* out = skip + (parts side by side) over rows, each array with its own step from row to row. */
+    int (*join)(ptrdiff_t rows, const hb_part *parts, ptrdiff_t count, const float *skip, ptrdiff_t skip_step, float *out,
+                ptrdiff_t out_step);
 
     /* y (N, 2 h, 2 w, C) += x (N, h, w, C), each pixel four times. */
     int (*upsample_add)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t width, ptrdiff_t channels, const float *x, float *y);

@@ -5,7 +5,7 @@
  *   TARGET, LANES, LANE_NUMBERS                                vectors.h
  *   MASK(v)                                                    epilogue.h
  *   ROWS, FMA(a, b, c)                                         products.h
- *   BYTE_ROWS, MULTIPLY(u, s), WIDEN(v), STORE_BYTES(p, v)     gradients.h
+ *   BYTE_ROWS, PART, MULTIPLY_ADD(sum, u, s), WIDEN(v), STORE_BYTES(p, v)     gradients.h
  *   PIXELS, EVEN_LANES, WAIT, add_counts(n, v), sum_counts(n)  binary_conv2d.h
  *   LOOK_UP(t, b), TABLE(p)                                    tables.h; not there where bits are counted otherwise
  */
@@ -48,7 +48,7 @@ const hb_kernels NAME(hb) = {
     .threshold = NAME(threshold),
     .max_pool = NAME(max_pool),
     .max_pool_backward = NAME(max_pool_backward),
-    .add = NAME(add),
+    .join = NAME(join),
     .upsample_add = NAME(upsample_add),
     .count_rounds = NAME(count_rounds),
 };

@@ -1,6 +1,6 @@
 """The loops that take the time: one table of operations, three backends, one of them chosen when the process starts.
 
-    reference    plain NumPy, what every operation is (with convolutions, byte_gradients, pictures, plan)
+    reference    plain NumPy, what every operation is (with convolutions, byte_gradients, pictures, plan, units)
     compiled     plain compiled loops, `hbcore/_kernels.pyx` and `hbcore/_pictures.pyx`
     wide         wide registers and threads in C, `hbcore/_wide.pyx` and `hbcore/csrc/`
 

@@ -22,6 +22,7 @@ from hbcore.kernels.reference import (
 )
 from hbcore.threads import for_slices, scratch
 
+NO_SIGN = "NaN has no sign: the input of a binary layer holds NaN"
 REALS = np.dtype(np.float32), np.dtype(np.float64)
 
 
@@ -219,4 +220,4 @@ def sum_pairs(parts: list[tuple[Array, Array]]) -> tuple[Array, Array]:
 def require_no_nan(parts: list[bool]) -> None:
     """FloatingPointError unless every part of a kernel's work met numbers only."""
     if not all(parts):
-        raise FloatingPointError("NaN has no sign: the input of a binary layer holds NaN")
+        raise FloatingPointError(NO_SIGN)

@@ -20,13 +20,14 @@ from hbcore.kernels.byte_gradients import in_bytes, pixel_blocks
 from hbcore.kernels.convolutions import Array, Convolutions
 from hbcore.kernels.pictures import Pictures
 from hbcore.kernels.plan import Plan
+from hbcore.kernels.units import Units
 from hbcore.values import is_whole, whole
 
 GRADIENTS = "float32", "int8"  # what binary convolutions can take back, see byte_gradients.py
 MAX_WINDOW = 16  # the winner of a pooling window is the place of a pixel, at most 255, in one byte
 
 
-class Reference(Convolutions, Pictures):
+class Reference(Convolutions, Pictures, Units):
     """Every operation. Named as `kernel_report` names it."""
 
     name = "numpy"
@@ -161,6 +162,34 @@ class Reference(Convolutions, Pictures):
     def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """a + b, in `out` if given."""
         return np.asarray(np.add(a, b, out=out))
+
+    def rectify(self, x: Array) -> Array:
+        """max(x, 0)."""
+        return np.asarray(np.maximum(x, 0))
+
+    def where_above(self, x: Array, other: Array) -> Array:
+        """x where other > 0, else 0."""
+        require_like(x, other=other)
+        return np.asarray(x * (other > 0))
+
+    def upsample(self, x: Array, size: int) -> Array:
+        """Each pixel becomes a window of equal pixels: (N, H, W, C) -> (N, H size, W size, C)."""
+        n, h, w, c = x.shape
+        out = np.empty((n, h, size, w, size, c), dtype=x.dtype)
+        out[...] = x[:, :, None, :, None, :]
+        return out.reshape(n, h * size, w * size, c)
+
+    def sum_pool(self, x: Array, size: int) -> Array:
+        """Sum of each window: (N, H, W, C) -> (N, H / size, W / size, C)."""
+        require_tiles(x, size)
+        first, *others = windows(x, size)
+        return np.asarray(sum(others, start=first))
+
+    def join(self, skip: Array, parts: tuple[Array, ...]) -> Array:
+        """skip (..., C) + (parts side by side along the last axis). ValueError if they do not fit."""
+        if any(x.shape[:-1] != skip.shape[:-1] for x in parts) or sum(x.shape[-1] for x in parts) != skip.shape[-1]:
+            raise ValueError(f"arrays of shapes {[x.shape for x in parts]} do not add up to {skip.shape}")
+        return np.asarray(np.add(skip, np.concatenate(parts, axis=-1)))
 
     # ------------------------------------------------------------------------------------- one step, one plan
 

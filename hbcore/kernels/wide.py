@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from hbcore import _wide, bits
 from hbcore.bits import Words
-from hbcore.kernels.compiled import Compiled, out_shape, require_no_nan
+from hbcore.kernels.compiled import NO_SIGN, Compiled, out_shape, require_no_nan
 from hbcore.kernels.convolutions import Array, Pair, keeps_order, way_back
 from hbcore.kernels.reference import as_rows, require_numbers, require_tiles, require_type, require_words
+from hbcore.kernels.units import Normalised, Unit
 
 _FLOAT32, _UINT64 = np.dtype(np.float32), np.dtype(np.uint64)
 
@@ -24,6 +25,7 @@ PAD = 32
 
 # Below this, NumPy adds sooner than threads can be asked to.
 ADD_SIZE = 1 << 15
+MOST_PARTS = 16
 
 
 class Wide(Compiled):
@@ -136,13 +138,79 @@ class Wide(Compiled):
 
     def add(self, a: Array, b: Array, out: Array | None = None) -> Array:
         """On threads for large (N, H, W, C) of one shape, or some channels of such."""
-        if a.size < ADD_SIZE or a.ndim != 4 or a.shape != b.shape or not fits(a, b):
-            return super().add(a, b, out)
         result = np.empty(a.shape, dtype=np.float32) if out is None else out
-        if not (_wide.in_rows(a) and _wide.in_rows(b) and _wide.in_rows(result)):
-            return super().add(a, b, result)
-        _wide.add(a, b, result)
+        if a.size < ADD_SIZE or a.ndim != 4 or a.shape != b.shape or not all_in_rows(a, b, result):
+            return super().add(a, b, out)
+        _wide.join(a, (b,), result)
         return result
+
+    def join(self, skip: Array, parts: tuple[Array, ...]) -> Array:
+        if skip.ndim != 4 or len(parts) > MOST_PARTS or not all_in_rows(skip, *parts):
+            return super().join(skip, parts)
+        out = np.empty(skip.shape, dtype=np.float32)
+        _wide.join(skip, parts, out)
+        return out
+
+    def affine(self, x: Array, scale: Array, shift: Array) -> Array:
+        if not (x.ndim == 4 and fits(scale, shift) and all_in_rows(x)):
+            return super().affine(x, scale, shift)
+        y = np.empty(x.shape, dtype=np.float32)
+        _wide.affine(x, scale, shift, y)
+        return y
+
+    def rectify(self, x: Array) -> Array:
+        if x.ndim != 4 or not all_in_rows(x):
+            return super().rectify(x)
+        y = np.empty(x.shape, dtype=np.float32)
+        _wide.rectify(x, y)
+        return y
+
+    def where_above(self, x: Array, other: Array) -> Array:
+        if x.ndim != 4 or not all_in_rows(x, other):
+            return super().where_above(x, other)
+        y = np.empty(x.shape, dtype=np.float32)
+        _wide.where_above(x, other, y)
+        return y
+
+    def upsample(self, x: Array, size: int) -> Array:
+        if size != 2 or not all_in_rows(x):
+            return super().upsample(x, size)
+        n, h, w, c = x.shape
+        y = np.empty((n, 2 * h, 2 * w, c), dtype=np.float32)
+        _wide.upsample(x, y)
+        return y
+
+    def sum_pool(self, x: Array, size: int) -> Array:
+        if size != 2 or not all_in_rows(x):
+            return super().sum_pool(x, size)
+        require_tiles(x, size)
+        n, h, w, c = x.shape
+        y = np.empty((n, h // 2, w // 2, c), dtype=np.float32)
+        _wide.sum_pool(x, y)
+        return y
+
+    def unit_forward(
+        self, x: Array, gamma: Array, beta: Array, w: Array, eps: float, padding: int
+    ) -> tuple[Array, Unit]:
+        if not in_pieces(x, gamma, beta, w):
+            return super().unit_forward(x, gamma, beta, w, eps, padding)
+        made = _wide.unit_forward(x, gamma, beta, w, eps, padding)
+        if made is None:
+            raise FloatingPointError(NO_SIGN)
+        y, signs, inside, alpha, (mean, variance, r) = made
+        return y, Unit(signs, inside, alpha, Normalised(mean, variance, r, x.size // x.shape[3]))
+
+    def unit_backward(
+        self, unit: Unit, x: Array, gamma: Array, w: Array, padding: int, g: Array, gradients: str,
+        so_far: Array | None = None,
+    ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
+        norm = unit.norm
+        bytes_back = gradients != "float32" and keeps_order(w.shape, 1, (padding, padding))
+        if not (bytes_back and norm.mean.base is not None and in_pieces(x, gamma, w) and fits(g)):
+            return super().unit_backward(unit, x, gamma, w, padding, g, gradients, so_far)
+        more = None if so_far is None else in_rows(so_far)
+        numbers = norm.mean.base
+        return _wide.unit_backward(x, gamma, w, padding, unit.signs, unit.inside, unit.alpha, numbers, in_rows(g), more)
 
     def new_plan(self) -> Any:
         return _wide.Plan()
@@ -156,12 +224,21 @@ def fits(*operands: Array) -> bool:
     return True
 
 
+def in_pieces(*operands: Array) -> bool:
+    """Whether they fit, and each lies in one piece."""
+    return fits(*operands) and all(x.flags.c_contiguous for x in operands)
+
+
 def padded(alpha: Array, filters: int) -> Array:
     """One number per filter, followed by zeros up to a multiple of PAD, as the wide kernels read them."""
     require_numbers(filters, alpha=alpha)
     out = np.zeros(-(-filters // PAD) * PAD, dtype=np.float32)
     out[:filters] = alpha
     return out
+
+
+def all_in_rows(*arrays: Array) -> bool:
+    return fits(*arrays) and all(_wide.in_rows(x) for x in arrays)
 
 
 def in_rows(x: Array) -> Array:

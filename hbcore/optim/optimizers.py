@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,9 +21,29 @@ from hbcore.autograd.function import Array
 from hbcore.nn.module import Module, Parameter
 from hbcore.values import number
 
+# Parameters of up to so many numbers are updated together: a call for each costs more than copying them.
+SMALL = 1 << 13
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """Parameters that are updated together, and their state, slot by slot, in one array each."""
+
+    names: list[str]
+    slots: list[Array]
+
+
+class _Part(NamedTuple):
+    """What one call of :meth:`Optimizer.update` is for: of one parameter, or of the numbers of a group, copied."""
+
+    names: list[str]
+    w: Array
+    g: Array
+    state: list[Array]
+
 
 class Optimizer:
-    """Base of all: walks over named parameters, each once; a subclass says what happens to one.
+    """Base of all: walks over named parameters, each once; a subclass says what happens to a number.
 
     parameters: by name, dict(model.named_parameters()). Raises TypeError for anything else, ValueError for rates below
     zero. slots: names of the arrays that are kept for each parameter, zero at first. decoupled: whether weights decay
@@ -35,11 +57,13 @@ class Optimizer:
         self.parameters = _once_each(parameters)
         self.lr, self.weight_decay = number("lr", lr), number("weight_decay", weight_decay)
         self.steps = 0
-        self.state = {
-            f"{slot}.{name}": np.zeros_like(parameter.data)
-            for slot in self.slots
-            for name, parameter in self.parameters.items()
-        }
+        data = {name: parameter.data for name, parameter in self.parameters.items()}
+        self._groups = [_Group(names, [_zeros(data, names) for _ in self.slots]) for names in _groups(data)]
+        self.state: dict[str, Array] = {}
+        for i, slot in enumerate(self.slots):
+            for group in self._groups:
+                parts = _apart(group.slots[i], [data[name] for name in group.names])
+                self.state |= {f"{slot}.{name}": part for name, part in zip(group.names, parts, strict=True)}
 
     def step(self) -> None:
         """Update every parameter that has a gradient.
@@ -47,30 +71,49 @@ class Optimizer:
         FloatingPointError, with nothing changed, if a gradient is squared and its square is not finite: the mean of
         squares would stay so, and the weight where it is.
         """
+        parts = [part for group in self._groups for part in self._parts(group)]
         if self.squares:
-            for name, parameter in self.parameters.items():
-                if parameter.grad is not None and not _finite_squares(parameter.grad):
-                    raise FloatingPointError(f"the square of the gradient of {name} is not finite: clip gradients")
+            for part in parts:
+                if not _finite_squares(part.g):
+                    broken = next(name for name in part.names if not _finite_squares(self._gradient(name)))
+                    raise FloatingPointError(f"the square of the gradient of {broken} is not finite: clip gradients")
         self.steps += 1
-        for name, parameter in self.parameters.items():
-            if parameter.grad is None:
-                self._miss(name)
-                continue
-            w, g = parameter.data, parameter.grad
+        for names, w, g, state in parts:
             if self.weight_decay and self.decoupled:
                 w *= 1 - self.lr * self.weight_decay
             elif self.weight_decay:
                 g = g + self.weight_decay * w
-            t = self.steps - int(self.state.get(f"missed.{name}", 0))
-            self.update(t, w, g, *(self.state[f"{slot}.{name}"] for slot in self.slots))
-            parameter.changed()
+            self.update(self.steps - int(self.state.get(f"missed.{names[0]}", 0)), w, g, *state)
+            changed = [self.parameters[name] for name in names]
+            if len(names) > 1:
+                for parameter, numbers in zip(changed, _apart(w, [each.data for each in changed]), strict=True):
+                    parameter.data[...] = numbers
+            for parameter in changed:
+                parameter.changed()
+        for name, parameter in self.parameters.items():
+            if parameter.grad is None:  # counted, but only for those that ever missed a step
+                self.state.setdefault(f"missed.{name}", np.zeros((), dtype=np.int64))[...] += 1
 
-    def _miss(self, name: str) -> None:
-        """Count a step without a gradient for this parameter. State, but only of those that ever missed one."""
-        self.state.setdefault(f"missed.{name}", np.zeros((), dtype=np.int64))[...] += 1
+    def _parts(self, group: _Group) -> list[_Part]:
+        """The group as a whole if all of it has had every gradient so far, else one by one."""
+        each = {name: self.parameters[name] for name in group.names}
+        if len(each) > 1 and all(p.grad is not None and f"missed.{name}" not in self.state for name, p in each.items()):
+            w = np.concatenate([parameter.data for parameter in each.values()], axis=None)
+            g = np.concatenate([self._gradient(name) for name in each], axis=None)
+            return [_Part(group.names, w, g, group.slots)]
+        return [
+            _Part([name], parameter.data, parameter.grad, [self.state[f"{slot}.{name}"] for slot in self.slots])
+            for name, parameter in each.items()
+            if parameter.grad is not None
+        ]
+
+    def _gradient(self, name: str) -> Array:
+        gradient = self.parameters[name].grad
+        assert gradient is not None
+        return gradient
 
     def update(self, t: int, w: Array, g: Array, *state: Array) -> None:
-        """Change w and the state of its slots in place by the t-th gradient g."""
+        """Change w and the state of its slots in place by the t-th gradient g, each number by itself."""
         raise NotImplementedError
 
     def load_state(self, state: Mapping[str, Array], steps: int) -> None:
@@ -186,6 +229,24 @@ def _once_each(parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
         raise TypeError("an optimizer takes parameters by name: dict(model.named_parameters())") from None
     first = {id(parameter): name for name, parameter in reversed(named.items())}
     return {name: parameter for name, parameter in named.items() if first[id(parameter)] == name}
+
+
+def _groups(data: Mapping[str, Array]) -> list[list[str]]:
+    """Names of what is updated together: all small arrays of a type; each larger one is alone."""
+    groups: dict[object, list[str]] = {}
+    for name, array in data.items():
+        groups.setdefault(array.dtype if array.size <= SMALL else name, []).append(name)
+    return list(groups.values())
+
+
+def _zeros(data: Mapping[str, Array], names: list[str]) -> Array:
+    return np.zeros(sum(data[name].size for name in names), dtype=data[names[0]].dtype)
+
+
+def _apart(joined: Array, like: list[Array]) -> list[Array]:
+    """Views of joined numbers, in the shapes of the arrays that they belong to."""
+    ends = np.cumsum([array.size for array in like])
+    return [joined[end - array.size : end].reshape(array.shape) for end, array in zip(ends, like, strict=True)]
 
 
 def _finite_squares(g: Array) -> bool:

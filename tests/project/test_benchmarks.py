@@ -7,16 +7,20 @@ import numpy as np
 import pytest
 
 import hbcore
-from benchmarks import memory, report, timing
+from benchmarks import material, memory, report, step, timing
 from benchmarks.__main__ import TABLES, main
 from benchmarks.numpy_twin import NumpyTwin
 from benchmarks.peers import Case, Missing, all_peers, ours, quietly
+from benchmarks.settings import Settings
 from benchmarks.timing import TURN, Absent, Candidate, Spread, Timing, interleave
 from benchmarks.topology import record, single
+from hbcore import kernels
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d
 from hbcore.optim.losses import heatmap_cross_entropy
+from training.tasks.pose import POSE
 
 RELATIVE = 1e-9
+CHOICES = "choose from layer, network, points, step, loading, run, memory, scaling, against"
 
 
 class FakeClock:
@@ -257,6 +261,40 @@ def test_onnx_graphs_are_twins(name):
     assert relative_error(run_graph(in_bytes, x), expected) < 0.3  # bytes are coarse, but not unrelated
 
 
+def real_case(name):
+    """One real-valued network in float32 with what it gives for a picture."""
+    model, x = network(**ARCHITECTURES[name]).astype(np.float32).eval(), picture(1, 32, 32).astype(np.float32)
+    return Case(record(model), x), ours.evaluate(model, x)
+
+
+def twice(run):
+    """The second answer: some engines use the memory of their input for other values."""
+    run()
+    return run()
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name.startswith("real")])
+def test_tflite_graphs_are_twins(name):
+    with quietly():
+        pytest.importorskip("ai_edge_litert", reason="no LiteRT to run the graph")
+    from benchmarks.peers import litert_peer
+
+    case, expected = real_case(name)
+    assert relative_error(twice(litert_peer.float32(case)), expected) < 1e-4
+    assert relative_error(twice(litert_peer.int8(case)), expected) < 0.3
+
+
+@pytest.mark.parametrize("name", [name for name in ARCHITECTURES if name.startswith("real")])
+def test_mnn_computes_the_graph(name):
+    pytest.importorskip("MNN", reason="no MNN to run the graph")
+    pytest.importorskip("onnx", reason="no onnx to build the graph with")
+    from benchmarks.peers import mnn_peer
+
+    case, expected = real_case(name)
+    assert relative_error(twice(mnn_peer.session(case)).transpose(0, 2, 3, 1), expected) < 1e-4
+
+
 # ---------------------------------------------------------------------------------------- peers and tables
 
 
@@ -307,7 +345,7 @@ def test_our_layer_takes_bits_and_floats():
     assert np.array_equal(packing(), expected)
 
 
-@pytest.mark.parametrize("name", [name for name in TABLES if name != "memory"])
+@pytest.mark.parametrize("name", [name for name in TABLES if name not in ("memory", "against")])
 def test_tables_run_end_to_end(name, tmp_path, capsys, one_thread_after):
     """With whatever peers are here; the smallest sizes."""
     out = tmp_path / "found.json"
@@ -333,22 +371,70 @@ def test_tables_run_end_to_end(name, tmp_path, capsys, one_thread_after):
 
 def test_everybody_may_be_missing(monkeypatch, tmp_path, one_thread_after):
     """Then they are named, with the reason, and ours is timed alone."""
-    for module in ("torch", "onnxruntime", "openvino", "ncnn"):
+    for module in ("torch", "onnxruntime", "openvino", "ncnn", "MNN", "ai_edge_litert"):
         monkeypatch.setitem(sys.modules, module, None)
     out = tmp_path / "found.json"
     assert main(["--tiny", "--only", "network,step", "--repeats", "1", "--seconds", "0.1", "--json", str(out)]) == 0
-    network, step = json.loads(out.read_text(encoding="utf-8"))["tables"]
-    reasons = {absent["name"]: absent["reason"] for absent in network["absent"] + step["absent"]}
+    whole, steps = json.loads(out.read_text(encoding="utf-8"))["tables"]
+    reasons = {absent["name"]: absent["reason"] for absent in whole["absent"] + steps["absent"]}
     assert reasons["PyTorch fp32 channels-last"] == "torch is not installed"
     assert reasons["PyTorch fp32, binarised"] == "torch is not installed"
     assert reasons["ONNX Runtime int8"] == "onnxruntime is not installed"
     assert reasons["OpenVINO fp32"] == "openvino is not installed"
     assert reasons["ncnn fp32"] == "ncnn is not installed"
-    assert [row["name"] for row in step["rows"]] == [
+    assert reasons["MNN fp32"] == "MNN is not installed"
+    assert reasons["LiteRT fp32"] == reasons["LiteRT int8"] == "ai_edge_litert is not installed"
+    assert [row["name"] for row in steps["rows"]] == [
         "hbcore binary",
+        "hbcore binary, 1 thread",
         "hbcore binary, float32 gradients",
         "hbcore fp32 twin",
+        "hbcore fp32 twin, 1 thread",
     ]
+
+
+def small(*arguments):
+    return ["--tiny", "--repeats", "1", "--seconds", "0.1", *arguments]
+
+
+def test_a_run_keeps_a_share_of_the_speed_of_its_steps(tmp_path, one_thread_after):
+    """In one round: seconds of the steps alone / seconds of the run; and pictures over seconds."""
+    out = tmp_path / "found.json"
+    assert main(small("--only", "run", "--data", "synthetic?length=4&size=32", "--json", str(out))) == 0
+    (table,) = json.loads(out.read_text(encoding="utf-8"))["tables"]
+    values = {row["name"]: row["value"]["median"] for row in table["rows"]}
+    for name in ("drawn figures", "synthetic"):
+        alone, run = values[f"hbcore, steps alone, {name}"], values[f"hbcore, run, {name}"]
+        share = table["facts"][f"share of what the steps alone allow, {name}"]["value"]["median"]
+        assert share == pytest.approx(alone / run)
+        rate = table["facts"][f"pictures a second, hbcore, run, {name}"]["value"]["median"]
+        assert rate == pytest.approx(2 * 8 / (run / 1000))  # two steps of eight pictures
+
+
+def test_data_of_one_task_are_one():
+    specs = "synthetic?length=4", "synthetic?length=3&seed=1"
+    drawn, named = material.materials(Settings(tiny=True, data=specs))
+    assert (drawn.name, named.name) == ("drawn figures", "synthetic and synthetic")
+    assert (drawn.task, named.task) == (POSE, POSE)
+    assert len(named.plan.data) == 7
+    assert named.plan.shape == (8, 32, 32, 3)
+
+
+def test_tasks_by_data():
+    assert [material.task_of(spec) for spec in ("lsp:a", "csv:a.csv?test=0.2", "300w:b", "masks:c")] == [
+        "pose",
+        "pose",
+        "face",
+        "parts",
+    ]
+
+
+def test_training_steps_keep_their_memory(monkeypatch, one_thread_after):
+    """As in a training run: keep_memory is a context, of which a bare call would be no sign."""
+    kept = []
+    monkeypatch.setattr(step, "timed_table", lambda *_: kept.append(kernels._Kept.count) or [None])
+    step.table(Settings(tiny=True), 16, 32, 2)
+    assert kept == [1]
 
 
 def test_memory_of_a_process():
@@ -363,10 +449,18 @@ def test_memory_of_a_process():
     [
         (
             ["--only", "layer,bread"],
-            "error: unknown table 'bread': choose from layer, network, step, loading, run, memory, scaling\n",
+            f"error: unknown table 'bread': {CHOICES}\n",
         ),
-        (["--only", ","], "error: no table: choose from layer, network, step, loading, run, memory, scaling\n"),
+        (
+            ["--only", ","],
+            f"error: no table: {CHOICES}\n",
+        ),
         (["--repeats", "0"], "error: --repeats and --seconds must be positive\n"),
+        (["--data", "mpi:there"], "error: --data: unknown data set 'mpi'; did you mean 'mpii'?\n"),
+        (
+            ["--data", "lsp:/no/such"],
+            "error: --data: lsp: there is no folder /no/such; give the one that holds joints.mat and images/\n",
+        ),
     ],
 )
 def test_impossible_choices_are_one_line(arguments, message, capsys):

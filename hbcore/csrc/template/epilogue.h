@@ -46,14 +46,7 @@ INLINE void NAME(finish)(const int kind, const hb_epilogue *end, vf v, ptrdiff_t
         return;
     float *y = end->y + pixel * end->y_step + f;
     const float *skip = (kind == ANY ? end->skip != NULL : kind & SKIP) ? end->skip + pixel * end->skip_step + f : NULL;
-    if (used == LANES) {
-        if (skip != NULL)
-            v += load(skip);
-        store(y, v);
-        return;
-    }
-    float line[LANES];
-    store(line, v);
-    for (ptrdiff_t k = 0; k < used; k++)
-        y[k] = skip == NULL ? line[k] : skip[k] + line[k];
+    if (skip != NULL)
+        v += load_some(skip, used);
+    store_some(y, v, used);
 }

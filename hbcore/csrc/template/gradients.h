@@ -12,10 +12,11 @@
  * A sign travels as the unsigned byte 1 + sign, 0 outside the picture becoming 1, so each sum is too large by the sum of
  * its q: `excess`. Four bytes, of four filters or four pixels side by side, are multiplied with four and added:
  *
- *   MULTIPLY(u, s)  int16 lanes: unsigned bytes times signed bytes, neighbours added
- *   WIDEN(v)        int32 lanes: neighbouring int16 added
- *   STORE_BYTES(p, v)  int32 lanes that fit into bytes
- *   BYTE_ROWS       of a register tile
+ *   PART                     sums on the way: int16 lanes, or int32 where instructions add that far
+ *   MULTIPLY_ADD(sum, u, s)  PART: unsigned bytes times signed bytes, neighbours added to the sum
+ *   WIDEN(v)                 int32 lanes: neighbouring int16 added
+ *   STORE_BYTES(p, v)        int32 lanes that fit into bytes
+ *   BYTE_ROWS                of a register tile, of one or two registers each
  *
  * Units that are not finite, or gradients that are not, give NaN. Sums of reals are taken in the same order always.
  */
@@ -25,14 +26,14 @@ enum {
     LINE = 16        /* channels of signs that lie together: 64 bytes */
 };
 
-/* Group of largest magnitude `bits` (those of a float): what one step of a byte is worth, and steps per unit. */
-INLINE void NAME(measure)(int32_t bits, float *unit, float *steps)
+/* Groups of largest magnitudes `bits` (those of a float): what a step of a byte is worth, and steps per unit. */
+INLINE void NAME(measure)(vi bits, vf *unit, vf *steps)
 {
-    float most;
-    memcpy(&most, &bits, sizeof most);
-    int counts = bits < 0x7f800000 && most > 1e-30f;
-    *unit = bits >= 0x7f800000 ? __builtin_nanf("") : counts ? most * (1.0f / 127.0f) : 0.0f;
-    *steps = counts ? 127.0f / most : 0.0f;
+    const vf zero = broadcast(0.0f);
+    vf most = (vf)bits;
+    vi finite = bits < 0x7f800000, counts = finite & (most > broadcast(1e-30f));
+    *unit = choose(finite, choose(counts, most * broadcast(1.0f / 127.0f), zero), broadcast(__builtin_nanf("")));
+    *steps = choose(counts, broadcast(127.0f) / most, zero);
 }
 
 /* Rounded to the nearest: adding 1.5 * 2^23 leaves whole numbers in the low bits. */
@@ -70,31 +71,61 @@ static size_t NAME(byte_block_bytes)(const hb_conv *s, ptrdiff_t rows)
     return pixels * ((size_t)(s->channels + LANES) + 3 * sizeof(float)) + 4 * LANES * sizeof(float);
 }
 
-/* One pixel of g in bytes; `whole` if its channels fill registers. */
-INLINE void NAME(pixel_to_bytes)(const int whole, const NAME(byte_block) *b, ptrdiff_t at, const float *g,
-                                 const float *alpha, ptrdiff_t channels)
+/* Lane p is the largest of all lanes of rows[p], or their sum. Uses the rows up. */
+INLINE vi NAME(across)(const int sum, vi *rows)
 {
-    vi most = {0}, sum = {0};
-    for (ptrdiff_t c = 0; c < channels; c += LANES) {
-        vf v = whole ? load(g + c) : load_some(g + c, channels - c);
-        most = larger(most, magnitude(v * load(alpha + c)));
-    }
 #pragma GCC unroll 4
-    for (int distance = LANES / 2; distance > 0; distance /= 2)
-        most = larger(most, swapped(most, distance));
-    float steps;
-    NAME(measure)(most[0], &b->unit[at], &steps);
-    int8_t *bytes = b->bytes + at * 4 * b->quads;
-    for (ptrdiff_t c = 0; c < channels; c += LANES) {
-        vf v = whole ? load(g + c) : load_some(g + c, channels - c);
-        vi q = NAME(rounded)(v * load(alpha + c), broadcast(steps));
-        sum += q;
-        STORE_BYTES(bytes + c, q); /* past the pixel's end, where the next one follows */
+    for (int distance = LANES / 2; distance > 0; distance /= 2) {
+        vi second = ((vi){LANE_NUMBERS} & distance) != 0; /* lanes that go on with rows[p + distance] */
+#pragma GCC unroll 8
+        for (int p = 0; p < distance; p++) {
+            vf a = (vf)rows[p], b = (vf)rows[p + distance];
+            vi own = (vi)choose(second, b, a), other = swapped((vi)choose(second, a, b), distance);
+            if (sum)
+                rows[p] = own + other;
+            else
+                rows[p] = larger(own, other);
+        }
     }
-#pragma GCC unroll 4
-    for (int distance = LANES / 2; distance > 0; distance /= 2)
-        sum += swapped(sum, distance);
-    b->excess[at] = b->unit[at] * (float)sum[0];
+    return rows[0];
+}
+
+/* At most LANES pixels of g in bytes; `whole` if their channels fill registers. */
+INLINE void NAME(pixels_to_bytes)(const int whole, const NAME(byte_block) *b, ptrdiff_t at, const float *g,
+                                  ptrdiff_t step, const float *alpha, ptrdiff_t channels, ptrdiff_t count)
+{
+    vi rows[LANES] = {{0}};
+    for (ptrdiff_t p = 0; p < count; p++)
+        for (ptrdiff_t c = 0; c < channels; c += LANES) {
+            const float *from = g + p * step + c;
+            vf v = whole ? load(from) : load_some(from, channels - c);
+            rows[p] = larger(rows[p], magnitude(v * load(alpha + c)));
+        }
+    vf unit, steps;
+    NAME(measure)(NAME(across)(0, rows), &unit, &steps);
+    float each[LANES];
+    store(each, steps);
+    for (ptrdiff_t p = 0; p < count; p++) {
+        int8_t *bytes = b->bytes + (at + p) * 4 * b->quads;
+        vi sum = {0};
+        for (ptrdiff_t c = 0; c < channels; c += LANES) {
+            const float *from = g + p * step + c;
+            vf v = whole ? load(from) : load_some(from, channels - c);
+            vi q = NAME(rounded)(v * load(alpha + c), broadcast(each[p]));
+            sum += q;
+            STORE_BYTES(bytes + c, q); /* past the pixel's end, where the next one follows */
+        }
+        rows[p] = sum;
+    }
+    store_some(b->unit + at, unit, count);
+    store_some(b->excess + at, unit * __builtin_convertvector(NAME(across)(1, rows), vf), count);
+}
+
+INLINE void NAME(no_bytes)(const NAME(byte_block) *b, ptrdiff_t at, ptrdiff_t pixels)
+{
+    memset(b->bytes + at * 4 * b->quads, 0, (size_t)(pixels * 4 * b->quads));
+    memset(b->unit + at, 0, (size_t)pixels * sizeof *b->unit);
+    memset(b->excess + at, 0, (size_t)pixels * sizeof *b->excess);
 }
 
 TARGET static NAME(byte_block) NAME(make_byte_block)(const NAME(signs_work) *work, ptrdiff_t n, ptrdiff_t y0,
@@ -107,21 +138,23 @@ TARGET static NAME(byte_block) NAME(make_byte_block)(const NAME(signs_work) *wor
     b.excess = b.unit + pixels;
     b.pull = b.excess + pixels + LANES;
     b.bytes = (int8_t *)(b.pull + pixels + LANES);
-    for (ptrdiff_t r = 0; r < in_rows; r++)
-        for (ptrdiff_t x = 0; x < width; x++) {
-            ptrdiff_t at = r * width + x, iy = y0 + r - s->pad_h, ix = x - s->pad_w;
-            if (iy >= 0 && iy < s->height && ix >= 0 && ix < s->width) {
-                ptrdiff_t pixel = (n * s->height + iy) * s->width + ix;
-                const float *g = work->g + pixel * work->g_step;
-                if (s->channels % LANES == 0)
-                    NAME(pixel_to_bytes)(1, &b, at, g, work->alpha, s->channels);
-                else
-                    NAME(pixel_to_bytes)(0, &b, at, g, work->alpha, s->channels);
-            } else {
-                memset(b.bytes + at * 4 * b.quads, 0, (size_t)(4 * b.quads));
-                b.unit[at] = b.excess[at] = 0.0f;
-            }
+    for (ptrdiff_t r = 0; r < in_rows; r++) {
+        ptrdiff_t at = r * width, iy = y0 + r - s->pad_h;
+        if (iy < 0 || iy >= s->height) {
+            NAME(no_bytes)(&b, at, width);
+            continue;
         }
+        NAME(no_bytes)(&b, at, s->pad_w);
+        for (ptrdiff_t x = 0; x < s->width; x += LANES) {
+            const float *g = work->g + ((n * s->height + iy) * s->width + x) * work->g_step;
+            ptrdiff_t count = MIN(LANES, s->width - x), first = at + s->pad_w + x;
+            if (s->channels % LANES == 0)
+                NAME(pixels_to_bytes)(1, &b, first, g, work->g_step, work->alpha, s->channels, count);
+            else
+                NAME(pixels_to_bytes)(0, &b, first, g, work->g_step, work->alpha, s->channels, count);
+        }
+        NAME(no_bytes)(&b, at + s->pad_w + s->width, s->pad_w);
+    }
     for (ptrdiff_t at = 0; at < rows * width; at += LANES) { /* what lies past the end of a row is not used */
         vf sum = {0};
         for (ptrdiff_t i = 0; i < s->kernel_h; i++)
@@ -132,40 +165,57 @@ TARGET static NAME(byte_block) NAME(make_byte_block)(const NAME(signs_work) *wor
     return b;
 }
 
-INLINE void NAME(signs_tile)(const int rows, const int kind, const NAME(byte_block) *b, const hb_conv *s, ptrdiff_t at,
-                             const uint8_t *panel, const hb_epilogue *end, ptrdiff_t first, ptrdiff_t c)
+INLINE void NAME(signs_tile)(const int rows, const int halves, const int kind, const NAME(byte_block) *b,
+                             const hb_conv *s, ptrdiff_t at, const uint8_t *panel, const hb_epilogue *end,
+                             ptrdiff_t first, ptrdiff_t c)
 {
     vf sum[BYTE_ROWS][2];
     for (int m = 0; m < rows; m++)
-        sum[m][0] = sum[m][1] = -broadcast(b->pull[at + m]);
+        for (int h = 0; h < halves; h++)
+            sum[m][h] = -broadcast(b->pull[at + m]);
     for (ptrdiff_t i = 0; i < s->kernel_h; i++)
         for (ptrdiff_t j = 0; j < s->kernel_w; j++) {
             ptrdiff_t pixel = at + i * b->width + j;
             for (ptrdiff_t begin = 0; begin < b->quads; begin += MOST_QUADS) {
-                vs part[BYTE_ROWS][2] = {{{0}}};
+                PART part[BYTE_ROWS][2] = {{{0}}};
                 const int8_t *bytes = b->bytes + 4 * (pixel * b->quads + begin);
                 for (ptrdiff_t k = MIN(MOST_QUADS, b->quads - begin); k > 0; k--, panel += 4 * PANEL, bytes += 4) {
-                    vi w0 = *(const vi *)panel, w1 = *(const vi *)(panel + 4 * LANES);
+                    vi w[2];
+                    for (int h = 0; h < halves; h++)
+                        w[h] = *(const vi *)(panel + 4 * LANES * h);
 #pragma GCC unroll 16
                     for (int m = 0; m < rows; m++) {
                         vi q = broadcast_bytes(bytes + m * 4 * b->quads);
-                        part[m][0] += MULTIPLY(w0, q);
-                        part[m][1] += MULTIPLY(w1, q);
+                        for (int h = 0; h < halves; h++)
+                            part[m][h] = MULTIPLY_ADD(part[m][h], w[h], q);
                     }
                 }
 #pragma GCC unroll 16
                 for (int m = 0; m < rows; m++)
-                    for (int h = 0; h < 2; h++)
+                    for (int h = 0; h < halves; h++)
                         sum[m][h] = FMA(broadcast(b->unit[pixel + m]), __builtin_convertvector(WIDEN(part[m][h]), vf),
                                         sum[m][h]);
             }
         }
     for (int m = 0; m < rows; m++)
-        for (int h = 0; h < 2; h++)
+        for (int h = 0; h < halves; h++)
             if (c + h * LANES < s->filters) {
                 uint64_t none = 0;
                 NAME(finish)(kind, end, sum[m][h], first + m, c + h * LANES, s->filters, &none);
             }
+}
+
+/* One row of pixels, all filters of a panel. */
+INLINE void NAME(signs_row)(const int halves, const NAME(byte_block) *b, const hb_conv *s, ptrdiff_t at,
+                            const uint8_t *panel, const hb_epilogue *end, ptrdiff_t first, ptrdiff_t c)
+{
+    ptrdiff_t x = 0;
+    for (; s->filters % LANES == 0 && x + BYTE_ROWS <= s->out_w; x += BYTE_ROWS)
+        NAME(signs_tile)(BYTE_ROWS, halves, 0, b, s, at + x, panel, end, first + x, c);
+    for (; x < s->out_w; x += BYTE_ROWS) {
+        FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->out_w - x),
+                 NAME(signs_tile)(rows, halves, ANY, b, s, at + x, panel, end, first + x, c))
+    }
 }
 
 TARGET static void NAME(signs_item)(void *context, ptrdiff_t item)
@@ -183,13 +233,11 @@ TARGET static void NAME(signs_item)(void *context, ptrdiff_t item)
     for (ptrdiff_t c = 0; c < s->filters; c += PANEL) {
         const uint8_t *panel = work->panels + c / PANEL * panel_bytes;
         for (ptrdiff_t y = 0; y < rows_here; y++) {
-            ptrdiff_t x = 0, first = (n * s->out_h + y0 + y) * s->out_w;
-            for (; s->filters % LANES == 0 && x + BYTE_ROWS <= s->out_w; x += BYTE_ROWS)
-                NAME(signs_tile)(BYTE_ROWS, 0, &b, s, y * b.width + x, panel, &work->end, first + x, c);
-            for (; x < s->out_w; x += BYTE_ROWS) {
-                FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->out_w - x),
-                         NAME(signs_tile)(rows, ANY, &b, s, y * b.width + x, panel, &work->end, first + x, c))
-            }
+            ptrdiff_t first = (n * s->out_h + y0 + y) * s->out_w;
+            if (s->filters - c > LANES)
+                NAME(signs_row)(2, &b, s, y * b.width, panel, &work->end, first, c);
+            else
+                NAME(signs_row)(1, &b, s, y * b.width, panel, &work->end, first, c);
         }
     }
 }
@@ -260,9 +308,9 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
                 for (ptrdiff_t x = 0; x < cols; x++)
                     most = larger(
                         most, magnitude(load_some(corner + y * line + x * work->g_step + o, count)));
-        float steps[LANES];
-        for (int k = 0; k < LANES; k++)
-            NAME(measure)(most[k], &b->unit[o + k], &steps[k]);
+        vf unit, steps;
+        NAME(measure)(most, &unit, &steps);
+        store(b->unit + o, unit);
         int32_t *out = b->bytes + o / PANEL * b->rows * b->quads * PANEL + o % PANEL;
         for (ptrdiff_t y = 0; y < b->rows; y++)
             for (ptrdiff_t quad = 0; quad < b->quads; quad++, out += PANEL) {
@@ -271,7 +319,7 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
                     ptrdiff_t x = 4 * quad + k;
                     if (x < cols) {
                         vf v = load_some(corner + y * line + x * work->g_step + o, count);
-                        vi q = NAME(rounded)(v, load(steps));
+                        vi q = NAME(rounded)(v, steps);
                         sum += q;
                         four |= ((vu)q & 255) << (uint32_t)(8 * k);
                     }
@@ -282,22 +330,24 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
     }
 }
 
-INLINE void NAME(filters_tile)(const int rows, const NAME(sign_block) *b, const uint32_t *signs, const int32_t *bytes,
-                               ptrdiff_t o, float *out, ptrdiff_t padded)
+INLINE void NAME(filters_tile)(const int rows, const int halves, const NAME(sign_block) *b, const uint32_t *signs,
+                               const int32_t *bytes, ptrdiff_t o, float *out, ptrdiff_t padded)
 {
-    vs part[BYTE_ROWS][2] = {{{0}}};
+    PART part[BYTE_ROWS][2] = {{{0}}};
     for (ptrdiff_t y = 0; y < b->rows; y++, signs += b->width * LINE)
         for (ptrdiff_t quad = 0; quad < b->quads; quad++, bytes += PANEL) {
-            vi g0 = *(const vi *)bytes, g1 = *(const vi *)(bytes + LANES);
+            vi g[2];
+            for (int h = 0; h < halves; h++)
+                g[h] = *(const vi *)(bytes + h * LANES);
 #pragma GCC unroll 16
             for (int m = 0; m < rows; m++) {
                 vi s = broadcast_bytes(signs + 4 * quad * LINE + m);
-                part[m][0] += MULTIPLY(s, g0);
-                part[m][1] += MULTIPLY(s, g1);
+                for (int h = 0; h < halves; h++)
+                    part[m][h] = MULTIPLY_ADD(part[m][h], s, g[h]);
             }
         }
     for (int m = 0; m < rows; m++)
-        for (int h = 0; h < 2; h++) {
+        for (int h = 0; h < halves; h++) {
             float *sum = out + m * padded + h * LANES;
             vi whole = WIDEN(part[m][h]) - *(const vi *)(b->excess + o + h * LANES);
             store(sum, FMA(load(b->unit + o + h * LANES), __builtin_convertvector(whole, vf), load(sum)));
@@ -320,15 +370,15 @@ TARGET static void NAME(filters_item)(void *context, ptrdiff_t part)
     const hb_conv *s = work->sums.size;
     ptrdiff_t padded = work->sums.padded, per_picture = work->sums.blocks * work->x_blocks;
     NAME(sign_block) b;
-    size_t words = NAME(sign_block_words)(work, &b), bytes = (size_t)(padded * b.rows * b.quads);
-    uint32_t *memory = hb_scratch((words + bytes + 2 * (size_t)padded) * sizeof *memory);
+    size_t words = NAME(sign_block_words)(work, &b), numbers = (size_t)(padded * b.rows * b.quads);
+    uint32_t *memory = hb_scratch((words + numbers + 2 * (size_t)padded) * sizeof *memory);
     if (memory == NULL) {
         work->sums.failed = 1;
         return;
     }
     b.signs = memory;
     b.bytes = (int32_t *)(memory + words);
-    b.unit = (float *)(b.bytes + bytes);
+    b.unit = (float *)(b.bytes + numbers);
     b.excess = (int32_t *)(b.unit + padded);
     float *sums = work->sums.sums + part * work->sums.terms * padded;
     ptrdiff_t blocks = s->batch * per_picture;
@@ -344,8 +394,13 @@ TARGET static void NAME(filters_item)(void *context, ptrdiff_t part)
                     const uint32_t *signs = b.signs + ((c / LINE * b.in_rows + i) * b.width + j) * LINE + c % LINE;
                     float *out = sums + ((i * s->kernel_w + j) * s->channels + c) * padded;
                     for (ptrdiff_t o = 0; o < padded; o += PANEL) {
-                        FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->channels - c),
-                                 NAME(filters_tile)(rows, &b, signs, b.bytes + o * b.rows * b.quads, o, out + o, padded))
+                        const int32_t *bytes = b.bytes + o * b.rows * b.quads;
+                        if (s->filters - o > LANES)
+                            FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->channels - c),
+                                     NAME(filters_tile)(rows, 2, &b, signs, bytes, o, out + o, padded))
+                        else
+                            FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->channels - c),
+                                     NAME(filters_tile)(rows, 1, &b, signs, bytes, o, out + o, padded))
                     }
                 }
     }

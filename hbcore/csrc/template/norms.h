@@ -28,14 +28,15 @@ enum { CENTRED, ALL, INSIDE };
 INLINE void NAME(sum_run)(const int kind, const NAME(sum_work) *work, ptrdiff_t begin, ptrdiff_t end, double *first,
                           double *second)
 {
-    ptrdiff_t channels = work->channels, words = (channels + 63) / 64, c = 0;
-    for (; c + LANES <= channels; c += LANES) {
-        vf centre = load(work->centre + c);
-        vd a[2], b[2];
-        memcpy(a, first + c, sizeof a);
-        memcpy(b, second + c, sizeof b);
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    for (ptrdiff_t c = 0; c < channels; c += LANES) {
+        ptrdiff_t count = MIN(LANES, channels - c);
+        vf centre = load_some(work->centre + c, count);
+        vd a[2] = {{0}}, b[2] = {{0}};
+        memcpy(a, first + c, (size_t)count * sizeof *first);
+        memcpy(b, second + c, (size_t)count * sizeof *second);
         for (ptrdiff_t row = begin; row < end; row++) {
-            vf v = load(work->x + row * channels + c);
+            vf v = load_some(work->x + row * channels + c, count);
             if (kind == CENTRED) {
                 for (int h = 0; h < 2; h++) {
                     vd distance = half(v, h) - half(centre, h);
@@ -45,7 +46,7 @@ INLINE void NAME(sum_run)(const int kind, const NAME(sum_work) *work, ptrdiff_t 
                 continue;
             }
             v -= centre;
-            vf u = load(work->g + row * channels + c);
+            vf u = load_some(work->g + row * channels + c, count);
             if (kind == INSIDE)
                 u = (vf)((vi)u & spread(bits_at(work->inside + row * words, c)));
             for (int h = 0; h < 2; h++) {
@@ -53,22 +54,9 @@ INLINE void NAME(sum_run)(const int kind, const NAME(sum_work) *work, ptrdiff_t 
                 b[h] += half(u, h) * half(v, h);
             }
         }
-        memcpy(first + c, a, sizeof a);
-        memcpy(second + c, b, sizeof b);
+        memcpy(first + c, a, (size_t)count * sizeof *first);
+        memcpy(second + c, b, (size_t)count * sizeof *second);
     }
-    for (; c < channels; c++) /* the rest, one by one */
-        for (ptrdiff_t row = begin; row < end; row++) {
-            float x = work->x[row * channels + c], centre = work->centre[c];
-            if (kind == CENTRED) {
-                double distance = (double)x - centre;
-                first[c] += distance;
-                second[c] += distance * distance;
-            } else if (kind == ALL || (work->inside[row * words + c / 64] >> (c % 64)) & 1) {
-                double g = work->g[row * channels + c];
-                first[c] += g;
-                second[c] += g * (x - centre);
-            }
-        }
 }
 
 TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
@@ -135,17 +123,12 @@ TARGET static void NAME(sign_item)(void *context, ptrdiff_t slice)
         for (ptrdiff_t word = 0; word < words; word++) {
             uint64_t signs = 0, inside = 0;
             ptrdiff_t c = 64 * word, end = MIN(channels, c + 64);
-            for (; c + LANES <= end; c += LANES) {
-                vf v = load(x + c) * load(work->scale + c) + load(work->shift + c);
+            for (; c < end; c += LANES) {
+                ptrdiff_t count = end - c;
+                vf v = load_some(x + c, count) * load_some(work->scale + c, count) + load_some(work->shift + c, count);
                 nan |= v != v;
                 signs |= (uint64_t)MASK(v < broadcast(0.0f)) << (c % 64);
-                inside |= (uint64_t)MASK((v < broadcast(1.0f)) & (v > broadcast(-1.0f))) << (c % 64);
-            }
-            for (; c < end; c++) {
-                float v = x[c] * work->scale[c] + work->shift[c];
-                nan[0] |= v != v;
-                signs |= (uint64_t)(v < 0.0f) << (c % 64);
-                inside |= (uint64_t)(v < 1.0f && v > -1.0f) << (c % 64);
+                inside |= (uint64_t)MASK((v < broadcast(1.0f)) & (v > broadcast(-1.0f)) & first_lanes(count)) << (c % 64);
             }
             work->signs[row * words + word] = signs;
             work->inside[row * words + word] = inside;
@@ -170,7 +153,8 @@ typedef struct {
     ptrdiff_t rows, channels, slices;
     const float *x, *g;
     const uint64_t *inside;
-    const float *a, *b, *c;
+    const float *a, *b, *c, *so_far;
+    ptrdiff_t so_far_step;
     float *out;
 } NAME(backward_work);
 
@@ -182,24 +166,25 @@ TARGET static void NAME(backward_item)(void *context, ptrdiff_t slice)
         const float *x = work->x + row * channels, *g = work->g + row * channels;
         const uint64_t *inside = work->inside == NULL ? NULL : work->inside + row * words;
         float *out = work->out + row * channels;
-        ptrdiff_t k = 0;
-        for (; k + LANES <= channels; k += LANES) {
-            vf u = load(g + k);
+        for (ptrdiff_t k = 0; k < channels; k += LANES) {
+            ptrdiff_t count = channels - k;
+            vf u = load_some(g + k, count), slope = load_some(work->a + k, count), b = load_some(work->b + k, count);
             if (inside != NULL)
                 u = (vf)((vi)u & spread(bits_at(inside, k)));
-            store(out + k, u * load(work->a + k) + load(x + k) * load(work->b + k) + load(work->c + k));
-        }
-        for (; k < channels; k++) {
-            float u = inside == NULL || (inside[k / 64] >> (k % 64)) & 1 ? g[k] : 0.0f;
-            out[k] = u * work->a[k] + x[k] * work->b[k] + work->c[k];
+            vf v = u * slope + load_some(x + k, count) * b + load_some(work->c + k, count);
+            if (work->so_far != NULL)
+                v += load_some(work->so_far + row * work->so_far_step + k, count);
+            store_some(out + k, v, count);
         }
     }
 }
 
 static int NAME(norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g,
-                               const uint64_t *inside, const float *a, const float *b, const float *c, float *out)
+                               const uint64_t *inside, const float *a, const float *b, const float *c,
+                               const float *so_far, ptrdiff_t so_far_step, float *out)
 {
-    NAME(backward_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, g, inside, a, b, c, out};
+    NAME(backward_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, g, inside, a, b, c,
+                                so_far, so_far_step, out};
     hb_run(NAME(backward_item), &work, work.slices);
     return 0;
 }
@@ -220,10 +205,8 @@ TARGET static void NAME(threshold_item)(void *context, ptrdiff_t slice)
         for (ptrdiff_t word = 0; word < words; word++) {
             uint64_t bits = 0;
             ptrdiff_t c = 64 * word, end = MIN(channels, c + 64);
-            for (; c + LANES <= end; c += LANES)
-                bits |= (uint64_t)MASK(load(x + c) < load(work->threshold + c)) << (c % 64);
-            for (; c < end; c++)
-                bits |= (uint64_t)(x[c] < work->threshold[c]) << (c % 64);
+            for (; c < end; c += LANES)
+                bits |= (uint64_t)MASK(load_some(x + c, end - c) < load_some(work->threshold + c, end - c)) << (c % 64);
             work->bits[row * words + word] = bits ^ work->flip[word];
         }
     }

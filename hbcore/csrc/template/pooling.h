@@ -97,31 +97,41 @@ static int NAME(max_pool_backward)(ptrdiff_t batch, ptrdiff_t height, ptrdiff_t 
 }
 
 typedef struct {
-    ptrdiff_t rows, width, a_step, b_step, out_step, slices;
-    const float *a, *b;
+    ptrdiff_t rows, count, skip_step, out_step, slices;
+    const hb_part *parts;
+    const float *skip;
     float *out;
-} NAME(add_work);
+} NAME(join_work);
 
-TARGET static void NAME(add_item)(void *context, ptrdiff_t slice)
+TARGET static void NAME(join_item)(void *context, ptrdiff_t slice)
 {
-    const NAME(add_work) *work = context;
+    const NAME(join_work) *work = context;
     for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
-        const float *a = work->a + row * work->a_step, *b = work->b + row * work->b_step;
+        const float *skip = work->skip + row * work->skip_step;
         float *out = work->out + row * work->out_step;
-        ptrdiff_t k = 0;
-        for (; k + LANES <= work->width; k += LANES)
-            store(out + k, load(a + k) + load(b + k));
-        for (; k < work->width; k++)
-            out[k] = a[k] + b[k];
+        for (ptrdiff_t i = 0; i < work->count; i++) {
+            const hb_part *part = &work->parts[i];
+            const float *x = part->x + row * part->step;
+            ptrdiff_t k = 0;
+            for (; k + LANES <= part->width; k += LANES)
+                store(out + k, load(skip + k) + load(x + k));
+            for (; k < part->width; k++)
+                out[k] = skip[k] + x[k];
+            skip += part->width;
+            out += part->width;
+        }
     }
 }
 
-static int NAME(add)(ptrdiff_t rows, ptrdiff_t width, const float *a, ptrdiff_t a_step, const float *b,
-                     ptrdiff_t b_step, float *out, ptrdiff_t out_step)
+static int NAME(join)(ptrdiff_t rows, const hb_part *parts, ptrdiff_t count, const float *skip, ptrdiff_t skip_step,
+                      float *out, ptrdiff_t out_step)
 {
-    NAME(add_work) work = {rows, width, a_step, b_step, out_step, 1, a, b, out};
+    NAME(join_work) work = {rows, count, skip_step, out_step, 1, parts, skip, out};
+    ptrdiff_t width = 0;
+    for (ptrdiff_t i = 0; i < count; i++)
+        width += parts[i].width;
     work.slices = MAX(1, MIN(SLICES, rows * width / (1 << 14)));
-    hb_run(NAME(add_item), &work, work.slices);
+    hb_run(NAME(join_item), &work, work.slices);
     return 0;
 }
 

@@ -6,6 +6,7 @@
  *   TARGET        function attribute that allows the instruction set
  *   LANES         floats in a register
  *   LANE_NUMBERS  0, 1, 2, ...: LANES of them
+ *   LOAD_SOME(p, n), STORE_SOME(p, v, n)   the first n lanes alone, where there are instructions for that
  */
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -84,9 +85,34 @@ INLINE vf load_some(const float *p, ptrdiff_t count)
 {
     if (count >= LANES)
         return load(p);
+#ifdef LOAD_SOME
+    return LOAD_SOME(p, count);
+#else
     float line[LANES] = {0};
     memcpy(line, p, (size_t)count * sizeof *line);
     return load(line);
+#endif
+}
+
+INLINE void store_some(float *p, vf v, ptrdiff_t count)
+{
+    if (count >= LANES) {
+        store(p, v);
+        return;
+    }
+#ifdef STORE_SOME
+    STORE_SOME(p, v, count);
+#else
+    float line[LANES];
+    store(line, v);
+    memcpy(p, line, (size_t)count * sizeof *line);
+#endif
+}
+
+/* The first lanes, -1 in each. */
+INLINE vi first_lanes(ptrdiff_t count)
+{
+    return (vi){LANE_NUMBERS} < (int32_t)MIN(count, LANES);
 }
 
 /* The lanes in another order: lane k becomes lane k ^ distance. */

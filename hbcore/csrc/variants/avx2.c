@@ -15,7 +15,8 @@
 #define FMA(a, b, c) ((vf)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
 #define MASK(v) ((uint32_t)_mm256_movemask_ps((__m256)(v)))
 #define BYTE_ROWS 4
-#define MULTIPLY(u, s) ((vs)_mm256_maddubs_epi16((__m256i)(u), (__m256i)(s)))
+#define PART vs
+#define MULTIPLY_ADD(sum, u, s) ((sum) + (vs)_mm256_maddubs_epi16((__m256i)(u), (__m256i)(s)))
 #define WIDEN(v) ((vi)_mm256_madd_epi16((__m256i)(v), _mm256_set1_epi16(1)))
 #define LOOK_UP(t, b) ((vt)_mm256_shuffle_epi8((__m256i)(t), (__m256i)(b)))
 #define TABLE(p) ((vt)_mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)(p))))

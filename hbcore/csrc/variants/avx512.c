@@ -1,10 +1,10 @@
-/* AVX-512 with VPOPCNTDQ: Intel since Ice Lake (2019), AMD since Zen 4 (2022). */
+/* AVX-512 with VPOPCNTDQ and VNNI: Intel since Ice Lake (2019), AMD since Zen 4 (2022). */
 #if defined(__x86_64__) && defined(__GNUC__)
 
 #include <immintrin.h>
 #include <stdint.h>
 
-#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vpopcntdq,avx2,fma,prefer-vector-width=512")))
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512dq,avx512vpopcntdq,avx512vnni,avx2,fma,prefer-vector-width=512")))
 #define NAME(x) x##_avx512
 #define NAME_TEXT "avx512"
 #define LANES 16
@@ -14,9 +14,12 @@
 #define ROWS 12
 #define FMA(a, b, c) ((vf)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c)))
 #define MASK(v) ((uint32_t)_mm512_movepi32_mask((__m512i)(v)))
+#define LOAD_SOME(p, n) ((vf)_mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p))
+#define STORE_SOME(p, v, n) (_mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), (__m512)(v)))
 #define BYTE_ROWS 8
-#define MULTIPLY(u, s) ((vs)_mm512_maddubs_epi16((__m512i)(u), (__m512i)(s)))
-#define WIDEN(v) ((vi)_mm512_madd_epi16((__m512i)(v), _mm512_set1_epi16(1)))
+#define PART vi
+#define MULTIPLY_ADD(sum, u, s) ((vi)_mm512_dpbusd_epi32((__m512i)(sum), (__m512i)(u), (__m512i)(s)))
+#define WIDEN(v) (v)
 #define STORE_BYTES(out, v) (store_bytes(out, (__m512i)(v)))
 #define WAIT -1 /* counters are whole words: they never fill */
 

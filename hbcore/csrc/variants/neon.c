@@ -15,7 +15,8 @@
 #define FMA(a, b, c) ((vf)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
 #define MASK(v) ((uint32_t)vaddvq_s32(vandq_s32((int32x4_t)(v), (int32x4_t){1, 2, 4, 8})))
 #define BYTE_ROWS 8
-#define MULTIPLY(u, s) ((vs)multiply_bytes((int8x16_t)(u), (int8x16_t)(s)))
+#define PART vs
+#define MULTIPLY_ADD(sum, u, s) ((sum) + (vs)multiply_bytes((int8x16_t)(u), (int8x16_t)(s)))
 #define WIDEN(v) ((vi)vpaddlq_s16((int16x8_t)(v)))
 #define STORE_BYTES(out, v) (store_bytes(out, (int32x4_t)(v)))
 #define WAIT 31 /* counters are bytes: 31 * 8 < 256 */

@@ -15,7 +15,8 @@
 #define FMA(a, b, c) ((a) * (b) + (c))
 #define MASK(v) ((uint32_t)_mm_movemask_ps((__m128)(v)))
 #define BYTE_ROWS 4
-#define MULTIPLY(u, s) ((vs)multiply_bytes((__m128i)(u), (__m128i)(s)))
+#define PART vs
+#define MULTIPLY_ADD(sum, u, s) ((sum) + (vs)multiply_bytes((__m128i)(u), (__m128i)(s)))
 #define WIDEN(v) ((vi)_mm_madd_epi16((__m128i)(v), _mm_set1_epi16(1)))
 #define STORE_BYTES(out, v) (store_bytes(out, (__m128i)(v)))
 #define WAIT 31 /* counters are bytes: 31 * 8 < 256 */

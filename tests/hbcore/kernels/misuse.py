@@ -137,6 +137,11 @@ def table(d, s):
             a(s.h, s.w, 3, dtype=np.uint8), d.rng.integers(0, 3, 4), a(4, s.k, dtype=np.int32), d.one([False, True])
         ),
         "add": lambda: k.add(a(s.n, 64, 64, 64), a(s.n, 64, 64, 64), a(s.n, 64, 64, 64)),
+        "join": lambda: k.join(a(*s.x[:3], 2 * s.c), (a(*s.x), a(*s.x))),
+        "rectify": lambda: k.rectify(a(*s.x)),
+        "where_above": lambda: k.where_above(a(*s.x), a(*s.x)),
+        "upsample": lambda: k.upsample(a(*s.x), d.number(2)),
+        "sum_pool": lambda: k.sum_pool(a(*s.x), d.number(2)),
         "adam": lambda: k.adam(a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), (0.9, 0.99), 0.1, 0.1, 1e-8),
         "rmsprop": lambda: k.rmsprop(a(s.c, s.o), a(s.c, s.o), a(s.c, s.o), 0.9, 0.1, 1e-8),
         "im2col": lambda: k.im2col(a(*s.x), (s.k, d.number(s.k)), d.number(s.stride), pads),
@@ -200,14 +205,23 @@ def entries(d, s):
         "in_rows": (a(*s.x),),
         "sign_gradient": (a(*g1), a(*s.filters), alpha, d.number(back), back, a(*s.x)),
         "filter_gradient": (a(*s.packed, dtype=u), a(*g1), h, s.padding, a(*s.filters)),
+        "unit_forward": (a(*s.x), a(s.c), a(s.c), a(*s.filters), 1e-5, h),
+        "unit_backward": (
+            a(*s.x), a(s.c), a(*s.filters), h, a(*s.packed, dtype=u), a(*s.packed, dtype=u), alpha, a(3, s.c), a(*g1),
+            a(*s.x) if d.rng.random() < 0.5 else None),
         "centred_sums": (a(*rows), a(s.c), a(s.c, dtype=f), a(s.c, dtype=f)),
         "norm_sign": (a(*rows), a(s.c), a(s.c), a(*packed_rows, dtype=u), a(*packed_rows, dtype=u)),
         "norm_sums": (a(*rows), a(*rows), inside, a(s.c), a(s.c, dtype=f), a(s.c, dtype=f)),
         "norm_backward": (a(*rows), a(*rows), inside, a(s.c), a(s.c), a(s.c), a(*rows)),
         "max_pool": (a(*s.x), a(*s.half), a(*s.half, dtype=np.uint8)),
         "max_pool_backward": (a(*s.half), a(*s.half, dtype=np.uint8), a(*s.x)),
-        "add": (a(*s.x), a(*s.x), a(*s.x)),
-    }
+        "join": (a(*s.x), (a(*s.x),) * d.one([1, 1, 1, 2, 17]), a(*s.x)),
+        "affine": (a(*s.x), a(s.c), a(s.c), a(*s.x)),
+        "rectify": (a(*s.x), a(*s.x)),
+        "where_above": (a(*s.x), a(*s.x), a(*s.x)),
+        "upsample": (a(*s.x), a(*s.twice)),
+        "sum_pool": (a(*s.x), a(*s.half)),
+    }  # fmt: skip
     pictures = {
         "warp": warp_arguments(d, s),
         "weighted": (

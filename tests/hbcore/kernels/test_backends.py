@@ -15,6 +15,7 @@ from hbcore.autograd.norm import batch_norm
 from hbcore.binary.convolution import binary_conv2d
 from hbcore.binary.signs import sign
 from hbcore.kernels import Reference
+from hbcore.kernels.units import Units
 from hbcore.nn.blocks import Style, Unit
 from hbcore.nn.layers import use_gradients
 from hbcore.optim.losses import heatmap_cross_entropy
@@ -353,6 +354,40 @@ def test_binary_unit_in_one_is_batch_norm_sign_and_convolution(kernel):
         assert np.array_equal(a[1], b[1])
 
 
+@pytest.mark.parametrize("kernel", [1, 3])
+@pytest.mark.parametrize("channels", [5, 16, 33, 70])
+def test_a_unit_in_one_call_is_its_operations_to_the_bit(kernel, channels):
+    """Both ways, gradients in bytes, g a part of a wider array, with and without a gradient that came before."""
+    backend, padding = kernels.backend, kernel // 2
+    x, w = normal((2, 6, 5, channels)), normal((kernel, kernel, channels, 17), 1)
+    gamma, beta, g = normal(channels, 2), normal(channels, 3), normal((2, 6, 5, 40), 4)[..., 3:20]
+    before = normal((2, 6, 5, channels + 9), 5)[..., 4 : channels + 4]
+    y, made = backend.unit_forward(x, gamma, beta, w, 1e-5, padding)
+    z, apart = Units.unit_forward(backend, x, gamma, beta, w, 1e-5, padding)
+    assert y.tobytes() == z.tobytes()
+    assert made.alpha[:17].tobytes() == apart.alpha.tobytes()
+    for a, b in zip(
+        (made.signs, made.inside, *made.norm[:3]), (apart.signs, apart.inside, *apart.norm[:3]), strict=True
+    ):
+        assert a.tobytes() == b.tobytes()
+    for so_far in (None, before):
+        one = backend.unit_backward(made, x, gamma, w, padding, g, "int8", so_far)
+        many = Units.unit_backward(backend, apart, x, gamma, w, padding, g, "int8", so_far)
+        for a, b in zip(one, many, strict=True):
+            assert a.tobytes() == b.tobytes()
+    without = backend.unit_backward(made, x, gamma, w, padding, g, "int8")[0]
+    assert np.array_equal(backend.unit_backward(made, x, gamma, w, padding, g, "int8", before)[0], without + before)
+
+
+def test_a_unit_in_one_call_meets_nan():
+    x, w = normal((1, 4, 4, 5)), normal((3, 3, 5, 2), 1)
+    for broken in (x, w):
+        kept, broken[0, 1, 2, 1] = broken[0, 1, 2, 1], np.nan
+        with pytest.raises(FloatingPointError, match="NaN has no sign"):
+            kernels.backend.unit_forward(x, normal(5, 2), normal(5, 3), w, 1e-5, 1)
+        broken[0, 1, 2, 1] = kept
+
+
 def step_of_a_network(activation="none"):
     model = StackedHourglass(features=16, joints=3, stacks=2, depth=2, activation=activation, seed=3)
     loss = Tensor(np.zeros((), dtype=np.float32))
@@ -442,6 +477,32 @@ def test_max_pool_leaves_nan_to_others(channels, variant):
 
             assert not _wide.max_pool(x, np.empty_like(x[:, ::2, ::2]), np.empty((2, 2, 2, channels), np.uint8))
         assert np.isnan(max_pool2d(Tensor(x)).data[1, 1, 0, channels - 1])
+
+
+@pytest.mark.parametrize(("channels", "part"), [(16, 16), (37, 37), (21, 13)])
+def test_what_is_done_with_pixels(channels, part):
+    """To the bit, of whole arrays and of some of their channels, with NaN, infinities and zeros of both signs."""
+    x, g = (normal((3, 8, 6, channels), seed)[..., :part] for seed in (0, 1))
+    x[0, 0, 0, :3] = np.nan, np.inf, -0.0
+    g[0, 0, 1, 0] = np.nan
+    scale, shift = normal((2, part), 2)
+    halves = [x[:, i::2, j::2] for i in (0, 1) for j in (0, 1)]
+    expected = {
+        "affine": ((x, scale, shift), x * scale + shift),
+        "rectify": ((x,), np.where(x <= 0, np.float32(0), x)),
+        "where_above": ((g, x), g * np.where(x > 0, np.float32(1), np.float32(0))),
+        "upsample": ((x, 2), x.repeat(2, axis=1).repeat(2, axis=2)),
+        "sum_pool": ((x, 2), halves[0] + halves[1] + halves[2] + halves[3]),
+        "join": ((x, (g[..., :5], g[..., 5:])), x + g),
+    }
+    for name, (arguments, result) in expected.items():
+        got = getattr(kernels.backend, name)(*arguments)
+        assert got.dtype == np.float32
+        assert np.array_equal(got, result, equal_nan=True), name
+        assert np.array_equal(np.signbit(got)[~np.isnan(got)], np.signbit(result)[~np.isnan(got)]), name
+    for wrong in ((g[..., :5],), (g[..., :5], g[:, :4, :, 5:])):
+        with pytest.raises(ValueError, match=r"do not add up|expected"):
+            kernels.backend.join(x, wrong)
 
 
 def test_add_of_whole_arrays_and_of_parts():

@@ -29,7 +29,7 @@ def build(program: Path, compiler: str, *flags: str) -> None:
     objects = [program.with_name(f"{source.stem}.o") for source in SOURCES]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda source, to: call("-c", source, "-o", to), SOURCES, objects))
-    call(*objects, "-o", program, "-lpthread")
+    call(*objects, "-o", program, "-lpthread", "-lm")
 
 
 def run(*command: str | Path) -> Hashes:

@@ -210,6 +210,38 @@ def test_adam_in_one_pass_is_adam_in_many_to_the_bit(dtype, monkeypatch):
     assert results[0] == results[1]
 
 
+@pytest.mark.parametrize("name", sorted(OPTIMIZERS))
+def test_together_is_one_by_one_to_the_bit(name):
+    """Of small and large parameters of both types, one without a gradient at the third step, gone on with elsewhere."""
+    shapes = {"a": (3,), "b": (2, 3, 5), "c": (1,), "large": (90, 91), "d": (64,), "e": (7, 9)}
+    types = {"d": np.float64, "e": np.float64}
+    joined, alone = ({k: Parameter(np.ones(s, types.get(k, np.float32))) for k, s in shapes.items()} for _ in range(2))
+
+    def make():
+        return OPTIMIZERS[name](joined, 0.01, 0.1)
+
+    optimizer, single = make(), {key: OPTIMIZERS[name]({key: alone[key]}, 0.01, 0.1) for key in shapes}
+    rng = np.random.default_rng(0)
+    for step in range(6):
+        for key, shape in shapes.items():
+            g = rng.standard_normal(shape).astype(types.get(key, np.float32))
+            for parameters in (joined, alone):
+                parameters[key].grad = None if (step, key) == (2, "b") else g.copy()
+        counts = {key: parameter.changes.count for key, parameter in joined.items()}
+        optimizer.step()
+        for each in single.values():
+            each.step()
+        for key in shapes:
+            assert joined[key].data.tobytes() == alone[key].data.tobytes(), (step, key)
+            assert joined[key].changes.count > counts[key] or (step, key) == (2, "b")
+            for slot in optimizer.slots:
+                place = f"{slot}.{key}"
+                assert optimizer.state[place].tobytes() == single[key].state[place].tobytes(), (step, place)
+        if step == 3:
+            state, optimizer = {key: array.copy() for key, array in optimizer.state.items()}, make()
+            optimizer.load_state(state, 4)
+
+
 # ----------------------------------------------------------------------------------------- what went wrong in silence
 
 
