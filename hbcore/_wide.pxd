@@ -36,7 +36,7 @@ cdef extern from "csrc/kernels.h":
         const char* name
         Py_ssize_t lanes
         uint64_t (*count_rounds)(Py_ssize_t) nogil
-        int (*conv2d)(const hb_conv*, const float*, const float*, const hb_epilogue*) nogil
+        int (*conv2d)(const hb_conv*, const float*, const uint64_t*, const float*, const hb_epilogue*) nogil
         int (*conv2d_weight_gradient)(const hb_conv*, const float*, const uint64_t*, const float*, float*) nogil
         int (*sign_gradient)(const hb_conv*, const float*, Py_ssize_t, const float*, const uint8_t*, float*) nogil
         int (*filter_gradient)(const hb_conv*, const uint64_t*, const float*, Py_ssize_t, float*) nogil
@@ -45,6 +45,11 @@ cdef extern from "csrc/kernels.h":
         int (*norm_sign)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, uint64_t*, uint64_t*) nogil
         int (*norm_sums)(Py_ssize_t, Py_ssize_t, const float*, const float*, const uint64_t*, const float*,
                          double*, double*) nogil
+        int (*norm_smooth)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, float, float*) nogil
+        int (*smooth_backward)(Py_ssize_t, Py_ssize_t, const float*, float, float*) nogil
+        int (*prelu)(Py_ssize_t, Py_ssize_t, const float*, const float*, float*) nogil
+        int (*prelu_backward)(Py_ssize_t, Py_ssize_t, const float*, const float*, const float*, Py_ssize_t, float*,
+                              double*) nogil
         int (*max_pool)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const float*, float*, uint8_t*) nogil
         int (*max_pool_backward)(Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, const uint8_t*, const float*,
                                  float*) nogil

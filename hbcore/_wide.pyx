@@ -91,14 +91,23 @@ cdef int check(int status) except -1:
     return status
 
 
-def conv2d(const float[:, :, :, ::1] x, const float[:, :, :, ::1] w, stride, pad_h, pad_w,
-                float[:, :, :, ::1] out):
-    """out = x * w."""
-    shaped("w", w.shape, ANY, ANY, x.shape[3])
-    shaped("out", out.shape, x.shape[0], ANY, ANY, w.shape[3])
+def conv2d(const float[:, :, :, ::1] x, const uint64_t[:, :, :, ::1] bits, const float[:, :, :, ::1] w, stride, pad_h,
+           pad_w, float[:, :, :, ::1] out):
+    """out = x * w; the input as numbers or, where x is None, as packed signs."""
+    cdef const float* numbers = NULL
+    cdef const uint64_t* signs = NULL
+    if x is not None:
+        shaped("x", x.shape, out.shape[0], ANY, ANY, w.shape[2])
+        numbers = &x[0, 0, 0, 0]
+        height, width = x.shape[1], x.shape[2]
+    else:
+        shaped("bits", bits.shape, out.shape[0], ANY, ANY, words_of(w.shape[2]))
+        signs = &bits[0, 0, 0, 0]
+        height, width = bits.shape[1], bits.shape[2]
+    shaped("out", out.shape, ANY, ANY, ANY, w.shape[3])
     cdef const hb_kernels* k = table()
-    cdef hb_conv size = sizes(x.shape[0], x.shape[1], x.shape[2], x.shape[3], w.shape[0], w.shape[1], stride,
-                              pad_h, pad_w, out.shape[1], out.shape[2], out.shape[3])
+    cdef hb_conv size = sizes(out.shape[0], height, width, w.shape[2], w.shape[0], w.shape[1], stride, pad_h, pad_w,
+                              out.shape[1], out.shape[2], out.shape[3])
     cdef hb_epilogue end
     cdef float* panels
     cdef int status = -1
@@ -108,7 +117,7 @@ def conv2d(const float[:, :, :, ::1] x, const float[:, :, :, ::1] w, stride, pad
         panels = hb_float_panels(&w[0, 0, 0, 0], size.kernel_h * size.kernel_w * size.channels, size.filters,
                                  2 * k.lanes)
         if panels != NULL:
-            status = k.conv2d(&size, &x[0, 0, 0, 0], panels, &end)
+            status = k.conv2d(&size, numbers, signs, panels, &end)
         free(panels)
     check(status)
 
@@ -328,6 +337,7 @@ def join(const float[:, :, :, :] skip, parts, float[:, :, :, :] out):
                &out[0, 0, 0, 0], out_step)
 
 
+include "_activations.pxi"
 include "_unit.pxi"
 include "_pixels.pxi"
 include "_plan.pxi"

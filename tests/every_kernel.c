@@ -4,6 +4,7 @@
  * fused. What the results should be is checked elsewhere (test_wide.py). */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "kernels.h"
 #include "panels.h"
@@ -64,7 +65,7 @@ static void convolutions(const hb_kernels *k, hb_conv s)
     };
     for (int e = 0; e < 4; e++) {
         if (e != 3 || s.filters <= 64)
-            k->conv2d(&s, x, panels, e == 3 ? &ends[1] : &ends[e]);
+            k->conv2d(&s, e == 2 ? NULL : x, bits, panels, e == 3 ? &ends[1] : &ends[e]);
         hash(&real_hash, y, (size_t)(out * s.filters) * sizeof *y);
         if (ends[e].skip != NULL) /* added to something known */
             for (ptrdiff_t i = 0; i < out * s.filters; i++)
@@ -109,6 +110,16 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
     hash(&real_hash, b, (size_t)c * sizeof *b);
     k->norm_backward(n, c, x, g, inside, each, each, each, NULL, 0, g);
     hash(&exact_hash, g, (size_t)(n * c) * sizeof *g);
+    k->norm_smooth(n, c, x, each, each, 0.03f, small);
+    hash(&exact_hash, small, (size_t)(n * c) * sizeof *small);
+    k->smooth_backward(n, c, small, 0.03f, small);
+    hash(&exact_hash, small, (size_t)(n * c) * sizeof *small);
+    k->prelu(n, c, x, each, small);
+    hash(&exact_hash, small, (size_t)(n * c) * sizeof *small);
+    memset(a, 0, (size_t)c * sizeof *a);
+    k->prelu_backward(n, c, x, each, g, 2 * c, small, a);
+    hash(&exact_hash, small, (size_t)(n * c) * sizeof *small);
+    hash(&exact_hash, a, (size_t)c * sizeof *a);
     k->threshold(n, c, x, each, flip, signs);
     hash(&exact_hash, signs, (size_t)(n * ((c + 63) / 64)) * sizeof *signs);
     uint8_t *winner = malloc((size_t)(n * c));

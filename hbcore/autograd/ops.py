@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from hbcore import kernels
-from hbcore.autograd.function import Array, Function, channel_sums, require_per_channel, unbroadcast
+from hbcore.autograd.function import Array, Function, require_per_channel, unbroadcast
 
 
 class Add(Function):
@@ -120,18 +120,19 @@ class ParametricRectifier(Function):
     dL/dx = g where x > 0 else a g;  dL/da = sum of g x over x <= 0.
     """
 
+    fresh = True
+
     def check(self, *inputs: Array) -> None:
         super().check(*inputs)
         require_per_channel(inputs[0], slope=inputs[1])
 
     def forward(self, x: Array, slope: Array) -> Array:
         self.x, self.slope = x, slope
-        return np.where(x > 0, x, x * slope)
+        return kernels.backend.prelu(x, slope)
 
     def backward(self, g: Array) -> tuple[Array, Array]:
-        negative = self.x <= 0
-        slope_grad = channel_sums(np.where(negative, g * self.x, g.dtype.type(0)))
-        return np.where(negative, g * self.slope, g), slope_grad
+        dx, sums = kernels.backend.prelu_backward(self.x, self.slope, g)
+        return dx, sums.astype(g.dtype)
 
 
 class Sigmoid(Function):

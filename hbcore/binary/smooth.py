@@ -19,9 +19,7 @@ class SmoothSign(Function):
     """s = tanh(l x / 2);  dL/dx = g l/2 (1 - s^2). As written with e^(lx) it would overflow."""
 
     def __init__(self, sharpness: float) -> None:
-        if not (np.isfinite(sharpness) and sharpness > 0):
-            raise ValueError(f"the sharpness of a smooth sign must be a number above 0, got {sharpness}")
-        self.half = sharpness / 2
+        self.half = half_of(sharpness)
 
     def forward(self, x: Array) -> Array:
         self.s = np.asarray(np.tanh(x * x.dtype.type(self.half)))
@@ -29,6 +27,13 @@ class SmoothSign(Function):
 
     def backward(self, g: Array) -> tuple[Array]:
         return (g * (1 - self.s * self.s) * g.dtype.type(self.half),)
+
+
+def half_of(sharpness: float) -> float:
+    """l/2. ValueError unless that is a number above 0."""
+    if not (np.isfinite(sharpness) and sharpness > 0):
+        raise ValueError(f"the sharpness of a smooth sign must be a number above 0, got {sharpness}")
+    return sharpness / 2
 
 
 def smooth_sign(x: Tensor, sharpness: float) -> Tensor:

@@ -39,11 +39,12 @@ typedef struct {
     ptrdiff_t skip_step, y_step;
 } hb_epilogue;
 
-/* Packed filters as binary_conv2d wants them, made by hb_make_filters: in nibbles, to be looked up, or in panels of as
- * many words as there are lanes, once with a word (or more) for every tap and perhaps once with the taps of each kernel
- * row in common words. What is not there is NULL. */
+/* Packed filters as binary_conv2d wants them, made by hb_make_filters: in nibbles, to be looked up; or in panels of as many
+ * words of 32 bits as there are lanes, with the sum of the signs in each tap (kH, kW, O), filters padded to whole registers.
+ * What is not there is NULL. */
 typedef struct {
-    uint64_t *words, *packed;
+    uint32_t *words;
+    int32_t *sums;
     uint8_t *nibbles;
 } hb_filters;
 
@@ -59,8 +60,9 @@ typedef struct {
     ptrdiff_t lanes; /* floats in a register */
     int tables;      /* whether binary_conv2d can look counts up */
 
-    /* y = x * w; w in panels of 2 lanes, see panels.h. No bits come of it: they are for binary convolutions only. */
-    int (*conv2d)(const hb_conv *size, const float *x, const float *w, const hb_epilogue *end);
+    /* y = x * w; x as floats, or as signs in bits where x is NULL; w in panels of 2 lanes, see panels.h. No bits come of
+     * it: they are for binary convolutions only. */
+    int (*conv2d)(const hb_conv *size, const float *x, const uint64_t *bits, const float *w, const hb_epilogue *end);
 
     /* dw = gradient of the filters for g = dL/dy; x as floats, or as signs in bits where x is NULL. */
     int (*conv2d_weight_gradient)(const hb_conv *size, const float *x, const uint64_t *bits, const float *g, float *dw);
@@ -92,6 +94,20 @@ typedef struct {
     int (*norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *g, const uint64_t *inside,
                          const float *a, const float *b, const float *c, const float *so_far, ptrdiff_t so_far_step,
                          float *out);
+
+    /* out = tanh(half (scale x + shift)). */
+    int (*norm_smooth)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *scale, const float *shift,
+                       float half, float *out);
+
+    /* g = g (1 - s^2) half. */
+    int (*smooth_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *s, float half, float *g);
+
+    /* out = slope x where x <= 0, else x. */
+    int (*prelu)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *slope, float *out);
+
+    /* out = slope g where x <= 0, else g, which has a step from row to row; sums += g x where x <= 0. */
+    int (*prelu_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *slope, const float *g,
+                          ptrdiff_t g_step, float *out, double *sums);
 
     /* bits = (x < threshold) xor flip, thresholds padded. */
     int (*threshold)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *threshold, const uint64_t *flip,

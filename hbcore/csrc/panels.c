@@ -21,30 +21,54 @@ static void *aligned(size_t bytes)
         return panels; \
     }
 DEFINE_PANELS(hb_float_panels, float)
-static DEFINE_PANELS(word_panels, uint64_t)
+static DEFINE_PANELS(panels_of_words, uint32_t)
 
-/* NULL where nothing is saved, or memory ran out: it is only faster. */
-static uint64_t *packed_panels(const uint64_t *w, ptrdiff_t kernel_h, ptrdiff_t kernel_w, ptrdiff_t channels,
-                           ptrdiff_t filters, ptrdiff_t width)
+/* (filters / width, kH, words of a kernel row, width) */
+static uint32_t *word_panels(const hb_conv *s, const uint64_t *w, ptrdiff_t width)
 {
-    ptrdiff_t words = hb_packed_words(kernel_w, channels);
-    if (channels > 64 || words >= kernel_w)
+    ptrdiff_t taps = s->kernel_h * s->kernel_w, words = (s->channels + 63) / 64, run = hb_row_words(s->kernel_w, s->channels);
+    uint32_t *rows = calloc((size_t)(s->kernel_h * run * s->filters), sizeof *rows);
+    if (rows == NULL)
         return NULL;
-    uint64_t *rows = calloc((size_t)(kernel_h * words * filters), sizeof *rows), *panels = NULL;
-    if (rows != NULL) {
-        for (ptrdiff_t i = 0; i < kernel_h; i++)
-            for (ptrdiff_t j = 0; j < kernel_w; j++)
-                for (ptrdiff_t o = 0; o < filters; o++) {
-                    ptrdiff_t at = j * channels, up = at % 64;
-                    uint64_t *row = rows + (i * words + at / 64) * filters + o, tap = w[(i * kernel_w + j) * filters + o];
-                    row[0] |= tap << up;
-                    if (up + channels > 64)
-                        row[filters] |= tap >> (64 - up);
-                }
-        panels = word_panels(rows, kernel_h * words, filters, width);
-    }
+    for (ptrdiff_t t = 0; t < taps; t++)
+        for (ptrdiff_t c = 0; c < s->channels; c += 32) {
+            const uint64_t *from = w + (t * words + c / 64) * s->filters;
+            ptrdiff_t at = t % s->kernel_w * hb_tap_bits(s->channels) + c, left = s->channels - c;
+            uint64_t used = left < 32 ? (1u << left) - 1 : UINT32_MAX; /* whatever a caller has behind them */
+            uint32_t *to = rows + (t / s->kernel_w * run + at / 32) * s->filters;
+            for (ptrdiff_t o = 0; o < s->filters; o++) {
+                uint64_t bits = (from[o] >> c % 64 & used) << at % 32;
+                to[o] |= (uint32_t)bits;
+                if (bits >> 32)
+                    to[o + s->filters] |= (uint32_t)(bits >> 32);
+            }
+        }
+    uint32_t *panels = panels_of_words(rows, s->kernel_h * run, s->filters, width);
     free(rows);
     return panels;
+}
+
+static int32_t bits_set(uint64_t v)
+{
+    v -= (v >> 1) & 0x5555555555555555u;
+    v = (v & 0x3333333333333333u) + ((v >> 2) & 0x3333333333333333u);
+    v = (v + (v >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+    return (int32_t)(v * 0x0101010101010101u >> 56);
+}
+
+/* Sums of signs: (taps, filters padded to a multiple of width). */
+static int32_t *sums_of_taps(const hb_conv *s, const uint64_t *w, ptrdiff_t width)
+{
+    ptrdiff_t taps = s->kernel_h * s->kernel_w, words = (s->channels + 63) / 64;
+    ptrdiff_t padded = (s->filters + width - 1) / width * width;
+    int32_t *sums = calloc((size_t)(taps * padded), sizeof *sums);
+    for (ptrdiff_t t = 0; sums != NULL && t < taps; t++)
+        for (ptrdiff_t o = 0; o < s->filters; o++) {
+            sums[t * padded + o] = (int32_t)s->channels;
+            for (ptrdiff_t k = 0; k < words; k++)
+                sums[t * padded + o] -= 2 * bits_set(w[(t * words + k) * s->filters + o]);
+        }
+    return sums;
 }
 
 /* (filters / width, taps, nibbles, width): byte 4 l + m of a panel is filter m width / 4 + l. */
@@ -74,15 +98,15 @@ int hb_make_filters(hb_filters *made, const hb_kernels *kernels, const hb_conv *
         made->nibbles = nibble_panels(w, taps, s->channels, s->filters, 4 * kernels->lanes);
         return made->nibbles == NULL ? -1 : 0;
     }
-    made->words = word_panels(w, taps * ((s->channels + 63) / 64), s->filters, kernels->lanes);
-    made->packed = packed_panels(w, s->kernel_h, s->kernel_w, s->channels, s->filters, kernels->lanes);
-    return made->words == NULL ? -1 : 0;
+    made->words = word_panels(s, w, kernels->lanes);
+    made->sums = sums_of_taps(s, w, kernels->lanes);
+    return made->words == NULL || made->sums == NULL ? -1 : 0;
 }
 
 void hb_free_filters(hb_filters *made)
 {
     free(made->words);
-    free(made->packed);
+    free(made->sums);
     free(made->nibbles);
 }
 

@@ -13,8 +13,7 @@ float *hb_float_panels(const float *w, ptrdiff_t terms, ptrdiff_t filters, ptrdi
 /* Packed filters (kH, kW, words, O) in the form that is fastest for these kernels and sizes: see hb_filters. Returns 0, or
  * -1 where memory ran out.
  *
- * Few channels leave most of their word empty. Where it saves words, the taps of each kernel row share them: tap j begins
- * at bit j C of kH rows of hb_packed_words words. */
+ * Few channels leave most of their word empty: below 64 of them, the taps of a kernel row share words. */
 int hb_make_filters(hb_filters *made, const hb_kernels *kernels, const hb_conv *size, const uint64_t *w);
 void hb_free_filters(hb_filters *made);
 
@@ -22,10 +21,16 @@ void hb_free_filters(hb_filters *made);
  * side, four filters in each: (channels / width, kH kW, filters / 4, width, 4); zeros where there is none. */
 uint8_t *hb_sign_panels(const float *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width);
 
-/* Words of a kernel row with packed taps. */
-static inline ptrdiff_t hb_packed_words(ptrdiff_t kernel_w, ptrdiff_t channels)
+/* Bits from one tap of a kernel row to the next. */
+static inline ptrdiff_t hb_tap_bits(ptrdiff_t channels)
 {
-    return (kernel_w * channels + 63) / 64;
+    return channels < 64 ? channels : (channels + 63) / 64 * 64;
+}
+
+/* Words, of 32 bits, of a kernel row. */
+static inline ptrdiff_t hb_row_words(ptrdiff_t kernel_w, ptrdiff_t channels)
+{
+    return (kernel_w * hb_tap_bits(channels) + 31) / 32;
 }
 
 #endif

@@ -5,7 +5,7 @@ static int run_step(const hb_kernels *k, const hb_step *s)
     const hb_conv *size = &s->size;
     ptrdiff_t rows = size->batch * size->height * size->width;
     switch (s->kind) {
-    case HB_CONV2D: return k->conv2d(size, s->in, s->filters, &s->end);
+    case HB_CONV2D: return k->conv2d(size, s->in, NULL, s->filters, &s->end);
     case HB_BINARY_CONV2D: return k->binary_conv2d(size, s->in, &s->packed, &s->end);
     case HB_THRESHOLD: return k->threshold(rows, size->channels, s->in, s->filters, s->flip, s->out);
     case HB_MAX_POOL:

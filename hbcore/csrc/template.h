@@ -28,6 +28,8 @@
 #include "template/tables.h"
 #endif
 #include "template/norms.h"
+#include "template/activations/prelu.h"
+#include "template/activations/smooth.h"
 #include "template/pooling.h"
 
 const hb_kernels NAME(hb) = {
@@ -45,6 +47,10 @@ const hb_kernels NAME(hb) = {
     .norm_sign = NAME(norm_sign),
     .norm_sums = NAME(norm_sums),
     .norm_backward = NAME(norm_backward),
+    .norm_smooth = NAME(norm_smooth),
+    .smooth_backward = NAME(smooth_backward),
+    .prelu = NAME(prelu),
+    .prelu_backward = NAME(prelu_backward),
     .threshold = NAME(threshold),
     .max_pool = NAME(max_pool),
     .max_pool_backward = NAME(max_pool_backward),

@@ -9,6 +9,7 @@ convolution to convolution, and floats exist only in the residual stream. Every 
 from __future__ import annotations
 
 import math
+import threading
 
 import numpy as np
 
@@ -19,13 +20,16 @@ from hbcore.deploy.model_file import require_evaluable
 from hbcore.nn.hourglass import StackedHourglass
 from hbcore.values import whole
 
+UNIT = np.float32(1 / 255)  # of a byte in [0, 1]
+
 
 class Engine:
     """A network ready to run on pictures of one size: engine(pictures) -> heatmap logits of the last stack.
 
     model: a StackedHourglass in float32 of any architecture; its weights are copied. Raises ValueError for a network
     with smooth signs or layers that plans do not know, sizes that do not fit, weights that are not finite, or variances
-    below zero. Not to be called from two threads at a time: its memory is one.
+    below zero. Threads may share it: its memory is one, so their calls wait for each other, while other Python code
+    runs on. For calls side by side, make an engine for each thread.
     """
 
     def __init__(self, model: StackedHourglass, height: int, width: int, batch: int = 1) -> None:
@@ -46,15 +50,28 @@ class Engine:
         self.plan = kernels.backend.new_plan()
         self.picture = np.zeros((batch, height, width, 3), dtype=np.float32)
         self.heatmaps = Lowering(self.plan).network(model, self.picture)
+        self.lock = threading.Lock()
 
     def __call__(self, pictures: Array) -> Array:
-        """(N, H, W, 3) float32 -> (N, H / 4, W / 4, joints); N is the batch the engine was made for."""
+        """(N, H, W, 3) -> float32 (N, H / 4, W / 4, joints); N is the batch the engine was made for.
+
+        pictures: real numbers in [0, 1], or bytes (uint8), which stand for pictures * float32(1 / 255). Raises
+        TypeError for anything else, ValueError for another shape, FloatingPointError for numbers that are not finite
+        in float32.
+        """
         if not isinstance(pictures, np.ndarray):
             raise TypeError(f"this engine takes an array, got {type(pictures).__name__}: of a tensor, give its .data")
         if pictures.shape != self.picture.shape:
             raise ValueError(f"this engine takes pictures {self.picture.shape}, got {pictures.shape}")
-        if not np.isfinite(pictures).all():
-            raise FloatingPointError("NaN has no sign: the picture holds numbers that are not finite")
-        self.picture[...] = pictures
-        self.plan.run()
-        return self.heatmaps.copy()
+        bytes_given = pictures.dtype == np.uint8
+        if not bytes_given and pictures.dtype.kind != "f":
+            raise TypeError(f"this engine takes uint8 or real numbers in [0, 1], got {pictures.dtype}")
+        with self.lock, np.errstate(over="ignore"):
+            if bytes_given:
+                np.multiply(pictures, UNIT, out=self.picture)
+            else:
+                self.picture[...] = pictures
+                if not np.isfinite(self.picture).all():
+                    raise FloatingPointError("NaN has no sign: the picture holds numbers that are not finite")
+            self.plan.run()
+            return self.heatmaps.copy()

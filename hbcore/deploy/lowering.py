@@ -96,16 +96,16 @@ class Lowering:
         """The block's result; x may be used for something else from then on unless it is to be kept."""
         assert isinstance(module, HPMBlock | Bottleneck | MultiScale)
         skip = x if isinstance(module.skip, Identity) else self._conv2d(x, module.skip, {})
-        y = self.memory.numbers(skip.shape)
+        # Nobody looks at a skip path again once something was added to it: it becomes the result.
+        read_again = skip is x and (keep or (isinstance(module, HPMBlock) and len(module.paths) > 1))
+        y = self.memory.numbers(x.shape) if read_again else skip
         if isinstance(module, HPMBlock):
             self._hpm(module, x, skip, y)
         elif isinstance(module, MultiScale):
             self._multiscale(module, x, skip, y)
         else:
             self._units(x, [module.reduce, module.spatial, module.expand], [{}, {}, {"y": y, "skip": skip}])
-        if skip is not x:
-            self.memory.give_back(skip)
-        if not keep:
+        if y is not x and not keep:
             self.memory.give_back(x)
         return y
 

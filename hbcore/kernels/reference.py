@@ -68,6 +68,21 @@ class Reference(Convolutions, Pictures, Units):
         v = self.affine(x, scale, shift)
         return self.pack_signs(v), bits.pack_bits(np.abs(v) < 1)
 
+    def norm_smooth(self, x: Array, scale: Array, shift: Array, half: float) -> Array:
+        """For v = scale x + shift: tanh(half v), a smooth sign of v."""
+        return np.asarray(np.tanh(self.affine(x, scale, shift) * x.dtype.type(half)))
+
+    def smooth_backward(self, s: Array, grad: Array, half: float) -> Array:
+        """half (1 - s^2) g, the way back to v through s = tanh(half v). g may become the result."""
+        require_like(s, grad=grad)
+        return np.asarray(grad * (1 - s * s) * grad.dtype.type(half))
+
+    def sign_conv2d(self, s: Words, w: Array, padding: int) -> Array:
+        """S * w for packed signs S, stride 1, and real filters."""
+        require_type(np.uint64, s=s)
+        signs = bits.unpack_signs(s, w.shape[2]).astype(w.dtype)
+        return self.conv2d(signs, w, 1, (padding, padding))
+
     def sign_gradient(self, g: Array, w: Array, alpha: Array, padding: int, gradients: str = "float32") -> Array:
         """dL/dS of Y = alpha (S * sign(W)), stride 1, for g = dL/dY; gradients: one of GRADIENTS."""
         require_numbers(w.shape[3], alpha=alpha)
@@ -138,6 +153,19 @@ class Reference(Convolutions, Pictures, Units):
         require_like(x, grad=grad)
         require_numbers(x.shape[-1], a=a, b=b, c=c)
         return np.asarray(masked(grad, inside) * a + x * b + c)
+
+    def prelu(self, x: Array, slope: Array) -> Array:
+        """slope x where x <= 0, else x, one slope per channel."""
+        require_numbers(x.shape[-1], slope=slope)
+        return np.where(x <= 0, x * slope, x)
+
+    def prelu_backward(self, x: Array, slope: Array, grad: Array) -> tuple[Array, Array]:
+        """slope g where x <= 0, else g; and in float64 the sums over pixels of g x where x <= 0."""
+        require_like(x, grad=grad)
+        require_numbers(x.shape[-1], slope=slope)
+        low = x <= 0
+        products = np.where(low, grad * x, grad.dtype.type(0))
+        return np.where(low, grad * slope, grad), products.sum(axis=tuple(range(x.ndim - 1)), dtype=np.float64)
 
     def max_pool(self, x: Array, size: int) -> tuple[Array, NDArray[np.uint8]]:
         """Largest value of each window, and which of its pixels, in reading order, has it first."""

@@ -15,7 +15,7 @@ from hbcore import _wide, bits
 from hbcore.bits import Words
 from hbcore.kernels.compiled import NO_SIGN, Compiled, out_shape, require_no_nan
 from hbcore.kernels.convolutions import Array, Pair, keeps_order, way_back
-from hbcore.kernels.reference import as_rows, require_numbers, require_tiles, require_type, require_words
+from hbcore.kernels.reference import as_rows, require_like, require_numbers, require_tiles, require_type, require_words
 from hbcore.kernels.units import Normalised, Unit
 
 _FLOAT32, _UINT64 = np.dtype(np.float32), np.dtype(np.uint64)
@@ -55,6 +55,21 @@ class Wide(Compiled):
         shape = (*x.shape[:-1], signs.shape[1])
         return signs.reshape(shape), inside.reshape(shape)
 
+    def norm_smooth(self, x: Array, scale: Array, shift: Array, half: float) -> Array:
+        if not fits(x, scale, shift):
+            return super().norm_smooth(x, scale, shift, half)
+        rows = as_rows(x)
+        out = np.empty_like(rows)
+        _wide.norm_smooth(rows, scale, shift, half, out)
+        return out.reshape(x.shape)
+
+    def smooth_backward(self, s: Array, grad: Array, half: float) -> Array:
+        if not in_pieces(s, grad):
+            return super().smooth_backward(s, grad, half)
+        require_like(s, grad=grad)
+        _wide.smooth_backward(as_rows(s), as_rows(grad), half)
+        return grad
+
     def sign_gradient(self, g: Array, w: Array, alpha: Array, padding: int, gradients: str = "float32") -> Array:
         if gradients == "float32" or not fits(g, w, alpha) or not keeps_order(w.shape, 1, (padding, padding)):
             return super().sign_gradient(g, w, alpha, padding, gradients)
@@ -80,7 +95,15 @@ class Wide(Compiled):
         if not fits(x, w):
             return super().conv2d(x, w, stride, padding)
         out = np.empty(out_shape(x, w, stride, padding), dtype=np.float32)
-        _wide.conv2d(np.ascontiguousarray(x), np.ascontiguousarray(w), stride, *padding, out)
+        _wide.conv2d(np.ascontiguousarray(x), None, np.ascontiguousarray(w), stride, *padding, out)
+        return out
+
+    def sign_conv2d(self, s: Words, w: Array, padding: int) -> Array:
+        if not fits(s, w):
+            return super().sign_conv2d(s, w, padding)
+        require_type(np.uint64, s=s)
+        out = np.empty(out_shape(s, w, 1, (padding, padding)), dtype=np.float32)
+        _wide.conv2d(None, np.ascontiguousarray(s), np.ascontiguousarray(w), 1, padding, padding, out)
         return out
 
     def conv2d_weight_gradient(
@@ -116,6 +139,21 @@ class Wide(Compiled):
         out = np.empty_like(g) if inside is None else g
         _wide.norm_backward(as_rows(x), g, mask_rows(inside), a, b, c, out)
         return out.reshape(x.shape)
+
+    def prelu(self, x: Array, slope: Array) -> Array:
+        if not fits(x, slope):
+            return super().prelu(x, slope)
+        rows = as_rows(x)
+        out = np.empty_like(rows)
+        _wide.prelu(rows, slope, out)
+        return out.reshape(x.shape)
+
+    def prelu_backward(self, x: Array, slope: Array, grad: Array) -> tuple[Array, Array]:
+        if x.ndim != 4 or not fits(x, slope, grad):
+            return super().prelu_backward(x, slope, grad)
+        out, sums = np.empty(x.shape, dtype=np.float32), np.zeros(len(slope))
+        _wide.prelu_backward(np.ascontiguousarray(x), slope, in_rows(grad), out, sums)
+        return out, sums
 
     def max_pool(self, x: Array, size: int) -> tuple[Array, NDArray[np.uint8]]:
         if size != 2 or not fits(x):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hbcore.deploy.engine import Engine
 from hbcore.deploy.model_file import ModelFileError, load_model, reason
 from hbcore.landmarks.crop import Crop
-from hbcore.landmarks.description import Description, to_input, to_maps
+from hbcore.landmarks.description import Description, to_maps
 from hbcore.landmarks.heatmaps import mean_score
 from hbcore.landmarks.masks import MaskCodec
 from hbcore.landmarks.squares import around_corners, around_picture
@@ -98,7 +98,7 @@ class Landmarker:
             yield answer(self.description, self._maps, picture, crop, box)
 
     def _maps(self, crops: Levels) -> NDArray[np.float32]:
-        return to_maps(self.engine(to_input(crops)), self.description.output)
+        return to_maps(self.engine(crops), self.description.output)
 
 
 def find_model(model: str | Path) -> Path:

@@ -23,6 +23,7 @@ import numpy as np
 
 from hbcore.autograd.function import grad_enabled
 from hbcore.autograd.tensor import Tensor, concatenate, join
+from hbcore.binary.partial import partial_unit
 from hbcore.binary.unit import binary_unit
 from hbcore.nn.layers import (
     ACTIVATIONS,
@@ -108,15 +109,19 @@ class Unit(Sequential):
         # Exactly these: what a subclass does otherwise would be left out.
         if not (type(norm) is BatchNorm2d and type(conv) is BinaryConv2d and self._in_one(norm, conv)):
             return super().forward(x)
-        y, mean, variance = binary_unit(x, norm.gamma, norm.beta, conv.weight, norm.eps, conv.padding, conv.gradients)
+        operands = x, norm.gamma, norm.beta, conv.weight, norm.eps, conv.padding, conv.gradients
+        if conv.all_bits:
+            y, mean, variance = binary_unit(*operands)
+        else:
+            y, mean, variance = partial_unit(*operands, conv.sharpness, real=conv.binarize == "activations")
         norm.follow(mean, variance, pixels=x.data.size // mean.size)
         for module in rest:
             y = module(y)
         return y
 
     def _in_one(self, norm: BatchNorm2d, conv: BinaryConv2d) -> bool:
-        """Whether a binary unit can go through in one step: in training, unless somebody looks between its layers."""
-        if not (conv.all_bits and conv.scaled and conv.stride == 1 and conv.bias is None):
+        """Whether a unit of signs can go through in one step: in training, unless somebody looks between its layers."""
+        if not (conv.scaled and conv.stride == 1 and conv.bias is None):
             return False
         return norm.training and grad_enabled() and norm.observer is None and conv.observer is None
 

@@ -16,7 +16,7 @@ from hbcore.deploy import packed_file
 from hbcore.deploy.model_file import ModelFileError, model_bytes, reason
 from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.confidence import Calibration
-from hbcore.landmarks.description import Description, to_input, to_maps
+from hbcore.landmarks.description import Description, to_maps
 from hbcore.landmarks.squares import CropRule
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write
@@ -97,7 +97,7 @@ class Model:
 
     def _maps(self, pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
         try:
-            last = self.runner(to_input(pictures))
+            last = self.runner(pictures)
         except FloatingPointError:  # a sign met NaN
             raise NotFinite("the network computes NaN") from None
         try:

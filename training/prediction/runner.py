@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, Tensor, kernel_report, no_grad
 from hbcore.deploy import Engine
+from hbcore.landmarks.description import to_input
 from hbcore.nn.layers import use_packed
 
 WAYS = "engine", "packed", "simulate"
+Bytes = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
 class Runner:
-    """maps = runner(pictures): logits (N, h, w, K) of the last stack for pictures (N, S, S, 3) in [0, 1].
+    """maps = runner(pictures): logits (N, h, w, K) of the last stack for pictures (N, S, S, 3) of bytes.
 
     way: "engine", the plan of hbcore.deploy, made when it is first needed; "packed", the network itself with packed
     bits; "simulate", the same with +1.0 and -1.0. All give the same bits. Where no plan can be made the network
@@ -30,7 +32,7 @@ class Runner:
         self.pictures, self.seconds = 0, 0.0
         self.engines: dict[tuple[int, ...], Engine] = {}
 
-    def __call__(self, pictures: Floats) -> Floats:
+    def __call__(self, pictures: Bytes) -> Floats:
         compute = self._engine(pictures.shape) or self._network()
         start = time.perf_counter()
         maps = compute(pictures)
@@ -52,7 +54,7 @@ class Runner:
         """Mean time of a picture so far; NaN before the first."""
         return 1000 * self.seconds / self.pictures if self.pictures else float("nan")
 
-    def _engine(self, shape: tuple[int, ...]) -> Callable[[Floats], Floats] | None:
+    def _engine(self, shape: tuple[int, ...]) -> Callable[[Bytes], Floats] | None:
         if self.way != "engine" or self.reason:
             return None
         if shape not in self.engines:
@@ -64,12 +66,12 @@ class Runner:
                 return None
         return self.engines[shape]
 
-    def _network(self) -> Callable[[Floats], Floats]:
+    def _network(self) -> Callable[[Bytes], Floats]:
         use_packed(self.network.eval(), self.way != "simulate")
 
-        def forward(pictures: Floats) -> Floats:
+        def forward(pictures: Bytes) -> Floats:
             with no_grad(), np.errstate(over="ignore", invalid="ignore"):
-                maps: Floats = self.network(Tensor(pictures))[-1].data
+                maps: Floats = self.network(Tensor(to_input(pictures)))[-1].data
                 return maps
 
         return forward

@@ -199,8 +199,8 @@ typedef struct {
 TARGET static void NAME(threshold_item)(void *context, ptrdiff_t slice)
 {
     const NAME(threshold_work) *work = context;
-    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
-    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64, last = work->rows * (slice + 1) / work->slices;
+    for (ptrdiff_t row = work->rows * slice / work->slices; row < last; row++) {
         const float *x = work->x + row * channels;
         for (ptrdiff_t word = 0; word < words; word++) {
             uint64_t bits = 0;

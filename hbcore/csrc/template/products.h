@@ -2,8 +2,8 @@
  *
  *     y = X w,   dw = X^T g      X[p, t]: number t of the kH kW C around pixel p
  *
- * X is never built: blocks.h says where its rows lie. A tile of the result, ROWS x 2 registers, stays in registers while
- * all of its terms are summed.
+ * X is never built: blocks.h says where its rows lie. A tile of the result, ROWS x 2 registers (one, where there are no
+ * filters for a second), stays in registers while all of its terms are summed.
  *
  *   ROWS         of a register tile
  *   FMA(a,b,c)   a b + c, fused where the hardware can
@@ -14,41 +14,47 @@
 typedef struct {
     const hb_conv *size;
     const float *x, *panels;
+    const uint64_t *bits;
     const hb_epilogue *end;
     ptrdiff_t rows, blocks; /* of a picture */
     int failed;
 } NAME(forward_work);
 
-INLINE void NAME(forward_tile)(const int rows, const int kind, const block *b, ptrdiff_t kernel_h, const ptrdiff_t *at,
-                               const float *panel, const hb_epilogue *end, ptrdiff_t first, ptrdiff_t o,
-                               ptrdiff_t filters)
+/* Outputs at equal distances, so that every third has a pointer of its own: one for each would fill the registers that
+ * addresses are made of, and be loaded anew for each product. */
+INLINE void NAME(forward_tile)(const int rows, const int registers, const int kind, const block *b, ptrdiff_t kernel_h,
+                               const float *x, ptrdiff_t distance, const float *panel, const hb_epilogue *end,
+                               ptrdiff_t first, ptrdiff_t o, ptrdiff_t filters)
 {
     vf sum[ROWS][2];
-    const float *pixel[ROWS];
+    const float *third[(ROWS + 2) / 3];
     for (int m = 0; m < rows; m++) {
         sum[m][0] = sum[m][1] = (vf){0};
-        pixel[m] = b->first + at[m];
+        third[m / 3] = x + m / 3 * 3 * distance;
     }
     for (ptrdiff_t i = 0; i < kernel_h; i++) {
         for (ptrdiff_t r = 0; r < b->run; r++, panel += PANEL) {
             vf w0 = load(panel), w1 = load(panel + LANES);
 #pragma GCC unroll 16
             for (int m = 0; m < rows; m++) {
-                vf a = broadcast(pixel[m][r]);
+                vf a = broadcast(third[m / 3][m % 3 * distance]);
                 sum[m][0] = FMA(a, w0, sum[m][0]);
-                sum[m][1] = FMA(a, w1, sum[m][1]);
+                if (registers == 2)
+                    sum[m][1] = FMA(a, w1, sum[m][1]);
             }
+#pragma GCC unroll 4
+            for (int k = 0; k < (rows + 2) / 3; k++)
+                third[k]++;
         }
-#pragma GCC unroll 16
-        for (int m = 0; m < rows; m++)
-            pixel[m] += b->step;
+#pragma GCC unroll 4
+        for (int k = 0; k < (rows + 2) / 3; k++)
+            third[k] += b->step - b->run;
     }
     for (int m = 0; m < rows; m++)
-        for (int h = 0; h < 2; h++)
-            if (o + h * LANES < filters) {
-                uint64_t none = 0;
-                NAME(finish)(kind, end, sum[m][h], first + m, o + h * LANES, filters, &none);
-            }
+        for (int h = 0; h < registers; h++) {
+            uint64_t none = 0;
+            NAME(finish)(kind, end, sum[m][h], first + m, o + h * LANES, filters, &none);
+        }
 }
 
 /* Calls tile(rows, ...) with `rows`, at most `most`, a constant of the compiler's. */
@@ -65,6 +71,28 @@ INLINE void NAME(forward_tile)(const int rows, const int kind, const block *b, p
         CASE(11, most, call) CASE(12, most, call) \
     }
 
+/* `count` outputs at equal distances, for one panel of filters from o on. */
+INLINE void NAME(forward_line)(const NAME(forward_work) *work, const block *b, int kind, const float *x,
+                               ptrdiff_t distance, ptrdiff_t count, ptrdiff_t first, ptrdiff_t o)
+{
+    const hb_conv *s = work->size;
+    const float *panel = work->panels + o * s->kernel_h * b->run;
+    ptrdiff_t p = 0;
+#define TILE(rows, registers, kind) \
+    NAME(forward_tile)(rows, registers, kind, b, s->kernel_h, x + p * distance, distance, panel, work->end, first + p, o, \
+                       s->filters)
+    if (o + LANES >= s->filters)
+        for (; p < count; p += ROWS) {
+            FOR_ROWS(ROWS, MIN(ROWS, count - p), TILE(rows, 1, ANY))
+        }
+    for (; kind == 0 && p + ROWS <= count; p += ROWS)
+        TILE(ROWS, 2, 0);
+    for (; p < count; p += ROWS) {
+        FOR_ROWS(ROWS, MIN(ROWS, count - p), TILE(rows, 2, ANY))
+    }
+#undef TILE
+}
+
 TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
 {
     NAME(forward_work) *work = context;
@@ -75,25 +103,19 @@ TARGET static void NAME(forward_item)(void *context, ptrdiff_t item)
         work->failed = 1;
         return;
     }
-    block b = NAME(make_block)(s, work->x, NULL, n, y0, rows_here, memory);
-    ptrdiff_t terms = s->kernel_h * b.run;
+    block b = NAME(make_block)(s, work->x, work->bits, n, y0, rows_here, memory);
     int kind = NAME(kind)(work->end, s->filters);
     ptrdiff_t first = (n * s->out_h + y0) * s->out_w;
-    for (ptrdiff_t o = 0; o < s->filters; o += PANEL) {
-        const float *panel = work->panels + o * terms;
-        ptrdiff_t p = 0;
-        for (; kind == 0 && p + ROWS <= b.pixels; p += ROWS)
-            NAME(forward_tile)(ROWS, 0, &b, s->kernel_h, b.at + p, panel, work->end, first + p, o, s->filters);
-        for (; p < b.pixels; p += ROWS) {
-            FOR_ROWS(ROWS, MIN(ROWS, b.pixels - p),
-                     NAME(forward_tile)(rows, ANY, &b, s->kernel_h, b.at + p, panel, work->end, first + p, o, s->filters))
-        }
-    }
+    /* Rows of outputs, or all of them where a row follows the other without a gap. */
+    ptrdiff_t distance = s->stride * s->channels, line = s->out_w * s->channels == b.step ? b.pixels : s->out_w;
+    for (ptrdiff_t o = 0; o < s->filters; o += PANEL)
+        for (ptrdiff_t from = 0; from < b.pixels; from += line)
+            NAME(forward_line)(work, &b, kind, b.first + b.at[from], distance, line, first + from, o);
 }
 
-static int NAME(conv2d)(const hb_conv *s, const float *x, const float *w, const hb_epilogue *end)
+static int NAME(conv2d)(const hb_conv *s, const float *x, const uint64_t *bits, const float *w, const hb_epilogue *end)
 {
-    NAME(forward_work) work = {.size = s, .x = x, .panels = w, .end = end};
+    NAME(forward_work) work = {.size = s, .x = x, .panels = w, .bits = bits, .end = end};
     work.rows = NAME(block_rows)(s, 96 << 10);
     work.blocks = (s->out_h + work.rows - 1) / work.rows;
     hb_run(NAME(forward_item), &work, s->batch * work.blocks);
@@ -115,27 +137,37 @@ typedef struct {
     int failed;
 } NAME(gradient_work);
 
-INLINE void NAME(gradient_tile)(const int rows, const block *b, const float *x, const float *g, ptrdiff_t stride,
-                                float *out, ptrdiff_t padded)
+INLINE void NAME(gradient_tile)(const int rows, const int halves, const block *b, const float *x, const float *g,
+                                ptrdiff_t stride, float *out, ptrdiff_t padded)
 {
     vf sum[ROWS][2];
-    for (int m = 0; m < rows; m++) {
-        sum[m][0] = load(out + m * padded);
-        sum[m][1] = load(out + m * padded + LANES);
-    }
+    for (int m = 0; m < rows; m++)
+        for (int h = 0; h < halves; h++)
+            sum[m][h] = load(out + m * padded + h * LANES);
     for (ptrdiff_t p = 0; p < b->pixels; p++, g += stride) {
         const float *term = x + b->at[p];
-        vf g0 = load(g), g1 = load(g + LANES);
+        vf of_g[2];
+        for (int h = 0; h < halves; h++)
+            of_g[h] = load(g + h * LANES);
 #pragma GCC unroll 16
         for (int m = 0; m < rows; m++) {
             vf a = broadcast(term[m]);
-            sum[m][0] = FMA(a, g0, sum[m][0]);
-            sum[m][1] = FMA(a, g1, sum[m][1]);
+            for (int h = 0; h < halves; h++)
+                sum[m][h] = FMA(a, of_g[h], sum[m][h]);
         }
     }
-    for (int m = 0; m < rows; m++) {
-        store(out + m * padded, sum[m][0]);
-        store(out + m * padded + LANES, sum[m][1]);
+    for (int m = 0; m < rows; m++)
+        for (int h = 0; h < halves; h++)
+            store(out + m * padded + h * LANES, sum[m][h]);
+}
+
+/* Terms of one kernel row, the filters of a panel. */
+INLINE void NAME(gradient_panel)(const int halves, const block *b, const float *x, const float *g, ptrdiff_t stride,
+                                 float *out, ptrdiff_t padded)
+{
+    for (ptrdiff_t r = 0; r < b->run; r += ROWS) {
+        FOR_ROWS(ROWS, MIN(ROWS, b->run - r),
+                 NAME(gradient_tile)(rows, halves, b, x + r, g, stride, out + r * padded, padded))
     }
 }
 
@@ -144,8 +176,9 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
     NAME(gradient_work) *work = context;
     const hb_conv *s = work->size;
     ptrdiff_t all_blocks = s->batch * work->blocks, padded = work->padded;
+    ptrdiff_t stride = (s->filters + LANES - 1) / LANES * LANES; /* of g, from pixel to pixel */
     size_t block_size = (NAME(block_bytes)(s, work->rows) + 63) / 64 * 64;
-    size_t g_size = padded == s->filters ? 0 : (size_t)(work->rows * s->out_w * padded) * sizeof(float);
+    size_t g_size = stride == s->filters ? 0 : (size_t)(work->rows * s->out_w * stride) * sizeof(float);
     char *memory = hb_scratch(block_size + g_size);
     if (memory == NULL) {
         work->failed = 1;
@@ -160,17 +193,17 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
             float *copy = (float *)(memory + block_size);
             memset(copy, 0, g_size);
             for (ptrdiff_t p = 0; p < b.pixels; p++)
-                memcpy(copy + p * padded, g + p * s->filters, (size_t)s->filters * sizeof *copy);
+                memcpy(copy + p * stride, g + p * s->filters, (size_t)s->filters * sizeof *copy);
             g = copy;
         }
         for (ptrdiff_t i = 0; i < s->kernel_h; i++) {
             const float *x = b.first + i * b.step;
             float *out = sums + i * b.run * padded;
-            for (ptrdiff_t o = 0; o < padded; o += PANEL)
-                for (ptrdiff_t r = 0; r < b.run; r += ROWS) {
-                    FOR_ROWS(ROWS, MIN(ROWS, b.run - r),
-                             NAME(gradient_tile)(rows, &b, x + r, g + o, padded, out + r * padded + o, padded))
-                }
+            for (ptrdiff_t o = 0; o < stride; o += PANEL)
+                if (stride - o > LANES)
+                    NAME(gradient_panel)(2, &b, x, g + o, stride, out + o, padded);
+                else
+                    NAME(gradient_panel)(1, &b, x, g + o, stride, out + o, padded);
         }
     }
 }

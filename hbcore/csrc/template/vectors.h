@@ -7,6 +7,7 @@
  *   LANES         floats in a register
  *   LANE_NUMBERS  0, 1, 2, ...: LANES of them
  *   LOAD_SOME(p, n), STORE_SOME(p, v, n)   the first n lanes alone, where there are instructions for that
+ *   HALF(v, upper)                         half of the lanes as doubles, where compilers do not find the instruction
  */
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -20,6 +21,7 @@ typedef float vh __attribute__((vector_size(2 * LANES), aligned(4), may_alias));
 typedef double vd __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
 typedef uint8_t quarter __attribute__((vector_size(LANES))); /* of a register, as bytes */
 typedef uint64_t vw __attribute__((vector_size(4 * LANES), aligned(8), may_alias));
+typedef uint32_t half_words __attribute__((vector_size(2 * LANES))); /* half of vw's bits */
 enum { WORDS = LANES / 2, PANEL = 2 * LANES };
 
 INLINE vf load(const float *p)
@@ -40,9 +42,13 @@ INLINE vf broadcast(float a)
 /* The lower (0) or upper (1) half, as doubles. */
 INLINE vd half(vf v, int upper)
 {
+#ifdef HALF
+    return HALF(v, upper);
+#else
     vh halves[2];
     memcpy(halves, &v, sizeof v);
     return __builtin_convertvector(halves[upper], vd);
+#endif
 }
 
 /* a where the mask is -1, b where it is 0 */

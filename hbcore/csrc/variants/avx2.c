@@ -9,7 +9,6 @@
 #define NAME_TEXT "avx2"
 #define LANES 8
 #define PIXELS 4
-#define EVEN_LANES 0, 2, 4, 6, 8, 10, 12, 14
 #define LANE_NUMBERS 0, 1, 2, 3, 4, 5, 6, 7
 #define ROWS 6
 #define FMA(a, b, c) ((vf)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c)))
@@ -30,7 +29,7 @@ static inline __attribute__((always_inline)) TARGET void store_bytes(void *out, 
     _mm_storel_epi64((__m128i *)out, _mm_packs_epi16(pairs, pairs));
 }
 
-typedef uint64_t words __attribute__((vector_size(32)));
+typedef uint32_t words __attribute__((vector_size(32)));
 
 /* Each half byte looks its count up in a table of sixteen. */
 static inline __attribute__((always_inline)) TARGET words add_counts(words n, words v)
@@ -45,7 +44,8 @@ static inline __attribute__((always_inline)) TARGET words add_counts(words n, wo
 
 static inline __attribute__((always_inline)) TARGET words sum_counts(words n)
 {
-    return (words)_mm256_sad_epu8((__m256i)n, _mm256_setzero_si256());
+    const __m256i pairs = _mm256_maddubs_epi16((__m256i)n, _mm256_set1_epi8(1));
+    return (words)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
 }
 
 #include "../template.h"

@@ -9,7 +9,6 @@
 #define NAME_TEXT "neon"
 #define LANES 4
 #define PIXELS 4
-#define EVEN_LANES 0, 2, 4, 6
 #define LANE_NUMBERS 0, 1, 2, 3
 #define ROWS 8
 #define FMA(a, b, c) ((vf)vfmaq_f32((float32x4_t)(c), (float32x4_t)(a), (float32x4_t)(b)))
@@ -34,7 +33,7 @@ static inline __attribute__((always_inline)) void store_bytes(void *out, int32x4
     __builtin_memcpy(out, &bytes, sizeof bytes);
 }
 
-typedef uint64_t words __attribute__((vector_size(16)));
+typedef uint32_t words __attribute__((vector_size(16)));
 
 static inline __attribute__((always_inline)) words add_counts(words n, words v)
 {
@@ -43,7 +42,7 @@ static inline __attribute__((always_inline)) words add_counts(words n, words v)
 
 static inline __attribute__((always_inline)) words sum_counts(words n)
 {
-    return (words)vpaddlq_u32(vpaddlq_u16(vpaddlq_u8((uint8x16_t)n)));
+    return (words)vpaddlq_u16(vpaddlq_u8((uint8x16_t)n));
 }
 
 #include "../template.h"

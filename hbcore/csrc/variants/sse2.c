@@ -9,7 +9,6 @@
 #define NAME_TEXT "sse2"
 #define LANES 4
 #define PIXELS 2
-#define EVEN_LANES 0, 2, 4, 6
 #define LANE_NUMBERS 0, 1, 2, 3
 #define ROWS 6
 #define FMA(a, b, c) ((a) * (b) + (c))
@@ -34,20 +33,21 @@ static inline __attribute__((always_inline)) void store_bytes(void *out, __m128i
     _mm_storeu_si32(out, _mm_packs_epi16(pairs, pairs));
 }
 
-typedef uint64_t words __attribute__((vector_size(16)));
+typedef uint32_t words __attribute__((vector_size(16)));
 
 /* Pairs of bits, fours, bytes. */
 static inline __attribute__((always_inline)) words add_counts(words n, words v)
 {
-    v -= (v >> 1) & 0x5555555555555555u;
-    v = (v & 0x3333333333333333u) + ((v >> 2) & 0x3333333333333333u);
-    v = (v + (v >> 4)) & 0x0F0F0F0F0F0F0F0Fu;
+    v -= (v >> 1) & 0x55555555u;
+    v = (v & 0x33333333u) + ((v >> 2) & 0x33333333u);
+    v = (v + (v >> 4)) & 0x0F0F0F0Fu;
     return n + v; /* no byte overflows into the next */
 }
 
 static inline __attribute__((always_inline)) words sum_counts(words n)
 {
-    return (words)_mm_sad_epu8((__m128i)n, _mm_setzero_si128());
+    n = (n & 0x00FF00FFu) + ((n >> 8) & 0x00FF00FFu);
+    return (words)_mm_madd_epi16((__m128i)n, _mm_set1_epi16(1));
 }
 
 #include "../template.h"

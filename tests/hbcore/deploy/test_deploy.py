@@ -1,6 +1,7 @@
 """The deployed network gives what the model gives, to the last bit; folding is exact at every tie."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -142,6 +143,30 @@ def test_any_number_of_threads_gives_the_same_bits(one_thread_after):
 
 
 @pytest.mark.usefixtures("variant")
+def test_bytes_are_255ths():
+    """Every byte, in every channel, also where bytes do not lie side by side."""
+    steps = np.arange(32 * 32 * 3).reshape(1, 32, 32, 3)
+    shades = (steps % 256).astype(np.uint8)
+    model = network().eval()
+    with no_grad():
+        expected = model(Tensor(shades.astype(np.float32) * np.float32(1 / 255)))[-1].data
+    engine = Engine(model, 32, 32)
+    assert engine(shades).tobytes() == expected.tobytes()
+    assert engine(np.asfortranarray(shades)).tobytes() == expected.tobytes()
+
+
+@pytest.mark.usefixtures("variant")
+def test_threads_may_share_an_engine():
+    engine = Engine(network(), 32, 32)
+    shown = [pictures(1, 32, 32, seed=seed) for seed in range(8)]
+    expected = [engine(x).tobytes() for x in shown]
+    assert len(set(expected)) == len(shown)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda x: [engine(x).tobytes() for _ in range(5)], shown))
+    assert found == [[each] * 5 for each in expected]
+
+
+@pytest.mark.usefixtures("variant")
 def test_weights_are_copied():
     model = network()
     engine, x = Engine(model, 32, 32), pictures(1, 32, 32)
@@ -182,6 +207,10 @@ def test_what_cannot_be_deployed_is_named():
         engine(Tensor(pictures(1, 32, 32)))
     with pytest.raises(FloatingPointError, match="not finite"):
         engine(np.full((1, 32, 32, 3), np.nan, dtype=np.float32))
+    with pytest.raises(FloatingPointError, match="not finite"):
+        engine(np.full((1, 32, 32, 3), 1e300))  # in float32, infinity
+    with pytest.raises(TypeError, match=r"takes uint8 or real numbers in \[0, 1\], got int64"):
+        engine(np.zeros((1, 32, 32, 3), dtype=np.int64))
 
 
 @pytest.mark.usefixtures("variant")

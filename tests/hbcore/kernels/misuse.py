@@ -14,7 +14,7 @@ import numpy as np
 import hbcore
 from hbcore import bits, kernels
 from hbcore.autograd import conv, norm, tensor
-from hbcore.binary import convolution, signs, smooth, unit
+from hbcore.binary import convolution, partial, signs, smooth, unit
 from hbcore.kernels.plan import Epilogue
 from hbcore.nn import layers
 from hbcore.nn.module import Parameter
@@ -131,6 +131,11 @@ def table(d, s):
         "norm_backward": lambda: k.norm_backward(
             a(*s.x), a(*s.x), a(s.c), a(s.c), a(s.c), a(*s.packed, dtype=u) if d.rng.random() < 0.5 else None
         ),
+        "norm_smooth": lambda: k.norm_smooth(a(*s.x), a(s.c), a(s.c), 2.0),
+        "smooth_backward": lambda: k.smooth_backward(a(*s.x), a(*s.x), 2.0),
+        "sign_conv2d": lambda: k.sign_conv2d(a(*s.packed, dtype=u), a(*s.filters), pads[0]),
+        "prelu": lambda: k.prelu(a(*s.x), a(s.c)),
+        "prelu_backward": lambda: k.prelu_backward(a(*s.x), a(s.c), a(*s.x)),
         "max_pool": lambda: k.max_pool(a(*s.x), d.number(2)),
         "max_pool_backward": lambda: k.max_pool_backward(a(*s.x), a(*s.x, dtype=np.uint8), d.number(2)),
         "weighted": lambda: k.weighted(
@@ -199,7 +204,7 @@ def entries(d, s):
     numbers, signs_ = (a(*s.x), None) if d.rng.random() < 0.5 else (None, a(*s.packed, dtype=u))
     inside = a(*packed_rows, dtype=u) if d.rng.random() < 0.5 else None
     wide = {
-        "conv2d": (a(*s.x), a(*s.filters), g, h, s.padding, a(*s.y)),
+        "conv2d": (numbers, signs_, a(*s.filters), g, h, s.padding, a(*s.y)),
         "weight_gradient": (numbers, signs_, c, a(*s.y), g, h, s.padding, a(*s.filters)),
         "binary_conv2d": (a(*s.packed, dtype=u), a(*s.packed_filters, dtype=u), c, alpha, g, h, a(*s.y)),
         "in_rows": (a(*s.x),),
@@ -213,6 +218,10 @@ def entries(d, s):
         "norm_sign": (a(*rows), a(s.c), a(s.c), a(*packed_rows, dtype=u), a(*packed_rows, dtype=u)),
         "norm_sums": (a(*rows), a(*rows), inside, a(s.c), a(s.c, dtype=f), a(s.c, dtype=f)),
         "norm_backward": (a(*rows), a(*rows), inside, a(s.c), a(s.c), a(s.c), a(*rows)),
+        "norm_smooth": (a(*rows), a(s.c), a(s.c), 2.0, a(*rows)),
+        "smooth_backward": (a(*rows), a(*rows), 2.0),
+        "prelu": (a(*rows), a(s.c), a(*rows)),
+        "prelu_backward": (a(*s.x), a(s.c), a(*s.x), a(*s.x), a(s.c, dtype=f)),
         "max_pool": (a(*s.x), a(*s.half), a(*s.half, dtype=np.uint8)),
         "max_pool_backward": (a(*s.half), a(*s.half, dtype=np.uint8), a(*s.x)),
         "join": (a(*s.x), (a(*s.x),) * d.one([1, 1, 1, 2, 17]), a(*s.x)),
@@ -339,6 +348,19 @@ def library(d, s):
         ),
         "binary_unit": lambda: back(
             d, unit.binary_unit(t(*s.x), t(s.c), t(s.c), t(*s.filters), 1e-5, n(s.padding), d.one(kernels.GRADIENTS))
+        ),
+        "partial_unit": lambda: back(
+            d,
+            partial.partial_unit(
+                t(*s.x),
+                t(s.c),
+                t(s.c),
+                t(*s.filters),
+                1e-5,
+                n(s.padding),
+                d.one(kernels.GRADIENTS),
+                *d.one([(2.0, False), (2.0, True), (None, True)]),
+            ),
         ),
         "batch_norm": lambda: back(d, norm.batch_norm(t(*s.x), t(s.c), t(s.c))),
         "fixed_norm": lambda: back(d, norm.fixed_norm(t(*s.x), t(s.c), t(s.c), d.array(s.c), d.array(s.c))),

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hbcore import StackedHourglass, Tensor, bits, kernels
-from hbcore.autograd.conv import convolve, convolve_backward, max_pool2d
+from hbcore.autograd.conv import conv2d, convolve, convolve_backward, max_pool2d
 from hbcore.autograd.norm import batch_norm
 from hbcore.binary.convolution import binary_conv2d
+from hbcore.binary.partial import partial_unit
 from hbcore.binary.signs import sign
+from hbcore.binary.smooth import smooth_sign
 from hbcore.kernels import Reference
 from hbcore.kernels.units import Units
 from hbcore.nn.blocks import Style, Unit
@@ -302,6 +304,72 @@ def test_normalisation_with_a_window(rows, channels, windowed):
     )
 
 
+@given(st.integers(1, 40), CHANNELS)
+def test_smooth_signs_and_the_way_back(rows, channels):
+    x, scale, shift = normal((rows, channels)), normal(channels, 1), normal(channels, 2)
+    s = kernels.backend.norm_smooth(x, scale, shift, 1.5)
+    assert s.dtype == np.float32
+    expected = np.tanh((x * scale + shift).astype(np.float64) * 1.5)
+    assert np.abs(s - expected).max() < 1e-6
+    g = normal((rows, channels), 3)
+    by_formula = g * (1 - s * s) * np.float32(1.5)
+    assert kernels.backend.smooth_backward(s, g.copy(), 1.5).tobytes() == by_formula.tobytes()
+
+
+def test_smooth_signs_are_tanh_to_the_last_bits():
+    """From the smallest numbers to those whose tanh is 1, of either sign; NaN stays."""
+    x = np.geomspace(1e-37, 30, 40_000).astype(np.float32)
+    x = np.concatenate([x, -x])[:, None]
+    one, zero = np.ones(1, np.float32), np.zeros(1, np.float32)
+    s, exact = kernels.backend.norm_smooth(x, one, zero, 1.0), np.tanh(x.astype(np.float64))
+    assert (np.abs(s - exact) <= 3 * np.spacing(np.abs(exact).astype(np.float32))).all()
+    edges = np.array([[0], [np.inf], [-np.inf], [3e38], [np.nan]], dtype=np.float32)
+    assert np.array_equal(
+        kernels.backend.norm_smooth(edges, one, zero, 1.0).ravel(), [0, 1, -1, 1, np.nan], equal_nan=True
+    )
+
+
+@pytest.mark.parametrize(("channels", "filters", "kernel"), [(5, 3, 3), (64, 16, 3), (70, 33, 1)])
+def test_signs_with_real_filters_are_those_of_numbers_to_the_bit(channels, filters, kernel):
+    x, w, padding = normal((2, 7, 6, channels)), normal((kernel, kernel, channels, filters), 1), kernel // 2
+    y = kernels.backend.sign_conv2d(bits.pack_signs(x), w, padding)
+    assert y.tobytes() == convolve(np.where(x < 0, np.float32(-1), np.float32(1)), w, 1, padding).tobytes()
+
+
+@given(st.integers(1, 40), CHANNELS, st.integers(0, 3))
+def test_prelu_is_its_formula_to_the_bit(rows, channels, beside):
+    """Where g is part of a wider array too; zero, also minus zero, counts as below."""
+    x, slope = normal((2, rows, 1, channels)), normal(channels, 1)
+    x.ravel()[::7], x.ravel()[::11] = 0, -0.0
+    g = normal((2, rows, 1, channels + beside), 2)[..., beside:]
+    y = kernels.backend.prelu(x, slope)
+    assert y.dtype == np.float32
+    assert y.tobytes() == np.where(x > 0, x, x * slope).tobytes()
+    dx, sums = kernels.backend.prelu_backward(x, slope, g)
+    assert dx.dtype == np.float32
+    assert dx.tobytes() == np.where(x > 0, g, g * slope).tobytes()
+    terms = np.where(x > 0, np.float32(0), g * x).astype(np.float64)
+    assert np.abs(sums - terms.sum(axis=(0, 1, 2))).max() <= SUM_TOLERANCE
+
+
+def test_sums_of_prelu_are_taken_in_one_order_on_every_wide_variant(wide, one_thread_after):
+    """Over runs of 16 rows, those over eighths of the rows, one after the other; on any number of threads."""
+    x, g, slope = normal((2, 50, 50, 20)), normal((2, 50, 50, 20), 2), normal(20, 1)
+    terms = np.where(x > 0, np.float32(0), g * x).astype(np.float64).reshape(-1, 20)
+    expected = np.zeros(20)
+    for part in np.split(terms, 8):
+        total = np.zeros(20)
+        for first in range(0, len(part), 16):
+            run = np.zeros(20)
+            for term in part[first : first + 16]:
+                run += term
+            total += run
+        expected += total
+    for threads in (1, 2, 5):
+        set_threads(threads)
+        assert kernels.backend.prelu_backward(x, slope, g)[1].tobytes() == expected.tobytes()
+
+
 def test_moments_far_from_zero():
     x = (1000 + normal((3000, 11))).astype(np.float32)
     mean, variance, count = kernels.backend.batch_statistics(x)
@@ -315,7 +383,7 @@ def test_nothing_is_written_beside_the_output(wide):
     packed, filters = bits.pack_signs(x), bits.pack_signs(w.transpose(0, 1, 3, 2).copy()).transpose(0, 1, 3, 2).copy()
     alpha = np.ones(32, dtype=np.float32)  # padded
     calls = [
-        (y := (2, 5, 5, 19), lambda out: wide.conv2d(x, w, 1, 1, 1, out)),
+        (y := (2, 5, 5, 19), lambda out: wide.conv2d(x, None, w, 1, 1, 1, out)),
         (y, lambda out: wide.binary_conv2d(packed, filters, 9, alpha, 1, 1, out)),
         (w.shape, lambda out: wide.weight_gradient(x, None, 9, g, 1, 1, 1, out)),
     ]
@@ -352,6 +420,52 @@ def test_binary_unit_in_one_is_batch_norm_sign_and_convolution(kernel):
         assert close(a.grad, b.grad)
     for a, b in zip(fused.named_buffers(), apart.named_buffers(), strict=True):
         assert np.array_equal(a[1], b[1])
+
+
+@pytest.mark.parametrize(("sharpness", "real"), [(2.0, False), (2.0, True), (None, True)])
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_partial_unit_in_one_is_its_layers(kernel, sharpness, real):
+    x, wider = normal((3, 6, 5, 20)), normal((3, 6, 5, 30), 1)
+    g = wider[..., 13:]
+    fused, apart = unit(kernel=kernel), unit(kernel=kernel)
+    for made in (fused, apart):
+        made.modules[1].sharpness, made.modules[1].binarize = sharpness, "activations" if real else "both"
+    one, three = Tensor(x, requires_grad=True), Tensor(x, requires_grad=True)
+    y = fused(one)
+    norm, conv = apart.modules
+    z, mean, variance = batch_norm(three, norm.gamma, norm.beta, norm.eps)
+    norm.follow(mean, variance)
+    z = sign(z) if sharpness is None else smooth_sign(z, sharpness)
+    z = conv2d(z, conv.weight, padding=kernel // 2) if real else binary_conv2d(z, conv.weight, padding=kernel // 2)
+    assert type(y.function).__name__ == "PartialUnit"
+    assert y.data.tobytes() == z.data.tobytes() if sharpness is None else close(y.data, z.data)
+    y.backward(g)
+    z.backward(g)
+    assert close(one.grad, three.grad)
+    for a, b in zip(fused.parameters(), apart.parameters(), strict=True):
+        assert close(a.grad, b.grad)
+    for a, b in zip(fused.named_buffers(), apart.named_buffers(), strict=True):
+        assert np.array_equal(a[1], b[1])
+
+
+@pytest.mark.parametrize(("sharpness", "real"), [(2.0, False), (2.0, True), (None, True)])
+def test_partial_units_take_in_bytes_what_meets_signs(sharpness, real):
+    """The filters' gradient where activations are signs, that of activations where filters are, and nothing else."""
+    x, w, g = normal((2, 6, 5, 20)), normal((3, 3, 20, 17), 1), normal((2, 6, 5, 17), 2)
+    gamma, beta = normal(20, 5), normal(20, 6)
+    gradients = {}
+    for kind in kernels.GRADIENTS:
+        leaves = [Tensor(array, requires_grad=True) for array in (x, gamma, beta, w)]
+        partial_unit(*leaves, 1e-5, 1, kind, sharpness, real)[0].backward(g)
+        gradients[kind] = [leaf.grad for leaf in leaves]
+    rounded, exact = gradients["int8"], gradients["float32"]
+    in_bytes_ = (not real, not real, not real, sharpness is None)
+    for a, b, differs in zip(rounded, exact, in_bytes_, strict=True):
+        assert np.array_equal(a, b) == (not differs)
+        assert np.abs(a - b).max() < 0.02 * np.abs(b).max()
+    if sharpness is None:
+        signs = REFERENCE.norm_sign(x, *REFERENCE.normalise(x, gamma, beta, 1e-5)[1:])[0]
+        assert np.array_equal(rounded[3], kernels.backend.filter_gradient(signs, g, w.shape, 1, "int8"))
 
 
 @pytest.mark.parametrize("kernel", [1, 3])

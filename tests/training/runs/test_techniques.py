@@ -138,7 +138,7 @@ def test_real_weights_are_trained_as_such(tmp_path: Path) -> None:
 
 def test_the_smooth_sign_is_trained_with_its_own_gradient(tmp_path: Path) -> None:
     """Loss and gradient norm are those of a network that was built with the sharpness of the step."""
-    run = make(tmp_path, "technique.sharpness=[2, 8]", "optim.loss=mse")
+    run = make(tmp_path, "technique.sharpness=[2, 8]", "optim.loss=mse", "optim.gradients=float32")
     batch = run.plan.batch(0)
     network = build_network(run.config, 16)
     network.quantize("both", 2.0)
