@@ -16,7 +16,7 @@ from benchmarks.peers import Peer, ours
 from benchmarks.report import Fact, Table, timed_table
 from benchmarks.settings import Settings
 from benchmarks.timing import Candidate, Spread
-from training.codecs.heatmaps import HeatmapCodec
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from training.labels.skeletons import MPII
 from training.prediction.model import Model
 

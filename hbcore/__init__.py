@@ -12,9 +12,11 @@ Read it in this order, room by room; each stands on the ones before:
     inspect      looking inside
     optim        what training adds: losses, optimizers, schedules
     deploy       model files, and a trained network as one plan
+    landmarks    from a picture to an answer: crop, what maps say, trained models in three lines
+    commands     what command lines do alike
+    photos       photos in files, and `python -m hbcore landmarks`: needs Pillow
+    export       model files in other forms
 """
-
-from importlib.metadata import PackageNotFoundError, version
 
 from hbcore.autograd.function import no_grad
 from hbcore.autograd.gradcheck import gradcheck
@@ -22,15 +24,11 @@ from hbcore.autograd.tensor import Tensor, concatenate
 from hbcore.deploy.model_file import load_model, save_model
 from hbcore.inspect.summary import summary
 from hbcore.kernels import kernel_report
+from hbcore.landmarks.landmarker import Landmarker
 from hbcore.nn.blocks import Bottleneck, HPMBlock, Style
 from hbcore.nn.hourglass import Hourglass, StackedHourglass
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d
 from hbcore.threads import get_threads, set_threads
-
-try:
-    __version__ = version("hbcore")
-except PackageNotFoundError:  # a checkout that was never installed
-    __version__ = "0+unknown"
 
 __all__ = [
     "BatchNorm2d",
@@ -39,6 +37,7 @@ __all__ = [
     "Conv2d",
     "HPMBlock",
     "Hourglass",
+    "Landmarker",
     "StackedHourglass",
     "Style",
     "Tensor",
@@ -52,3 +51,15 @@ __all__ = [
     "set_threads",
     "summary",
 ]
+
+
+def __getattr__(name: str) -> str:
+    """`__version__`, when somebody asks: looking it up takes a tenth of the time of the first answer."""
+    if name != "__version__":
+        raise AttributeError(f"module 'hbcore' has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("hbcore")
+    except PackageNotFoundError:  # a checkout that was never installed
+        return "0+unknown"

@@ -1,4 +1,4 @@
-"""What a report of a defect needs to say about the machine: `python -m hbcore`."""
+"""`python -m hbcore`: what a report of a defect needs to say about the machine; or `landmarks`, of photos."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import os
 import platform
 import sys
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
 import safetensors
 
 import hbcore
 from hbcore import kernels
+from hbcore.commands import USAGE, say, tell
 from hbcore.threads import usable_cores
 
 CPUINFO = Path("/proc/cpuinfo")
@@ -71,32 +72,29 @@ def blas() -> str:
     return ", ".join([name, *threads])
 
 
+def landmarks(arguments: list[str]) -> int:
+    """The command `landmarks`, of `hbcore/photos/command.py`, which needs Pillow."""
+    try:
+        from hbcore.photos import command
+    except ModuleNotFoundError as error:
+        if error.name != "PIL":
+            raise
+        tell("landmarks", 'photos are read with Pillow, which is missing: pip install "hbcore[pictures]"')
+        return USAGE
+    return command.main(arguments)
+
+
 def main(arguments: list[str]) -> int:
-    """The exit code: 0 printed, 2 usage, 5 what was printed could not be written, 141 its reader has gone."""
+    """The exit code, see `hbcore/commands.py`."""
+    if arguments[:1] == ["landmarks"]:
+        return landmarks(arguments[1:])
     if arguments:
         print("usage: python -m hbcore (says what a report of a defect needs to say)", file=sys.stderr)
-        return 2
+        print("       python -m hbcore landmarks PHOTO... --model NAME|FILE (--help: all options)", file=sys.stderr)
+        return USAGE
     lines = report()
     width = max(map(len, lines))
-    try:
-        for name, value in lines.items():
-            print(f"{name:<{width}}  {value}")
-        print(end="", flush=True)
-    except OSError as error:
-        give_up(sys.stdout)
-        if isinstance(error, BrokenPipeError):
-            return 141
-        try:
-            print(f"hbcore: cannot write the output: {error.strerror}", file=sys.stderr)
-        except OSError:
-            give_up(sys.stderr)
-        return 5
-    return 0
-
-
-def give_up(stream: TextIO) -> None:
-    """Send what a stream still holds into nothing: Python's own last try, when it ends, would be a traceback."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    return say("hbcore", [f"{name:<{width}}  {value}" for name, value in lines.items()])
 
 
 if __name__ == "__main__":

@@ -153,7 +153,7 @@ def _bytes(content: bytes, rng: np.random.Generator) -> bytes:
     header = 8 + int(struct.unpack("<Q", content[:8])[0])
     for _ in range(int(rng.integers(1, 4))):
         place = int(rng.integers(0, min(len(changed), header if rng.random() < 0.8 else len(changed))))
-        match int(rng.integers(0, 4)):
+        match int(rng.integers(0, 5)):
             case 0:
                 changed[place] = int(rng.integers(0, 256))
             case 1:
@@ -162,4 +162,6 @@ def _bytes(content: bytes, rng: np.random.Generator) -> bytes:
                 changed[place] = int(rng.choice(list(b'0123456789"{}[],:-.eE')))
             case 3:
                 del changed[place : place + int(rng.integers(1, 9))]
+            case 4:
+                del changed[place + 1 :]
     return bytes(changed)

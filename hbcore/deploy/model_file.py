@@ -18,6 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save
 
 from hbcore.autograd.function import Array
+from hbcore.deploy import packed_file
 from hbcore.nn.architecture import check_architecture
 from hbcore.nn.hourglass import StackedHourglass
 
@@ -43,16 +44,21 @@ def save_model(model: StackedHourglass, path: str | Path, metadata: Mapping[str,
 
     metadata: further JSON values for its header. ModelFileError if the file could not be loaded again, or not written.
     """
-    path = Path(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         content = model_bytes(model, metadata or {})
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+    write_whole(Path(path), content)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file, whole or not at all. ModelFileError if that fails."""
+    part = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
         raise ModelFileError(f"{path}: {error.strerror or error}") from error
-    except ModelFileError as error:
-        raise ModelFileError(f"{path}: {error}") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
@@ -81,29 +87,51 @@ def _plain(value: Any) -> Any:
 
 
 def load_model(path: str | Path) -> tuple[StackedHourglass, dict[str, Any]]:
-    """Rebuild a network in evaluation mode: (network, metadata).
+    """Rebuild a network in evaluation mode, from a model file or a packed one: (network, metadata).
 
     ModelFileError if the file is not one of ours, or holds numbers that no network can be evaluated with: NaN,
     infinity, a variance below zero, or anything beyond LARGEST.
     """
-    arrays, header = read_arrays(path, FORMAT)
+    arrays, header = read_arrays(path, FORMAT, packed_file.FORMAT)
     try:
+        return rebuilt(arrays, header), header
+    except ModelFileError as error:
+        raise ModelFileError(f"{path}: {error}") from error
+
+
+def rebuilt(arrays: dict[str, Array], header: dict[str, Any]) -> StackedHourglass:
+    """The network that arrays and header of a file describe. ModelFileError, without a name of the file."""
+    try:
+        packed = header["format"] == packed_file.FORMAT
         architecture = header["architecture"]
-        _require_plausible(architecture, arrays)
+        weights = packed_file.weights_in(arrays) if packed else _weights_in(arrays)
+        _require_plausible(architecture, weights)
         if architecture.get("binary") is False:
             architecture["activation"] = "none"  # older files may name one, which never had an effect on these
         model = StackedHourglass(**architecture)
-        require_evaluable(arrays)
-        model.load_state_dict(arrays)
+        if packed:
+            packed_file.read_packed(model, arrays, header["layers"])
+            require_evaluable(model.state_dict())
+        else:
+            require_evaluable(arrays)
+            model.load_state_dict(arrays)
     except KeyError as error:
-        raise ModelFileError(f"{path}: the header lacks {error}") from error
+        raise ModelFileError(f"the header lacks {error}") from error
     except (TypeError, ValueError, OverflowError, RecursionError) as error:  # the last: thousands of levels
-        raise ModelFileError(f"{path}: {reason(error)}") from error
+        raise ModelFileError(reason(error)) from error
     model.eval()
-    return model, header
+    return model
 
 
-def _require_plausible(architecture: Any, arrays: dict[str, Array]) -> None:
+def _weights_in(arrays: dict[str, Array]) -> int:
+    """How many numbers there are. ValueError naming an array that holds no real numbers."""
+    for name, array in arrays.items():
+        if array.dtype.kind != "f":
+            raise ValueError(f"{name} holds {array.dtype} values, not real numbers")
+    return sum(array.size for array in arrays.values())
+
+
+def _require_plausible(architecture: Any, weights: int) -> None:
     """ValueError or TypeError if these cannot be the network's weights: a damaged number must not build a giant."""
     if not isinstance(architecture, dict):
         raise TypeError("the architecture in the header is not a JSON object")
@@ -111,11 +139,8 @@ def _require_plausible(architecture: Any, arrays: dict[str, Array]) -> None:
     if not all(isinstance(size, int) for size in (features, joints, stacks, depth)):
         raise ValueError("features, joints, stacks and depth must be whole numbers")
     # Every level of an hourglass has more than features^2 weights, and every stack ends in features * joints.
-    if stacks * features * (features * depth + joints) > sum(array.size for array in arrays.values()):
+    if stacks * features * (features * depth + joints) > weights:
         raise ValueError("it holds fewer weights than its architecture has")
-    for name, array in arrays.items():
-        if array.dtype.kind != "f":
-            raise ValueError(f"{name} holds {array.dtype} values, not real numbers")
 
 
 def require_evaluable(arrays: Mapping[str, Array], largest: float = LARGEST) -> None:
@@ -132,8 +157,8 @@ def require_evaluable(arrays: Mapping[str, Array], largest: float = LARGEST) -> 
             raise ValueError(f"{name} holds {max(-lowest, highest):g} in size, more than {most:g}")
 
 
-def read_arrays(path: str | Path, expected_format: str) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Arrays and JSON header of a safetensors file of ours, whatever `expected_format` it holds."""
+def read_arrays(path: str | Path, *expected: str) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Arrays and JSON header of a safetensors file of ours, of one of the formats `expected`."""
     from safetensors import safe_open
 
     path = Path(path)
@@ -152,6 +177,6 @@ def read_arrays(path: str | Path, expected_format: str) -> tuple[dict[str, Array
         if isinstance(error, ModelFileError):
             raise
         raise ModelFileError(f"{path}: not a safetensors file ({reason(error)})") from error
-    if not isinstance(header, dict) or header.get("format") != expected_format:
-        raise ModelFileError(f"{path}: not a file of format {expected_format}")
+    if not isinstance(header, dict) or header.get("format") not in expected:
+        raise ModelFileError(f"{path}: not a file of format {expected[0]}")
     return arrays, header

@@ -179,6 +179,13 @@ class Compiled(Reference):
         _pictures.warp(picture, np.ascontiguousarray(matrix), np.ascontiguousarray(levels), out)
         return out
 
+    def weighted(self, picture: Bytes, first: NDArray[np.int64], weights: NDArray[np.int32], across: bool) -> Bytes:
+        height, width, _ = picture.shape
+        out = np.empty((height, len(first), 3) if across else (len(first), width, 3), dtype=np.uint8)
+        rows = np.ascontiguousarray(picture)
+        _pictures.weighted(rows, np.ascontiguousarray(first), np.ascontiguousarray(weights), across, out)
+        return out
+
 
 def out_shape(x: Array, w: Array, stride: int, padding: Pair) -> tuple[int, int, int, int]:
     """Shape of x * w."""

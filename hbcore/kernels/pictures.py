@@ -1,4 +1,4 @@
-"""Pictures of bytes before a network sees them, in plain NumPy."""
+"""Pictures of bytes before a network sees them, in plain NumPy: seen through a matrix, and made smaller."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Bytes = NDArray[np.uint8]
+
+PARTS = 22
+"""Whole weights are in 2^-22: the most that sums of bytes leave room for in 32 bits."""
 
 
 class Pictures:
@@ -35,6 +38,30 @@ class Pictures:
         for channel in range(3):
             out[..., channel] = levels[channel][mixed[..., channel]]
         return out
+
+    def weighted(self, picture: Bytes, first: NDArray[np.int64], weights: NDArray[np.int32], across: bool) -> Bytes:
+        """Rows (columns, if `across`) i = sum_k weights[i, k] row first[i] + k, in parts of 2^PARTS, rounded.
+
+        weights (n, taps) >= 0, each row's sum at most 2^PARTS and some. Whole numbers: the same bits everywhere.
+        ValueError for a picture without a pixel, and for rows that reach past it.
+        """
+        rows = picture.transpose(1, 0, 2) if across else picture
+        require_taps(rows, first, weights)
+        sums = np.full((len(first), *rows.shape[1:]), 1 << (PARTS - 1), dtype=np.uint32)
+        for tap in range(weights.shape[1]):
+            sums += weights[:, tap, None, None].astype(np.uint32) * rows[first + tap]
+        levels = (sums >> PARTS).astype(np.uint8)
+        return np.ascontiguousarray(levels.transpose(1, 0, 2)) if across else levels
+
+
+def require_taps(rows: Bytes, first: NDArray[np.int64], weights: NDArray[np.int32]) -> None:
+    """ValueError unless the arguments of `weighted` have types and shapes that fit each other."""
+    if rows.ndim != 3 or rows.shape[2] != 3 or rows.dtype != np.uint8 or not rows.size:
+        raise ValueError(f"picture has shape {rows.shape} of {rows.dtype}, expected (H, W, 3) of uint8")
+    if weights.ndim != 2 or weights.shape[1] < 1 or first.shape != weights.shape[:1]:
+        raise ValueError(f"first has shape {first.shape}, weights {weights.shape}: expected (n,) and (n, taps)")
+    if first.size and (first.min() < 0 or first.max() + weights.shape[1] > len(rows)):
+        raise ValueError(f"first and weights {weights.shape} reach past {len(rows)} rows")
 
 
 def require_pictures(picture: Bytes, matrix: NDArray[np.float64], levels: Bytes, out: Bytes) -> None:

@@ -17,7 +17,8 @@ STRIDE = 4  # input pixels per heatmap pixel: the stem and one pooling halve the
 HOURGLASSES = "plain", "improved"
 SHARPEST = 1e30  # of a smooth sign: a hard one long before, and products with it stay in float32
 LAYERS = range(3, 7)  # 3x3 convolutions that an HPM block may have
-OF_REAL_NETWORKS = {"activation": "none", "scale": True, "binarize": "both", "binary_ends": False}  # the only choice
+# The only choice there.
+OF_REAL_NETWORKS = {"activation": "none", "scale": True, "binarize": "both", "binary_ends": False, "real_lin": False}
 
 
 def input_multiple(depth: int, block: str) -> int:
@@ -45,6 +46,12 @@ def _sharpness(name: str, value: Any) -> float | None:
     return float(value)
 
 
+def _stem(name: str, value: Any) -> int | None:
+    if value is not None and (not is_whole(value) or value < 8 or value % 8):
+        raise ValueError(f"{name} must be a positive multiple of 8, or none, got {value!r}")
+    return None if value is None else int(value)
+
+
 def _one_of(known: Iterable[str]) -> Callable[[str, Any], str]:
     return lambda name, value: choice(name, value, known)
 
@@ -66,6 +73,8 @@ SCHEMA: dict[str, Callable[[str, Any], Any]] = {
     "scale": switch,
     "binarize": _one_of(BINARIZE),
     "binary_ends": switch,
+    "stem": _stem,
+    "real_lin": switch,
     "sharpness": _sharpness,
 }
 """What each value may be: check(name, value) gives it as Python's own, or raises ValueError naming it."""
@@ -83,6 +92,10 @@ def check_architecture(**values: Any) -> dict[str, Any]:
     values = {name: check(name, values[name]) for name, check in SCHEMA.items()}
     features, block, binary = values["features"], values["block"], values["binary"]
     layers, cardinality, sharpness = values["layers"], values["cardinality"], values["sharpness"]
+    if values["stem"] is not None and values["stem"] > features:
+        raise ValueError(f"stem = {values['stem']} must be at most features = {features}")
+    if values["real_lin"] and values["binary_ends"]:
+        raise ValueError("real_lin = True contradicts binary_ends = True: leave one of them out")
     if block != "hpm" and (layers, cardinality) != (3, 1):
         given = f"layers = {layers} and cardinality = {cardinality}"
         raise ValueError(f"{given} are choices of block = 'hpm': leave them out with block = {block!r}")
@@ -90,6 +103,9 @@ def check_architecture(**values: Any) -> dict[str, Any]:
     if block == "hpm" and features % parts:
         need = f"layers = {layers} and cardinality = {cardinality} need"
         raise ValueError(f"features = {features} cannot be split: {need} a multiple of {parts}")
+    if block == "hpm" and (values["stem"] or 0) > features // 2 and values["stem"] % (parts // 2):
+        need = f"layers = {layers} and cardinality = {cardinality} need"
+        raise ValueError(f"stem = {values['stem']} cannot be split: {need} a multiple of {parts // 2}")
     for name, only in OF_REAL_NETWORKS.items():
         if not binary and values[name] != only:
             raise ValueError(

@@ -54,14 +54,23 @@ class Head(Module):
     """One block and a 1x1 "lin" unit (batch norm, ReLU), then heatmaps by a 1x1 convolution.
 
     That convolution is real-valued, or with binary_ends a unit like all others: lin is never negative, but the unit's
-    batch norm centres it before the sign. A real bias per heatmap stays.
+    batch norm centres it before the sign. A real bias per heatmap stays. real_lin: the unit of lin is real-valued,
+    which gives narrow networks back much of what they lose at this end.
     """
 
     def __init__(
-        self, channels: int, features: int, joints: int, block: str, style: Style, binary_ends: bool = False
+        self,
+        channels: int,
+        features: int,
+        joints: int,
+        block: str,
+        style: Style,
+        binary_ends: bool = False,
+        real_lin: bool = False,
     ) -> None:
         self.block = block_named(block)(channels, features, style)
-        self.lin = Sequential(Unit(features, features, 1, style), BatchNorm2d(features), ReLU())
+        unit = Unit(features, features, 1, replace(style, binary=False) if real_lin else style)
+        self.lin = Sequential(unit, BatchNorm2d(features), ReLU())
         self.heatmaps = _end(features, joints, style, binary_ends)
 
     @property
@@ -99,6 +108,9 @@ class StackedHourglass(Module):
     binary_ends                  no real-valued convolution is left. The first takes the signs of the picture after a
                                  batch norm, which learns one threshold per colour (with binary weights alone: the
                                  picture as it is); the last, and the way back from heatmaps, are units like all others
+    stem                         filters of the first convolution; None: a quarter of the features, as in the paper.
+                                 The blocks behind it have as many where that is more than half of the features
+    real_lin                     see :class:`Head`
     sharpness                    None, or that of a smooth sign: a network in the middle of its training
 
     architecture: the arguments that rebuild this network, for model files.
@@ -124,6 +136,8 @@ class StackedHourglass(Module):
         scale: bool = True,
         binarize: str = "both",
         binary_ends: bool = False,
+        stem: int | None = None,
+        real_lin: bool = False,
         sharpness: float | None = None,
     ) -> None:
         self.architecture = known = check_architecture(
@@ -143,24 +157,28 @@ class StackedHourglass(Module):
             scale=scale,
             binarize=binarize,
             binary_ends=binary_ends,
+            stem=stem,
+            real_lin=real_lin,
             sharpness=sharpness,
         )
         of_style = (field.name for field in fields(Style) if field.name in known)
         style = Style(rng=np.random.default_rng(seed), **{name: known[name] for name in of_style})
         make = block_named(block)
+        first = stem or features // 4
+        second = max(first, features // 2)
         self.stem = Sequential(
-            _beginning(features // 4, style, binary_ends),
-            BatchNorm2d(features // 4),
+            _beginning(first, style, binary_ends),
+            BatchNorm2d(first),
             ReLU(),
-            make(features // 4, features // 2, style),
+            make(first, second, style),
             POOLS[pool](),
-            make(features // 2, features // 2, style),
-            make(features // 2, features, style),
+            make(second, second, style),
+            make(second, features, style),
         )
         improved = hourglass == "improved"
         self.hourglasses = [Hourglass(depth, features, block, style, improved) for _ in range(stacks)]
         merged = self.hourglasses[0].filters
-        self.heads = [Head(merged, features, joints, block, style, binary_ends) for _ in range(stacks)]
+        self.heads = [Head(merged, features, joints, block, style, binary_ends, real_lin) for _ in range(stacks)]
         self.merge_features = [Unit(features, features, 1, style) for _ in range(stacks - 1)]
         self.merge_heatmaps = [_end(joints, features, style, binary_ends) for _ in range(stacks - 1)]
         if sharpness is not None:

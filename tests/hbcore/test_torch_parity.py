@@ -77,7 +77,7 @@ class TorchHourglass:
 
     def unit(self, x, name, stride=1, end=False):
         x = self.bn(x, f"{name}.modules.0")
-        if not self.a["binary"]:
+        if not self.a["binary"] or (self.a["real_lin"] and ".lin." in name):
             return self.conv(torch.relu(x), f"{name}.modules.2")
         conv = f"{name}.modules.1"
         if self.a["binarize"] == "weights":
@@ -183,6 +183,7 @@ VARIANTS = {
     "binary ends, two stacks, PReLU": {"binary_ends": True, "stacks": 2, "activation": "prelu"},
     "binary weights": {"binarize": "weights", "activation": "relu"},
     "binary activations": {"binarize": "activations"},
+    "wide stem, real lin, two stacks": {"stem": 16, "real_lin": True, "stacks": 2, "activation": "prelu"},
     "smooth": {"sharpness": 3.0, "binary_ends": True},
 }
 RUNS = [(options, optimizer) for options in CASES.values() for optimizer in ("rmsprop", "adam", "sgd")]

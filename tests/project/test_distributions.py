@@ -66,7 +66,8 @@ def test_the_source_distribution_makes_a_wheel_with_every_kernel(tmp_path: Path,
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     modules = {path.relative_to(tree).as_posix() for path in (tree / "hbcore").rglob("*.py")}
-    assert modules | {"hbcore/py.typed", "hbcore/_wide.pyi"} <= names
+    models = {path.relative_to(tree).as_posix() for path in (tree / "hbcore" / "models").iterdir()}
+    assert modules | models | {"hbcore/py.typed", "hbcore/_wide.pyi"} <= names
     assert {name.partition("/")[0] for name in names} == {"hbcore", wheel.name.rsplit("-", 3)[0] + ".dist-info"}
     assert not [name for name in names if name.endswith((".c", ".h", ".pyx"))]
     compiled = {Path(name).name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))}
@@ -78,3 +79,8 @@ def test_the_source_distribution_makes_a_wheel_with_every_kernel(tmp_path: Path,
     ).split()
     assert place.startswith(str(clean))
     assert variants == list(kernels.available())
+    answer = "import hbcore, numpy; print(len(hbcore.Landmarker(%r)(numpy.zeros((9, 9, 3), 'u1'))[0].names))"
+    assert run(python, "-c", answer % "face68-tiny") == "68\n"
+    words = ("-m", "hbcore", "landmarks", "photo.jpg", "--model", "face68-tiny")
+    without_pillow = subprocess.run([python, *words], capture_output=True, check=False)
+    assert without_pillow.stderr.startswith(b"landmarks: photos are read with Pillow")

@@ -27,7 +27,7 @@ def test_the_library_example_prints_what_the_readme_says() -> None:
     assert run(["-c", program]) == printed
 
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
@@ -101,5 +101,6 @@ def test_the_example_of_networks_prints_the_published_sizes_and_finds_its_landma
 
 
 def test_every_example_is_looked_at() -> None:
+    """The last in `test_cards.py`."""
     names = {path.name for path in (ROOT / "examples").glob("*.py")}
-    assert names == {"01_autograd.py", "02_bits.py", "03_network.py"}
+    assert names == {"01_autograd.py", "02_bits.py", "03_network.py", "04_accuracy.py"}

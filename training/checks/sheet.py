@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from hbcore.landmarks.crop import Crop
 from hbcore.optim.losses import IGNORED
 from training.checks.faults import Finding
 from training.checks.findings import Scan
@@ -16,7 +17,6 @@ from training.errors import BadPicture
 from training.labels.parts import Parts, Scheme
 from training.labels.sample import Sample
 from training.pictures.drawing import grid, overlay, tint
-from training.pictures.geometry import Crop
 
 CELLS = 48
 _SIZE = 220  # pixels of a picture in the sheet

@@ -26,6 +26,7 @@ def without_effect(config: Config, defaults: Config, unused: Sequence[str] = ())
         "optim.milestones": schedule,
         "optim.decay": schedule,
         "optim.gradients": floats,
+        "augment.mirror_shift": "augment.flip is 0" if not config.augment.flip else "",
         "technique.smooth": "" if config.technique.sharpness else "technique.sharpness is empty",
         "run.stop_after": "the run ends before" if (run.stop_after or 0) > optim.steps else "",
         "run.patience": f"there are {evaluations} evaluations, see run.eval_every" if endless else "",

@@ -33,6 +33,10 @@ class Model(Section):
     binary: Annotated[bool, "1-bit convolutions in the blocks; false: the real-valued twin."] = True
     binarize: Annotated[Literal["both", "weights", "activations"], "What of a binary convolution is 1 bit."] = "both"
     binary_ends: Annotated[bool, "First and last convolutions (and heatmaps between stacks) binary too."] = False
+    stem: Annotated[
+        int | None, Limits(8, 1024, multiple=8), "Filters of the first convolution; none: features / 4."
+    ] = None
+    real_lin: Annotated[bool, "The 1x1 convolution before the heatmaps is real-valued."] = False
     scale: Annotated[bool, "Scale each binary filter by the mean size of its weights; false: by 1."] = True
     activation: Annotated[Literal["none", "relu", "prelu"], "What follows each binary convolution."] = "none"
     joints: Annotated[
@@ -70,6 +74,9 @@ class Augment(Section):
     shift: Annotated[Share, "Largest shift, as a share of the crop's side."] = 0.0
     colour: Annotated[Share, "Largest change of a channel, contrast or brightness, as a share of it."] = 0.0
     erase: Annotated[Share, "Probability of a blanked rectangle."] = 0.0
+    mirror_shift: Annotated[Share, "How far points of mirrored pictures move right, as a share of the crop's side."] = (
+        0.0
+    )
 
 
 @dataclass(frozen=True)

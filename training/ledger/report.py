@@ -32,7 +32,7 @@ CONVENTIONS = {
 CONDITIONS = (
     "data.train", "data.test", "data.limit", "data.size", "model.features", "model.depth", "optim.name", "optim.lr",
     "optim.schedule", "optim.steps", "optim.batch_size", "augment.flip", "augment.rotate", "augment.scale",
-    "augment.shift", "augment.colour", "augment.erase",
+    "augment.shift", "augment.colour", "augment.erase", "augment.mirror_shift",
 )  # fmt: skip
 
 

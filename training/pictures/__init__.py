@@ -1,1 +1,1 @@
-"""Pictures: reading, cropping, augmentation, drawing, charts."""
+"""Pictures: reading, augmentation, drawing, charts."""

@@ -15,18 +15,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 from typing import NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.landmarks.crop import LEVELS, Crop
 from hbcore.nn.architecture import STRIDE
 from hbcore.optim.losses import IGNORED
 from training.labels.parts import Mask, Scheme, relabel
 from training.labels.sample import Sample
-from training.pictures.geometry import LEVELS, Crop
 
 
 class Example(NamedTuple):
@@ -91,6 +91,8 @@ class Augmentation:
     +- `colour` half ranges, all uniformly. The black around the picture changes along.
     `erase`: probability of a rectangle, 2% to 20% of the crop, filled with one random colour. Keypoints under it
     stay labelled: to infer them from the rest is the exercise (Zhong et al., "Random erasing", 2020).
+    `mirror_shift`: labels that all lie to one side of what they label (those of 300-W to the right) lie to the other
+    side of it in a mirrored picture, where keypoints are therefore moved right by this share of the sample's side.
 
     Raises ValueError naming a field that is out of range.
     """
@@ -101,17 +103,18 @@ class Augmentation:
     shift: float = 0.1
     colour: float = 0.2
     erase: float = 0.2
+    mirror_shift: float = 0.0
 
     def __post_init__(self) -> None:
-        most = {"flip": 1.0, "rotate": 180.0, "scale": 2.0, "shift": 1.0, "colour": 1.0, "erase": 1.0}
-        for name, limit in most.items():
+        for name in (field.name for field in fields(self)):
+            limit = {"rotate": 180.0, "scale": 2.0}.get(name, 1.0)
             if not 0 <= getattr(self, name) <= limit:
                 raise ValueError(f"augmentation: {name} must lie in 0..{limit:g}, not {getattr(self, name)}")
 
     @classmethod
     def none(cls) -> Self:
         """No change at all: `apply` then equals `plain` (a mask but in its size), and still draws."""
-        return cls(flip=0.0, rotate=0.0, scale=0.0, shift=0.0, colour=0.0, erase=0.0)
+        return cls(flip=0.0, rotate=0.0, scale=0.0, shift=0.0, colour=0.0, erase=0.0, mirror_shift=0.0)
 
     def apply(
         self,
@@ -133,6 +136,9 @@ class Augmentation:
             )
         draws = Draws(*rng.random(len(Draws._fields)).tolist())
         crop = self._crop(sample, size, draws, skeleton.flips)
+        if crop.mirror and self.mirror_shift:
+            moved = np.array([self.mirror_shift * sample.side, 0], dtype=np.float32)
+            sample = replace(sample, keypoints=sample.keypoints - moved)
         picture, keypoints, labelled, mask = _cut(sample, crop, size // STRIDE, self._levels(draws), out)
         if crop.mirror:
             swapped = skeleton.flip_index()

@@ -8,10 +8,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from hbcore.optim.losses import IGNORED
-from training.codecs.masks import MaskCodec
 from training.files.writing import atomic_write, make_folder, numbered, write_json
-from training.labels.parts import Mask, parts_of
+from training.labels.parts import parts_of
 from training.pictures.drawing import save_png, tint
 from training.pictures.legend import captioned
 from training.prediction.model import Model
@@ -38,7 +36,8 @@ class PartFiles:
         self.pictures: list[dict[str, Any]] = []
 
     def add(self, number: int, view: View) -> None:
-        mask, name = parts_in(self.model, view), self._free_name(view.path.stem[:200])
+        mask, name = view.found.classes, self._free_name(view.path.stem[:200])
+        assert mask is not None
         if not self.pictures:
             classes = "".join(f"{part}\n" for part in self.parts.names)
             atomic_write(self.out / "classes.txt", classes.encode())
@@ -78,18 +77,3 @@ class PartFiles:
         name = next(name for name in numbered(stem) if name not in self.names)
         self.names.add(name)
         return name
-
-
-def parts_in(model: Model, view: View) -> Mask:
-    """The classes (H, W) of the pixels of the picture, IGNORED outside the square that the network saw."""
-    codec, crop = model.codec, view.crop
-    assert isinstance(codec, MaskCodec)
-    height, width = view.picture.shape[:2]
-    # The square is not turned: x decides x, and y decides y.
-    pixels = np.arange(max(height, width), dtype=np.float64)
-    x, y = crop.to_input(np.stack([pixels, pixels], axis=-1)).T
-    x, y = x[:width], y[:height]
-    seen_x, seen_y = (np.abs(2 * at - (crop.size - 1)) <= crop.size for at in (x, y))
-    mask = np.full((height, width), IGNORED, dtype=np.uint8)
-    mask[np.ix_(seen_y, seen_x)] = codec.classes(view.maps, y[seen_y], x[seen_x])
-    return mask

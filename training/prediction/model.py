@@ -12,25 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, load_model
-from hbcore.autograd.ops import sigmoid
+from hbcore.deploy import packed_file
 from hbcore.deploy.model_file import ModelFileError, model_bytes, reason
-from hbcore.nn.architecture import STRIDE
-from training.codecs.codec import Codec
-from training.codecs.heatmaps import HeatmapCodec
-from training.codecs.masks import MaskCodec
-from training.datasets.crops import BOX_MARGIN, CropRule
+from hbcore.landmarks.codec import Codec
+from hbcore.landmarks.confidence import Calibration
+from hbcore.landmarks.description import Description, to_maps
+from hbcore.landmarks.squares import CropRule
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write
 from training.labels.parts import Parts, Scheme, skeleton_of
 from training.labels.skeletons import Skeleton
-from training.prediction.confidence import Calibration
 from training.prediction.runner import WAYS, Runner
 
 CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
-
-
-MOST = 4096
-"""Pixels of an input's side: far beyond what is trained. A damaged number must not ask for gigabytes."""
 
 
 BATCH = 16
@@ -50,7 +44,8 @@ class Model:
     task: the name of the task it was trained for; a model of one task is no use in another. way: see `Runner`.
     trained: what its file says of its training: "steps", names of the "data", and the data sets of "test". calibration:
     what confidence an answer needs; None for a model of an unfinished run, and in files from before there was one.
-    crops: the rules of the data sets it was trained on, none in older files.
+    crops: the rules of the data sets it was trained on, none in older files. packed: its file has signs in place of the
+    weights that training changes.
     """
 
     network: StackedHourglass
@@ -62,6 +57,7 @@ class Model:
     trained: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
     crops: tuple[CropRule, ...] = ()
+    packed: bool = False
 
     @property
     def skeleton(self) -> Skeleton:
@@ -74,14 +70,16 @@ class Model:
         return self.calibration.threshold if self.calibration else None
 
     @property
-    def box_margin(self) -> float:
-        """Side of the square to look at over the longer side of a box: that of the first rule that has one."""
-        return next((rule.margin for rule in self.crops if rule.around != "picture"), BOX_MARGIN)
+    def description(self) -> Description:
+        """What the maps mean, as the library needs it."""
+        edges = self.scheme.edges if isinstance(self.scheme, Skeleton) else ()
+        parts = self.task, self.scheme.names, edges, self.codec, self.output, self.calibration, self.crops
+        return Description(*parts)
 
     @property
     def needs_box(self) -> bool:
         """Whether in training it never saw whole pictures, as far as its file tells."""
-        return bool(self.crops) and all(rule.around != "picture" for rule in self.crops)
+        return self.description.needs_box
 
     def heatmaps(self, pictures: NDArray[np.uint8], flip: bool = False) -> NDArray[np.float32]:
         """Maps (N, h, w, K) for crops (N, S, S, 3); flip: the mean over the picture and its mirror image.
@@ -102,9 +100,10 @@ class Model:
             last = self.runner(pictures)
         except FloatingPointError:  # a sign met NaN
             raise NotFinite("the network computes NaN") from None
-        if not np.isfinite(last).all():
-            raise NotFinite("the network's heatmaps are not finite")
-        return sigmoid(last) if self.output == "sigmoid" else last
+        try:
+            return to_maps(last, self.output)
+        except FloatingPointError as error:
+            raise NotFinite(str(error)) from None
 
     @cached_property
     def runner(self) -> Runner:
@@ -156,40 +155,16 @@ class Model:
         """The model in a file. Raises DataError if it is not one, or is one of another task than asked for."""
         try:
             network, header = load_model(path)
-            trained = header["task"]
-            if not isinstance(trained, str) or not trained.isidentifier() or len(trained) > 20:
-                raise ValueError("its task has no name")
-            if task not in (None, trained):
-                raise DataError(f"{path} is a model of the task {trained}: use it with python -m training.{trained}")
-            scheme: Scheme
-            codec: Codec
-            if "parts" in header:
-                scheme, codec = Parts.from_dict(header["parts"]), MaskCodec(**header["codec"])
-            else:
-                scheme, codec = Skeleton.from_dict(header["skeleton"]), HeatmapCodec(**header["codec"])
-            output = header["output"]
+            said = Description.read(header, network)
+            if task not in (None, said.task):
+                remedy = f"use it with python -m training.{said.task}"
+                raise DataError(f"{path} is a model of the task {said.task}: {remedy}")
+            scheme = Parts.from_dict(header["parts"]) if "parts" in header else Skeleton.from_dict(header["skeleton"])
             told = header.get("trained")
-            calibration = Calibration.from_dict(header["confidence"]) if "confidence" in header else None
-            crops = tuple(CropRule.from_dict(rule) for rule in header.get("crops", []))
-            _check(network, scheme, codec, output)
         except ModelFileError as error:
             raise DataError(str(error)) from None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise DataError(f"{path}: not a model of this version ({reason(error)})") from None
         told = told if isinstance(told, dict) else {}
-        return cls(network, scheme, codec, output, trained, way, told, calibration, crops)
-
-
-def _check(network: StackedHourglass, scheme: Scheme, codec: Codec, output: str) -> None:
-    """Raise ValueError where the parts of a model file do not go together: it may come from anywhere."""
-    maps, step = network.architecture["joints"], network.multiple
-    if len(scheme.names) != maps:
-        raise ValueError(f"{len(scheme.names)} names for {maps} maps")
-    if codec.stride != STRIDE or codec.input_size % step:
-        raise ValueError(f"the network needs stride {STRIDE} and an input that is a multiple of {step}, not {codec}")
-    if codec.input_size > MOST:
-        raise ValueError(f"an input of {codec.input_size} pixels, more than {MOST}")
-    if isinstance(codec, HeatmapCodec) and codec.sigma > codec.heatmap_size:
-        raise ValueError(f"sigma = {codec.sigma} is wider than the map of {codec.heatmap_size} pixels")
-    if output not in codec.OUTPUTS:
-        raise ValueError(f"output {output!r}")
+        packed = header["format"] == packed_file.FORMAT
+        return cls(network, scheme, said.codec, said.output, said.task, way, told, said.calibration, said.crops, packed)

@@ -38,7 +38,9 @@ class PointFiles:
         self.several = several
 
     def add(self, number: int, view: View) -> None:
-        keypoints, scores = points_in(self.model, view)
+        keypoints, scores = view.found.points, view.found.scores
+        assert keypoints is not None
+        assert scores is not None
         confidence = round(view.confidence, 4)
         below = self.least is not None and view.confidence < self.least
         kept = np.full(len(scores), False) if below else scores >= self.threshold
@@ -94,9 +96,3 @@ def _lines(rows: list[list[Any]]) -> bytes:
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows(rows)
     return table.getvalue().encode(errors="backslashreplace")
-
-
-def points_in(model: Model, view: View) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Keypoints (K, 2) in pixels of the picture (centres at integers), and scores (K,)."""
-    keypoints, scores = model.codec.decode(view.maps)
-    return view.crop.to_picture(keypoints), scores

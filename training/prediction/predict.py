@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Protocol
@@ -14,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from training.datasets.crops import BOX_MARGIN, around_box, around_picture
+from hbcore.landmarks.crop import Crop
+from hbcore.landmarks.description import Description
+from hbcore.landmarks.landmarker import Instance, answer, look_at
+from hbcore.landmarks.squares import corners_of
 from training.errors import BadPicture, DataError, UserError
-from training.pictures.geometry import Crop
 from training.pictures.reading import ENDINGS, read_picture
 from training.prediction.boxes import Box, Boxes
 from training.prediction.model import Model
@@ -26,7 +29,7 @@ DRAWN = 480, 960  # least and most pixels of the longer side of an overlay
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """One picture (H, W, 3), the square of it that the network saw, its maps (h, w, K), and how sure these are.
+    """One picture (H, W, 3), the square of it that the network saw, and what was found there.
 
     person: which of those in the picture, from 1; 0 where nobody asked for several.
     """
@@ -34,9 +37,13 @@ class View:
     path: Path
     picture: NDArray[np.uint8]
     crop: Crop
-    maps: NDArray[np.float32]
-    confidence: float
+    found: Instance
     person: int = 0
+
+    @property
+    def confidence(self) -> float:
+        """How sure the answer is."""
+        return self.found.confidence
 
     def file_name(self, number: int) -> str:
         """The name of a PNG made of it; `number` keeps pictures of the same name apart."""
@@ -80,18 +87,17 @@ def find_pictures(inputs: Sequence[Path]) -> list[Path]:
     return found
 
 
-def crop_for(picture: NDArray[np.uint8], size: int, box: Box | None, margin: float = BOX_MARGIN) -> Crop:
+def crop_for(picture: NDArray[np.uint8], description: Description, box: Box | None) -> Crop:
     """The square around a box (x, y, width, height, in picture pixels) with a margin, or around the whole picture.
 
     Raises ValueError for a box that does not touch the picture or is more than a hundred times as large.
     """
-    rows, columns = picture.shape[:2]
     if box is None:
-        return Crop(*around_picture(picture), size)
-    x, y, width, height = box
-    if x >= columns or y >= rows or x + width <= 0 or y + height <= 0 or max(width, height) > 100 * max(rows, columns):
-        raise ValueError(f"the box {x:g},{y:g},{width:g},{height:g} is not in a picture of {columns} x {rows} pixels")
-    return Crop(*around_box(x, y, width, height, margin), size)
+        return look_at(picture, None, description)
+    try:
+        return look_at(picture, corners_of(*box), description)
+    except ValueError as error:
+        raise ValueError(f"the box {','.join(f'{number:g}' for number in box)} {error}") from None
 
 
 def look(model: Model, path: Path, box: Box | None = None, flip: bool = False) -> View:
@@ -101,11 +107,13 @@ def look(model: Model, path: Path, box: Box | None = None, flip: bool = False) -
 
 def _look(model: Model, path: Path, picture: NDArray[np.uint8], box: Box | None, flip: bool, person: int = 0) -> View:
     try:
-        crop = crop_for(picture, model.codec.input_size, box, model.box_margin)
+        crop = crop_for(picture, model.description, box)
     except ValueError as error:
         raise BadPicture(f"{path}: {error}") from None
-    maps = model.heatmaps(crop.extract(picture)[None], flip)
-    return View(path, picture, crop, maps[0], float(model.codec.confidence(maps)[0]), person)
+    height, width = picture.shape[:2]
+    place = corners_of(*(box or (0, 0, width, height)))
+    maps = partial(model.heatmaps, flip=flip)
+    return View(path, picture, crop, answer(model.description, maps, picture, crop, place), person)
 
 
 def not_drawn(confidence: float, least: float) -> str:

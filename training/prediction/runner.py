@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, Tensor, kernel_report, no_grad
 from hbcore.deploy import Engine
+from hbcore.landmarks.description import to_input
 from hbcore.nn.layers import use_packed
 
 WAYS = "engine", "packed", "simulate"
@@ -74,8 +75,3 @@ class Runner:
                 return maps
 
         return forward
-
-
-def to_input(pictures: Bytes) -> Floats:
-    """What the network sees: pictures as float32 in [0, 1], no mean subtracted (as the paper's); the engine's too."""
-    return pictures.astype(np.float32) * np.float32(1 / 255)

@@ -13,9 +13,9 @@ from typing import NoReturn
 import numpy as np
 
 from hbcore.kernels import keep_memory
+from hbcore.landmarks.squares import crop_rules
 from training.configuration.settings import Config
 from training.configuration.toml import to_toml
-from training.datasets.crops import crop_rules
 from training.errors import DataError, Diverged, Interrupted
 from training.files.logs import CsvLog
 from training.loading.batch import Batch, BatchPlan

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hbcore import StackedHourglass, Tensor
 from hbcore.inspect.observe import first_not_finite
+from hbcore.landmarks.description import to_input
 from hbcore.nn.layers import constrain, use_gradients, use_packed
 from hbcore.optim.losses import heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim.optimizers import OPTIMIZERS, ExponentialMovingAverage
@@ -20,7 +21,6 @@ from training.errors import DataError
 from training.labels.parts import Scheme
 from training.loading.batch import Batch
 from training.prediction.model import Model, NotFinite
-from training.prediction.runner import to_input
 from training.runs.network import build_network
 from training.runs.techniques import Teacher, phase
 from training.tasks.task import Task
@@ -66,8 +66,16 @@ class Trainer:
         return ExponentialMovingAverage(self.network, momentum) if momentum else None
 
     def begin_with(self, path: str, scheme: Scheme) -> None:
-        """Take the weights of a model file, before the first step. DataError if it is of another network or answer."""
+        """Take the weights of a model file, before the first step.
+
+        DataError if it is of another network or answer, or packed.
+        """
         model = Model.load(path)
+        if model.packed:
+            raise DataError(
+                f"run.init: {path} is a packed file, which has signs in place of the weights that training changes: "
+                "begin with the model that was packed"
+            )
         if model.scheme.names != scheme.names:
             raise DataError(f"run.init: {path} finds the {self.task.things} of {model.scheme.name}, not {scheme.name}")
         try:

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.landmarks.confidence import Calibration
+from hbcore.landmarks.crop import Crop
 from training.errors import BadPicture
 from training.labels.sample import Sample
 from training.loading.concatenated import ConcatenatedDataset
-from training.pictures.geometry import Crop
-from training.prediction.confidence import Calibration
 from training.prediction.model import BATCH, Model
 
 MOST = 200

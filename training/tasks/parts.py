@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.landmarks.codec import Codec
+from hbcore.landmarks.masks import MaskCodec
 from hbcore.optim.losses import IGNORED
-from training.codecs.codec import Codec
-from training.codecs.masks import MaskCodec
 from training.configuration.settings import Config
 from training.datasets.parts import PART_KINDS
 from training.errors import BadPicture, DataError
@@ -103,5 +103,5 @@ PARTS = PartTask(
     headlines=("mIoU",),
     protocols=PROTOCOLS,
     settings=("optim.loss=softmax",),
-    unused=("data.sigma",),
+    unused=("data.sigma", "augment.mirror_shift"),
 )

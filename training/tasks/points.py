@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.codecs.codec import Codec
-from training.codecs.heatmaps import HeatmapCodec
+from hbcore.landmarks.codec import Codec
+from hbcore.landmarks.crop import Crop
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from training.configuration.settings import Config
 from training.errors import BadPicture, DataError
 from training.loading.batch import Batch
@@ -20,7 +21,6 @@ from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.metrics.points import mean_pose
 from training.pictures.drawing import LEFT, MIDDLE, RIGHT, TRUTH, Colour, overlay
-from training.pictures.geometry import Crop
 from training.prediction.model import Model
 from training.prediction.point_files import PointFiles
 from training.prediction.predict import Predictions

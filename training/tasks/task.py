@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.codecs.codec import Codec
+from hbcore.landmarks.codec import Codec
 from training.configuration.settings import Config
 from training.configuration.values import override
 from training.datasets import OWN_KINDS, Dataset, Kind, open_dataset

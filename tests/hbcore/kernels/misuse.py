@@ -138,6 +138,9 @@ def table(d, s):
         "prelu_backward": lambda: k.prelu_backward(a(*s.x), a(s.c), a(*s.x)),
         "max_pool": lambda: k.max_pool(a(*s.x), d.number(2)),
         "max_pool_backward": lambda: k.max_pool_backward(a(*s.x), a(*s.x, dtype=np.uint8), d.number(2)),
+        "weighted": lambda: k.weighted(
+            a(s.h, s.w, 3, dtype=np.uint8), d.rng.integers(0, 3, 4), a(4, s.k, dtype=np.int32), d.one([False, True])
+        ),
         "add": lambda: k.add(a(s.n, 64, 64, 64), a(s.n, 64, 64, 64), a(s.n, 64, 64, 64)),
         "join": lambda: k.join(a(*s.x[:3], 2 * s.c), (a(*s.x), a(*s.x))),
         "rectify": lambda: k.rectify(a(*s.x)),
@@ -228,7 +231,16 @@ def entries(d, s):
         "upsample": (a(*s.x), a(*s.twice)),
         "sum_pool": (a(*s.x), a(*s.half)),
     }  # fmt: skip
-    pictures = {"warp": warp_arguments(d, s)}
+    pictures = {
+        "warp": warp_arguments(d, s),
+        "weighted": (
+            a(s.h, s.w, 3, dtype=np.uint8),
+            a(4, dtype=np.int64),
+            a(4, s.k, dtype=np.int32),
+            d.one([False, True]),
+            a(4, s.w, 3, dtype=np.uint8),
+        ),
+    }
     offered = (p, plain), (q, wide), (r, pictures)
     return {
         f"{door.__name__}.{name}": (lambda door=door, n=name, v=v: getattr(door, n)(*v))

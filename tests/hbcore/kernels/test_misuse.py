@@ -44,6 +44,11 @@ def words(*shape):
     return np.random.default_rng(sum(shape)).integers(0, 1 << 60, shape).astype(np.uint64)
 
 
+def places(first, taps):
+    """One row out of `taps`, from `first` on."""
+    return np.array([first], dtype=np.int64), np.ones((1, taps), dtype=np.int32)
+
+
 def update(kind, gradient=(3, 3), slot=(3, 3)):
     """One step of an optimizer on (3, 3) numbers, with a gradient and a state of other shapes."""
     parameter = Parameter(np.zeros((3, 3), dtype=np.float32))
@@ -74,6 +79,8 @@ WRONG = {
     "norm_backward": ("grad", lambda k: k.norm_backward(normal(4, 4), normal(3, 4), *normal(3, 4))),
     "no windows": ("windows", lambda k: k.max_pool(normal(1, 4, 4, 3), 0)),
     "winners": ("winner", lambda k: k.max_pool_backward(normal(1, 2, 2, 3), np.zeros((2, 2, 2, 3), np.uint8), 2)),
+    "rows beyond": ("first", lambda k: k.weighted(np.zeros((4, 4, 3), np.uint8), *places(2, 3), False)),
+    "columns before": ("first", lambda k: k.weighted(np.zeros((4, 4, 3), np.uint8), *places(-1, 3), True)),
     "latent weights": ("w ", lambda k: k.latent_gradient(normal(3, 4), normal(2, 4), normal(4))),
 }
 

@@ -29,6 +29,7 @@ NETWORKS = {
     "binary ends, two stacks": {"binary_ends": True, "stacks": 2, "activation": "relu"},
     "binary weights, binary ends": {"binarize": "weights", "binary_ends": True},
     "binary activations": {"binarize": "activations"},
+    "wide stem, real lin": {"stem": 24, "real_lin": True, "activation": "prelu", "stacks": 2},
     "smooth": {"sharpness": 2.0},
 }
 BINARY = [
@@ -223,6 +224,9 @@ def test_network_takes_colour_pictures_of_its_precision():
         ({"center_weights": 0}, "center_weights must be True or False"),
         ({"clamp_weights": None}, "clamp_weights must be True or False"),
         ({"binary_ends": "yes"}, "binary_ends must be True or False"),
+        ({"real_lin": 1}, "real_lin must be True or False, got 1"),
+        ({"stem": True}, "stem must be a positive multiple of 8, or none, got True"),
+        ({"stem": 8.0}, "stem must be a positive multiple of 8, or none, got 8.0"),
         ({"block": ["hpm"]}, "unknown block"),
         ({"sharpness": True}, "sharpness must be a number above 0"),
     ],

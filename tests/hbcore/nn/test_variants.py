@@ -112,6 +112,41 @@ def test_binary_ends_leave_nothing_real():
     assert cost.parameters == plain.parameters - 8 + 2 * (3 + 2 * 32 + 5)
 
 
+def test_a_wider_stem_and_a_real_lin_by_hand():
+    """64 features, 5 maps, depth 1: what the two choices change against the plain network, counted by hand."""
+
+    def cost(**options):
+        return summary(StackedHourglass(features=64, joints=5, depth=1, **options), 64, 64)
+
+    def hpm(channels, filters):  # weights of three 3x3 convolutions, and of the skip path where the widths differ
+        threes = 9 * (channels * filters // 2 + filters // 2 * filters // 4 + filters // 4 * filters // 4)
+        return threes + (channels * filters if channels != filters else 0)
+
+    plain, wide, real = cost(), cost(stem=48), cost(real_lin=True)
+    # 16 filters, then blocks 16 -> 32, 32 -> 32, 32 -> 64; or 48, then 48 -> 48, 48 -> 48, 48 -> 64.
+    more = hpm(48, 48) + hpm(48, 48) + hpm(48, 64) - hpm(16, 32) - hpm(32, 32) - hpm(32, 64)
+    assert wide.binary_weights - plain.binary_weights == more
+    assert wide.real_macs - plain.real_macs == 32 * 32 * 7 * 7 * 3 * (48 - 16)
+    assert cost(stem=16) == plain
+    assert real.binary_weights == plain.binary_weights - 64 * 64
+    assert real.binary_macs == plain.binary_macs - 16 * 16 * 64 * 64
+    assert real.real_macs == plain.real_macs + 16 * 16 * 64 * 64
+    assert real.parameters == plain.parameters
+
+
+def test_real_lin_by_its_equations():
+    """Batch norm, ReLU and a real-valued 1x1 convolution: a matrix product, for every stack."""
+    model = StackedHourglass(features=16, joints=2, depth=1, stacks=2, activation="relu", real_lin=True).eval()
+    x = normal((1, 2, 3, 16)).astype(np.float32)
+    for head in model.heads:
+        norm, _, conv = head.lin.modules[0].modules
+        norm.running_mean[:], norm.running_variance[:] = normal(16, 1), normal(16, 2) ** 2
+        expected = np.maximum((x - norm.running_mean) / np.sqrt(norm.running_variance + norm.eps), 0)
+        with no_grad():
+            found = head.lin.modules[0](Tensor(x)).data
+        np.testing.assert_allclose(found, expected @ conv.weight.data[0, 0], rtol=1e-5, atol=1e-5)
+
+
 # ---------------------------------------------------------------------------------------------------- equations
 
 
@@ -309,6 +344,15 @@ GOOD = dict(StackedHourglass(features=16, depth=1).architecture)
         ({"binary": False, "binarize": "weights"}, "binarize = 'weights' is a choice of binary networks"),
         ({"binary": False, "scale": False}, "scale = False is a choice of binary networks"),
         ({"binary": False, "binary_ends": True}, "binary_ends = True is a choice of binary networks"),
+        ({"binary": False, "real_lin": True}, "real_lin = True is a choice of binary networks"),
+        ({"binary_ends": True, "real_lin": True}, "real_lin = True contradicts binary_ends = True"),
+        ({"stem": 24}, "stem = 24 must be at most features = 16"),
+        ({"stem": 12}, "stem must be a positive multiple of 8, or none, got 12"),
+        ({"stem": 0}, "stem must be a positive multiple of 8, or none, got 0"),
+        (
+            {"features": 32, "stem": 24, "layers": 4, "cardinality": 2},
+            "stem = 24 cannot be split: layers = 4 and cardinality = 2 need a multiple of 16",
+        ),
         ({"binary": False, "sharpness": 1.0}, "sharpness = 1.0 is a choice of networks with binary activations"),
         ({"binarize": "weights", "sharpness": 1.0}, "sharpness = 1.0 is a choice of networks with binary activations"),
         ({"sharpness": 0.0}, r"sharpness must be a number above 0, at most 1e[+]30, got 0.0"),

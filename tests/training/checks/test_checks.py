@@ -15,13 +15,13 @@ from PIL import Image
 from scipy.io import loadmat
 
 from hbcore import StackedHourglass
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from tests.data_sets import DATA, needs_data
 from training import data
 from training.checks.duplicates import NEAR, fingerprint, nearest
 from training.checks.findings import Finding, Scan, check, faults, picture_name
 from training.checks.sheet import contact_sheet, worst
 from training.checks.swaps import LEAST_PERSONS, likely_swaps
-from training.codecs.heatmaps import HeatmapCodec
 from training.datasets import Sample, open_dataset
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.datasets.faces.pts import read_pts
@@ -31,7 +31,7 @@ from training.errors import DataError
 from training.labels.face_skeletons import IBUG68
 from training.labels.skeletons import LSP, MPII, Skeleton
 from training.prediction.model import Model
-from training.prediction.point_files import PointFiles, points_in
+from training.prediction.point_files import PointFiles
 from training.prediction.predict import look, save_predictions
 
 Json = dict[str, Any]
@@ -564,7 +564,7 @@ def test_predictions_that_somebody_corrected_are_labels(tmp_path: Path, monkeypa
     assert dataset.skeleton.keypoints == FACE.keypoints
     view = look(model, Path("photos/1.png"))
     assert dataset.sample(1).name == "photos/1.png#1"
-    np.testing.assert_allclose(dataset.sample(1).keypoints, points_in(model, view)[0], atol=0.005)
+    np.testing.assert_allclose(dataset.sample(1).keypoints, view.found.points, atol=0.005)
 
 
 def test_where_no_split_can_be_opened_the_first_says_why(

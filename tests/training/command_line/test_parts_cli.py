@@ -11,10 +11,10 @@ from PIL import Image
 
 from hbcore import StackedHourglass
 from hbcore.deploy.model_file import read_arrays
+from hbcore.landmarks.heatmaps import HeatmapCodec
+from hbcore.landmarks.masks import MaskCodec
 from hbcore.optim.losses import IGNORED
 from training import parts, pose
-from training.codecs.heatmaps import HeatmapCodec
-from training.codecs.masks import MaskCodec
 from training.command_line import train
 from training.configuration.settings import Config
 from training.errors import DataError

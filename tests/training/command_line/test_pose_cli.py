@@ -17,10 +17,10 @@ from safetensors.numpy import load_file
 
 from hbcore import StackedHourglass
 from hbcore.deploy.model_file import read_arrays
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.nn.layers import BinaryConv2d
 from tests.command_lines import Outcome
 from training import parts, pose
-from training.codecs.heatmaps import HeatmapCodec
 from training.command_line import evaluate, main, train
 from training.configuration.settings import Config
 from training.configuration.toml import describe, from_toml, load

@@ -250,6 +250,10 @@ def test_settings_that_depend_on_each_other_change_together() -> None:
         ("binary=false activation=relu", r"model\.activation = 'relu' is a choice of binary networks"),
         ("binary=false binarize=weights", r"model\.binarize = 'weights' is a choice of binary networks"),
         ("binary=false binary_ends=true", r"model\.binary_ends = True is a choice of binary networks"),
+        ("binary=false real_lin=true", r"model\.real_lin = True is a choice of binary networks"),
+        ("binary_ends=true real_lin=true", r"model\.real_lin = True contradicts model\.binary_ends = True"),
+        ("features=64 stem=72", r"model\.stem = 72 must be at most model\.features = 64"),
+        ("stem=12", r"model\.stem = 12 is not allowed: it must be .*multiple of 8"),
         ("binary=false scale=false", r"model\.scale = False is a choice of binary networks"),
         ("binarize=activations scale=false", r"model\.scale = false is of binary weights"),
         ("block=resnet", r'model\.block = "resnet" is not allowed: it must be one of "bottleneck", "wider"'),
@@ -310,10 +314,16 @@ def test_made_in_python_a_section_is_checked_as_well() -> None:
 
 
 def test_augment_settings_are_those_of_the_augmentation() -> None:
-    widest = Augment(flip=1, rotate=180, scale=2, shift=1, colour=1, erase=1)
+    widest = Augment(flip=1, rotate=180, scale=2, shift=1, colour=1, erase=1, mirror_shift=0.5)
     for section in (Augment(), widest):
         assert augmentation(Config(augment=section)) == Augmentation(
-            section.flip, section.rotate, section.scale, section.shift, section.colour, section.erase
+            section.flip,
+            section.rotate,
+            section.scale,
+            section.shift,
+            section.colour,
+            section.erase,
+            section.mirror_shift,
         )
     off = dataclasses.replace(widest, enabled=False)
     assert augmentation(Config(augment=off)) == Augmentation(0, 0, 0, 0, 0, 0)
@@ -369,6 +379,11 @@ def test_no_text_breaks_the_readers(text: str, name: tuple[str, str]) -> None:
         (("model.binary=false", "optim.gradients=float32"), ['optim.gradients = "float32" has no effect']),
         (("model.binarize=activations", "model.center_weights=true"), ["model.center_weights = true has no effect"]),
         (("model.binarize=activations", "model.clamp_weights=false"), ["model.clamp_weights = false has no effect"]),
+        (
+            ("augment.mirror_shift=0.1", "augment.flip=0"),
+            ["augment.mirror_shift = 0.1 has no effect: augment.flip is 0"],
+        ),
+        (("augment.mirror_shift=0.1",), []),
         (("data.sigma=2",), ["data.sigma = 2.0 has no effect: there is no such thing in this task"]),
         (("optim.steps=50",), ["optim.warmup = 60 steps of 50: the learning rate does not reach optim.lr = 0.02"]),
         (("optim.steps=61",), []),

@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import io
 
+from hbcore.landmarks.squares import CropRule
 from tests.data_sets import DATA, check_sample, needs_data
 from tests.data_sets import error_of as error_of_any
 from training.datasets import Dataset
 from training.datasets import open_dataset as open_any
-from training.datasets.crops import CropRule
 from training.datasets.faces import FACE_KINDS
 from training.datasets.faces.pts import read_pts
 from training.datasets.parts import PART_KINDS

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from hbcore.landmarks.squares import CropRule
 from training import data as command
 from training.datasets import annotations, open_dataset
-from training.datasets.crops import CropRule
 from training.datasets.own.scheme import mirror_pairs
 from training.datasets.splits import Division, drawn_for_test
 from training.errors import BadPicture, DataError, UserError

@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from hbcore.landmarks.crop import Crop
+from hbcore.landmarks.masks import MaskCodec
 from hbcore.optim.losses import IGNORED
-from training.codecs.masks import MaskCodec
 from training.errors import DataError
 from training.labels.parts import FACE7, HELEN11, Parts, parts_of, relabel, skeleton_of
 from training.labels.sample import Sample
 from training.labels.skeletons import MPII
 from training.pictures.augmentation import Augmentation, plain
-from training.pictures.geometry import Crop
 
 SIDES = Parts("sides", ("background", "left", "right", "middle"), ((1, 2),))
 
@@ -256,7 +256,7 @@ def test_confidence_is_that_of_the_parts_and_not_of_the_background() -> None:
 def test_large_pictures_are_done_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     maps = np.random.default_rng(2).standard_normal((8, 8, 4)).astype(np.float32)
     whole = MaskCodec(32).decode(maps)[0]
-    monkeypatch.setattr("training.codecs.masks.BLOCK", 5)
+    monkeypatch.setattr("hbcore.landmarks.masks.BLOCK", 5)
     assert np.array_equal(MaskCodec(32).decode(maps)[0], whole)
 
 

@@ -6,10 +6,11 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
+from hbcore.landmarks.crop import Crop
+from training.labels.face_skeletons import generic
 from training.labels.sample import Sample
 from training.labels.skeletons import LSP, MPII
 from training.pictures.augmentation import Augmentation, Draws, plain
-from training.pictures.geometry import Crop
 
 SIZE = 128
 FOUND = 0.5  # input pixels: the centre of gravity of a small blob, after interpolation and rounding to uint8
@@ -68,6 +69,34 @@ def test_a_mirror_swaps_left_and_right() -> None:
         assert mirror[2][m] == straight[2][k] == someone.labelled[k]
         if someone.labelled[k]:
             assert mirror[1][m] == pytest.approx([SIZE - 1 - straight[1][k][0], straight[1][k][1]], abs=FLOAT32)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.5])
+def test_labels_of_a_mirrored_picture_move_right_by_a_share_of_the_side(scale: float) -> None:
+    """0.02 of 180 pixels of the picture, however large the crop is. The picture itself stays where it is."""
+    someone = sample()
+    usual, moved = (
+        Augmentation(1, 0, scale, 0.1, 0, 0, shift).apply(someone, SIZE, MPII, np.random.default_rng(3))
+        for shift in (0.0, 0.02)
+    )
+    assert np.array_equal(usual[0], moved[0])
+    # Left and right have changed places in the result, and the vertical is as it was: it tells the zoom.
+    a, b = (MPII.keypoints.index(name) for name in ("left_elbow", "left_wrist"))
+    c, d = (MPII.keypoints.index(name) for name in ("right_elbow", "right_wrist"))
+    zoom = (usual[1][c] - usual[1][d])[1] / (someone.keypoints[a] - someone.keypoints[b])[1]
+    step = (moved[1] - usual[1])[usual[2]]
+    assert step[:, 0] == pytest.approx(0.02 * 180 * zoom, abs=FLOAT32)
+    assert abs(step[:, 1]).max() < FLOAT32
+    assert zoom == pytest.approx(SIZE / 180) if not scale else abs(zoom - SIZE / 180) > 0.01
+
+
+def test_labels_of_a_picture_that_is_not_mirrored_stay() -> None:
+    for flip, skeleton in ((0.0, MPII), (1.0, generic(16))):  # of the latter no mirror is known
+        same, plain_ = (
+            Augmentation(flip, 0, 0, 0, 0, 0, shift).apply(sample(), SIZE, skeleton, np.random.default_rng(3))
+            for shift in (0.02, 0.0)
+        )
+        assert all(np.array_equal(x, y) for x, y in zip(same[:3], plain_[:3], strict=True))
 
 
 def test_none_is_the_plain_crop_of_the_data_set() -> None:
@@ -230,7 +259,7 @@ def test_a_skeleton_of_other_joints_is_refused() -> None:
         Augmentation().apply(sample(), SIZE, LSP, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("field", ["flip", "rotate", "scale", "shift", "colour", "erase"])
+@pytest.mark.parametrize("field", ["flip", "rotate", "scale", "shift", "colour", "erase", "mirror_shift"])
 @pytest.mark.parametrize("value", [-0.1, 200.0, math.nan, math.inf])
 def test_fields_out_of_range_are_refused(field: str, value: float) -> None:
     with pytest.raises(ValueError, match=f"augmentation: {field} must lie in"):

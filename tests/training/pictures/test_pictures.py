@@ -248,7 +248,7 @@ def test_what_the_system_refuses_to_open_is_a_bad_picture(tmp_path: Path, monkey
         raise PermissionError(13, "Permission denied")
 
     # chmod 000 would not stop a test that runs as root.
-    monkeypatch.setattr("training.pictures.reading.Image.open", refuse)
+    monkeypatch.setattr("hbcore.photos.reading.Image.open", refuse)
     with pytest.raises(BadPicture, match="Permission denied"):
         read_picture(path)
     with pytest.raises(BadPicture):
@@ -262,7 +262,7 @@ def test_running_out_of_memory_is_not_blamed_on_the_picture(tmp_path: Path, monk
     def fail(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("training.pictures.reading.Image.open", fail)
+    monkeypatch.setattr("hbcore.photos.reading.Image.open", fail)
     with pytest.raises(MemoryError):
         read_picture(path)
 

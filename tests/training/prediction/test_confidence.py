@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from hbcore import StackedHourglass
-from training.codecs.heatmaps import HeatmapCodec
+from hbcore.landmarks.confidence import Calibration
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from training.errors import DataError
 from training.labels.skeletons import LSP
-from training.prediction.confidence import Calibration
 from training.prediction.model import Model
 
 

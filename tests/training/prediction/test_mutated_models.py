@@ -12,9 +12,10 @@ import pytest
 
 from hbcore import StackedHourglass, load_model
 from hbcore.deploy.model_file import ModelFileError
+from hbcore.export import pack
+from hbcore.landmarks.heatmaps import HeatmapCodec
+from hbcore.landmarks.masks import MaskCodec
 from tests.mutations import join, mutated, parse, places
-from training.codecs.heatmaps import HeatmapCodec
-from training.codecs.masks import MaskCodec
 from training.errors import DataError
 from training.labels.parts import Parts
 from training.labels.skeletons import Skeleton
@@ -42,8 +43,9 @@ PARTS = Parts("three", ("background", "left", "right"), ((1, 2),))
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Small model files with all the fields that there are: points, and parts."""
+    """Small model files with all the fields that there are: points, and parts; plain, and the last two packed."""
     path = tmp_path_factory.mktemp("good") / "m.safetensors"
+    packed = path.with_name("packed.safetensors")
     files = []
     for number, block in enumerate(("bottleneck", "hpm")):
         for made in (
@@ -59,6 +61,9 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
             made.save(path, trained={"steps": 7, "data": ["lsp:x"]})
             Model.load(path)
             files.append(path.read_bytes())
+            if block == "hpm":
+                pack(str(path), packed)
+                files.append(packed.read_bytes())
     return files
 
 
@@ -107,7 +112,7 @@ def test_a_mutated_model_file_is_used_or_refused(seed: int, good: list[bytes], t
 HOSTILE = ("", "\n", "\0", "\ud800", "Infinity", "1" * 300, float("inf"), float("nan"), 10**400, [], [""], {}, None)
 
 
-@pytest.mark.parametrize("which", [0, 1], ids=["points", "parts"])
+@pytest.mark.parametrize("which", [0, 1, 3], ids=["points", "parts", "packed"])
 def test_every_field_with_every_hostile_value(which: int, good: list[bytes], tmp_path: Path) -> None:
     """Texts, numbers, lists, and the objects that hold them. The fast share takes two values each."""
     path = tmp_path / "m.safetensors"

@@ -14,20 +14,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hbcore import StackedHourglass
+from hbcore.landmarks.confidence import Calibration
+from hbcore.landmarks.heatmaps import HeatmapCodec
+from hbcore.landmarks.squares import CropRule
 from tests.command_lines import Outcome
 from training import pose
-from training.codecs.heatmaps import HeatmapCodec
 from training.datasets import open_dataset
-from training.datasets.crops import CropRule
 from training.errors import BadPicture, DataError, DiskError, UserError
 from training.files.writing import append
 from training.labels.skeletons import Skeleton
 from training.pictures.drawing import LEFT, MIDDLE, RIGHT
 from training.prediction import predict
 from training.prediction.boxes import read_boxes
-from training.prediction.confidence import Calibration
 from training.prediction.model import Model
-from training.prediction.point_files import PointFiles, points_in
+from training.prediction.point_files import PointFiles
 from training.prediction.predict import crop_for, find_pictures, look, save_predictions
 
 # Three joints; the network of these tests finds the first where the picture is red, the others at green and blue.
@@ -573,13 +573,14 @@ def test_a_box_needs_numbers_and_an_area(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_crops() -> None:
     picture = np.zeros((30, 50, 3), np.uint8)
-    whole = crop_for(picture, 64, None)
+    said = Model(StackedHourglass(16, 3, depth=1), FLAG, HeatmapCodec(64)).description
+    whole = crop_for(picture, said, None)
     assert (whole.center, whole.side, whole.size) == ((24.5, 14.5), 50, 64)
-    part = crop_for(picture, 64, (10, 5, 4, 20))
+    part = crop_for(picture, said, (10, 5, 4, 20))
     assert (part.center, part.side, part.size) == ((11.5, 14.5), 25, 64)
     for outside in ((50, 0, 5, 5), (0, 30, 5, 5), (-5, 0, 5, 5), (0, -5, 5, 5), (0, 0, 5001, 5)):
         with pytest.raises(ValueError, match="not in a picture of 50 x 30 pixels"):
-            crop_for(picture, 64, outside)
+            crop_for(picture, said, outside)
 
 
 def test_the_functions_beneath(tmp_path: Path, model: Path, seeing: None) -> None:
@@ -587,7 +588,9 @@ def test_the_functions_beneath(tmp_path: Path, model: Path, seeing: None) -> Non
     path = save(tmp_path / "in" / "flag.png", flag())
     view = look(loaded, path)
     assert np.array_equal(view.picture, flag())
-    joints, scores = points_in(loaded, view)
+    joints, scores = view.found.points, view.found.scores
+    assert joints is not None
+    assert scores is not None
     assert (view.path, joints.shape, scores.shape) == (path, (3, 2), (3,))
     np.testing.assert_allclose(joints, list(SPOTS.values()), atol=ONE_PIXEL)
     with pytest.raises(BadPicture, match="the box 900,0,1,1 is not in a picture"):

@@ -8,8 +8,8 @@ import pytest
 
 from hbcore import StackedHourglass
 from hbcore.deploy.model_file import read_arrays
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.optim.optimizers import OPTIMIZERS, Adam, ExponentialMovingAverage, Optimizer
-from training.codecs.heatmaps import HeatmapCodec
 from training.errors import DataError, DiskError
 from training.files.environment import sha256
 from training.labels.skeletons import LSP

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 
 import hbcore
+from hbcore.landmarks.squares import CropRule
 from hbcore.nn.layers import BinaryConv2d, use_gradients
 from tests.tiny_runs import TINY, make_run, tiny
 from training.datasets import Dataset, Sample
-from training.datasets.crops import CropRule
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, DiskError, Diverged, Interrupted
 from training.files.environment import sha256

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 import hbcore
 from hbcore import load_model
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.nn.layers import BinaryConv2d
 from tests.tiny_runs import make_run, tiny
-from training.codecs.heatmaps import HeatmapCodec
 from training.configuration.schema import literal
 from training.configuration.settings import Config
 from training.datasets.drawn.synthetic import SyntheticFigures

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from hbcore import StackedHourglass
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from tests.tiny_runs import make_run, tiny
-from training.codecs.heatmaps import HeatmapCodec
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture
 from training.labels.skeletons import MPII

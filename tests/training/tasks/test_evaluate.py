@@ -14,9 +14,10 @@ from safetensors.numpy import load, save
 import hbcore
 from hbcore import StackedHourglass
 from hbcore.inspect.observe import observe
+from hbcore.landmarks.description import to_input
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.nn.layers import BinaryConv2d
 from hbcore.nn.module import Module
-from training.codecs.heatmaps import HeatmapCodec
 from training.datasets import Sample, open_dataset
 from training.datasets.drawn.synthetic import SyntheticFigures
 from training.errors import BadPicture, DataError, UserError
@@ -24,7 +25,7 @@ from training.labels.skeletons import LSP, MPII, Skeleton
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.prediction.model import Model, NotFinite
-from training.prediction.runner import WAYS, to_input
+from training.prediction.runner import WAYS
 from training.tasks.evaluation import baseline_scores, evaluate
 from training.tasks.pose import POSE
 

@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from hbcore import StackedHourglass
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from training import pose
-from training.codecs.heatmaps import HeatmapCodec
 from training.command_line import main, train
 from training.configuration.settings import Config
 from training.configuration.toml import from_toml

@@ -14,7 +14,7 @@ from typing import ClassVar
 import numpy as np
 from PIL import Image, ImageDraw
 
-from training.datasets.crops import CropRule
+from hbcore.landmarks.squares import CropRule
 from training.datasets.drawn.drawn import Drawn
 from training.datasets.drawn.figures.body import ANKLE, Array, assemble
 from training.datasets.drawn.figures.camera import Placement, develop, draw_shapes

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.crops import CropRule, around_points
+from hbcore.landmarks.squares import CropRule, around_points
 from training.labels.sample import Sample
 
 MARGIN = 1.3

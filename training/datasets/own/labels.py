@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.datasets.crops import (
+from hbcore.landmarks.squares import (
     BOX_MARGIN,
     LEAST_SIDE,
     POINTS_MARGIN,

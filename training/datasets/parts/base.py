@@ -7,8 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.landmarks.squares import Square
 from hbcore.optim.losses import IGNORED
-from training.datasets.crops import Square
 from training.errors import BadPicture
 from training.labels.parts import Mask, Parts
 from training.labels.sample import Sample

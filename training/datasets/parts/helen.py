@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.landmarks.squares import BOX_MARGIN, CropRule, Square, around_box, around_picture
 from training.datasets.annotations import file_name, picture_folder, text_lines
-from training.datasets.crops import BOX_MARGIN, CropRule, Square, around_box, around_picture
 from training.datasets.parts.base import masked
 from training.errors import BadPicture, DataError
 from training.labels.parts import HELEN11, Mask

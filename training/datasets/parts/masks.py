@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from hbcore.landmarks.squares import CropRule, around_picture
 from training.datasets.annotations import file_name, load_json, load_toml, picture_folder, text_lines
-from training.datasets.crops import CropRule, around_picture
 from training.datasets.parts.base import masked
 from training.datasets.splits import Division, same_photos
 from training.errors import DataError

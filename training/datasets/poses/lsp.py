@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.landmarks.squares import POINTS_MARGIN, CropRule, around_picture, around_points
 from training.datasets.annotations import load_mat, picture_folder
-from training.datasets.crops import POINTS_MARGIN, CropRule, around_picture, around_points
 from training.errors import DataError
 from training.labels.sample import Sample
 from training.labels.skeletons import LSP

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hbcore.landmarks.squares import BOX_MARGIN, CropRule
 from training.datasets.annotations import picture_folder
-from training.datasets.crops import BOX_MARGIN, CropRule
 from training.datasets.poses.mpii_labels import (
     HOURGLASS_FILE,
     HRNET_FILES,

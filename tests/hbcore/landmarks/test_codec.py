@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from training.codecs.heatmaps import HeatmapCodec
+from hbcore.landmarks.heatmaps import HeatmapCodec
 
 INTERIOR = 0.1  # heatmap pixels: what the project promises for encode -> decode
 FLOAT32 = 2e-4  # input pixels: eps of float32 times 256, the largest coordinate here, with room for the logarithms

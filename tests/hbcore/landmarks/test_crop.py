@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hbcore import kernels
-from training.pictures.geometry import LEVELS, Crop
+from hbcore.landmarks.crop import LEVELS, Crop
 
 PROPERTY = settings(deadline=None, derandomize=True, max_examples=50)
 

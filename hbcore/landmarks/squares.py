@@ -65,8 +65,17 @@ def around_box(x: float, y: float, width: float, height: float, margin: float = 
     return (x + (width - 1) / 2, y + (height - 1) / 2), margin * max(width, height)
 
 
+def around_corners(corners: NDArray[np.floating[Any]], margin: float = BOX_MARGIN, least: float = 0.0) -> Square:
+    """What lies between x0, y0, x1 and y1 with a margin, at least `least` pixels wide. In float64."""
+    x0, y0, x1, y1 = map(float, corners)
+    return ((x0 + x1) / 2, (y0 + y1) / 2), max(least, margin * max(x1 - x0, y1 - y0))
+
+
+def corners_of(x: float, y: float, width: float, height: float) -> NDArray[np.float64]:
+    """x0, y0, x1, y1 of a box, for :func:`around_corners`; (x, y) is the centre of its first pixel."""
+    return np.array([x - 0.5, y - 0.5, x + width - 0.5, y + height - 0.5])
+
+
 def around_points(points: NDArray[np.float32], margin: float = POINTS_MARGIN, least: float = LEAST_SIDE) -> Square:
     """Points (n, 2) with a margin, at least `least` pixels wide; n is at least 1."""
-    low, high = points.min(axis=0), points.max(axis=0)
-    x, y = (low + high) / 2
-    return (float(x), float(y)), max(least, margin * float((high - low).max()))
+    return around_corners(np.concatenate([points.min(axis=0), points.max(axis=0)]), margin, least)

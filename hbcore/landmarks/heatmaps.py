@@ -1,6 +1,6 @@
 """Keypoints to heatmaps and back.
 
-Heatmaps are (H, W, K), one plane per keypoint; where their pixels lie in the input, `training/codecs/codec.py` says.
+Heatmaps are (H, W, K), one plane per keypoint; where their pixels lie in the input, `codec.py` says.
 
 Encoding draws a Gaussian of peak 1 centred on the keypoint itself, not on the nearest pixel, and cuts it off at
 three sigma along each axis (its value there is 1.1%), so most of the map is exactly zero. It stays a product
@@ -40,7 +40,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.codecs.codec import Codec
+from hbcore.landmarks.codec import Codec
 
 TRUNCATION = 3.0  # half width of the drawn Gaussian along each axis, in sigma
 WINDOW = 2.0  # half width of the window the sub-pixel fit looks at, in sigma
@@ -132,8 +132,7 @@ class HeatmapCodec(Codec):
 
     def confidence(self, heatmaps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """The mean of the keypoints' scores, see `decode`: what answers are ranked by for OKS, too."""
-        mean: NDArray[np.float64] = self.decode(heatmaps)[1].mean(axis=-1, dtype=np.float64)
-        return mean
+        return mean_score(self.decode(heatmaps)[1])
 
     def _peaks(self, planes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column, (N,) each, of the largest smoothed value of every plane (N, size, size) >= 0."""
@@ -194,3 +193,9 @@ class HeatmapCodec(Codec):
     def _offsets(self) -> NDArray[np.intp]:
         radius = max(1, int(np.ceil(WINDOW * self.sigma)))
         return np.arange(-radius, radius + 1)
+
+
+def mean_score(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The confidence of answers that were decoded already, (...,), of their scores (..., K)."""
+    mean: NDArray[np.float64] = scores.mean(axis=-1, dtype=np.float64)
+    return mean

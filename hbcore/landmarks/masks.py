@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.codecs.codec import Codec
-from training.labels.parts import Mask
+from hbcore.landmarks.codec import Codec
+from hbcore.landmarks.crop import Crop
+from hbcore.optim.losses import IGNORED
 
+Mask = NDArray[np.uint8]
 BLOCK = 256  # rows at a time: bounds the memory that a large picture takes
 
 
@@ -57,6 +59,17 @@ class MaskCodec(Codec):
             rows = np.tensordot(self._weights(y[top : top + BLOCK]), maps, axes=1)  # (block, w, C)
             result[top : top + BLOCK] = np.matmul(across, rows).argmax(axis=-1)
         return result
+
+    def on_picture(self, maps: NDArray[np.floating[Any]], crop: Crop, height: int, width: int) -> Mask:
+        """The classes (height, width) of a picture's pixels, IGNORED outside the square that the network saw."""
+        # The square is not turned: x decides x, and y decides y.
+        pixels = np.arange(max(height, width), dtype=np.float64)
+        x, y = crop.to_input(np.stack([pixels, pixels], axis=-1)).T
+        x, y = x[:width], y[:height]
+        seen_x, seen_y = (np.abs(2 * at - (crop.size - 1)) <= crop.size for at in (x, y))
+        mask = np.full((height, width), IGNORED, dtype=np.uint8)
+        mask[np.ix_(seen_y, seen_x)] = self.classes(maps, y[seen_y], x[seen_x])
+        return mask
 
     def _weights(self, at: NDArray[np.float64]) -> NDArray[np.float32]:
         """What each map pixel along one axis contributes to points there: (n, size), rows that sum to 1."""

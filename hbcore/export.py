@@ -1,0 +1,82 @@
+"""Model files in other forms: `python -m hbcore.export pack MODEL -o FILE`, and `unpack FILE`, which shows one."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hbcore.autograd.function import Array
+from hbcore.commands import DATA, Parser, say, tell
+from hbcore.deploy.model_file import ModelFileError, load_model, read_arrays, reason, rebuilt, write_whole
+from hbcore.deploy.packed_file import FORMAT, packed, packed_bytes
+
+OWN = "format", "architecture", "layers"  # keys of the header that are not passed on
+
+
+def pack(source: str, target: Path) -> str:
+    """Write the model file `source` as a packed file; what there is to say about it. ModelFileError if that fails."""
+    model, header = load_model(source)
+    if header["format"] == FORMAT:
+        raise ModelFileError(f"{source}: is a packed file already")
+    if target.exists() and target.samefile(source):
+        raise ModelFileError(f"{source}: is the model itself: choose another name for the packed file")
+    kept = {key: value for key, value in header.items() if key not in OWN}
+    if isinstance(kept.get("trained"), dict):
+        kept["trained"].pop("test", None)  # paths of a machine mean nothing to the others that a packed file is for
+    try:
+        arrays, described = packed(model, kept)
+        rebuilt(arrays, described)  # whoever gets the file can read it
+    except ValueError as error:
+        raise ModelFileError(f"{source}: cannot be packed: {reason(error)}") from error
+    content = packed_bytes(arrays, described)
+    write_whole(target, content)
+    return f"{target}: {len(content):,} bytes, {os.path.getsize(source):,} before"
+
+
+def unpack(source: str) -> list[str]:
+    """A packed file, field by field: header, table of layers, and the arrays."""
+    load_model(source)  # whole and sound
+    arrays, header = read_arrays(source, FORMAT)
+    size = os.path.getsize(source)
+    lines = [f"{source}: {size:,} bytes, of which {size - sum(a.nbytes for a in arrays.values()):,} are header"]
+    lines += [f"  {key}: {_short(value)}" for key, value in header.items() if key != "layers"]
+    lines += [f"{len(header['layers'])} layers: name, kinds, shape"]
+    lines += [f"  {row}" for row in header["layers"]]
+    kinds = Counter({name: array.nbytes for name, array in arrays.items()})
+    lines += ["arrays: numbers, type, bytes"]
+    lines += [f"  {name:<9} {_array(arrays[name])}" for name, _ in kinds.most_common()]
+    return lines
+
+
+def _array(array: Array) -> str:
+    return f"{array.size:>9,} {array.dtype!s:<8} {array.nbytes:>9,}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text if len(text) <= 100 else f"{text[:97]}..."
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = Parser(prog="python -m hbcore.export", description="Model files in other forms.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="pack|unpack")
+    packing = verbs.add_parser("pack", help="bits as bits: a file of a tenth of the size")
+    packing.add_argument("model", help="a model file, such as runs/pose/last.safetensors")
+    packing.add_argument("-o", "--out", required=True, type=Path, help="the packed file to write")
+    unpacking = verbs.add_parser("unpack", help="show a packed file, field by field")
+    unpacking.add_argument("model", help="a packed file")
+    options = parser.parse_args(arguments)
+    try:
+        lines = [pack(options.model, options.out)] if options.verb == "pack" else unpack(options.model)
+    except ModelFileError as error:
+        tell("export", str(error))
+        return DATA
+    return say("export", lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

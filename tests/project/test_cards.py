@@ -1,0 +1,135 @@
+"""What the cards of models say is so: facts of the files, the recipe, and, where the data are, the accuracy."""
+
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hbcore import StackedHourglass, load_model
+from hbcore.landmarks.heatmaps import HeatmapCodec
+from hbcore.landmarks.landmarker import model_names
+from hbcore.landmarks.squares import CropRule
+from tests.data_sets import DATA, needs_data
+from training.labels.face_skeletons import IBUG68
+from training.prediction.model import Model
+
+ROOT = Path(__file__).parents[2]
+NUMBERS = re.compile(r"\d+(?:\.\d+)?")
+
+
+@pytest.fixture
+def cards(monkeypatch):
+    spec = importlib.util.spec_from_file_location("cards", ROOT / "docs" / "cards.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    return module
+
+
+def test_cards_say_what_the_files_are(cards, capsys):
+    assert cards.main(["--check"]) == 0
+    assert {path.stem for path in cards.CARDS.glob("*.md")} == {"TEMPLATE", *model_names()}
+    listed = re.findall(r"^\| `(.+?)` \|", (cards.MODELS / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert listed == model_names()
+
+
+def test_a_card_that_is_wrong_or_missing_is_named_in_one_line(cards, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(cards, "ROOT", tmp_path)
+    monkeypatch.setattr(cards, "CARDS", tmp_path)
+    assert cards.main(["--check"]) == 1
+    card = tmp_path / f"{model_names()[0]}.md"
+    card.write_text("nothing")
+    assert cards.main(["--check"]) == 1
+    card.write_text(f"{cards.BEGIN}\n{cards.END}\n")
+    monkeypatch.setattr(cards, "facts", lambda path: "| new |")
+    assert cards.main(["--check"]) == 1
+    assert cards.main([]) == 0
+    assert card.read_text() == f"{cards.BEGIN}\n\n| new |\n\n{cards.END}\n"
+    assert [line.partition(":")[2] for line in capsys.readouterr().err.splitlines()] == [
+        f" there is no {card.name}: copy docs/models/TEMPLATE.md",
+        f" {card.name} has no place for facts: {cards.BEGIN} and {cards.END}",
+        f" {card.name} is out of date: run python docs/cards.py",
+    ]
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_the_recipe_makes_the_network_of_the_model(name):
+    recipe = tomllib.loads((ROOT / "training" / "recipes" / f"{name}.toml").read_text(encoding="utf-8"))
+    _, header = load_model(ROOT / "hbcore" / "models" / f"{name}.safetensors")
+    assert {key: header["architecture"][key] for key in recipe["model"]} == recipe["model"]
+    assert header["trained"]["steps"] == recipe["optim"]["steps"]
+    assert header["codec"]["input_size"] == recipe["data"]["size"]
+
+
+def example(*words):
+    command = [sys.executable, "-W", "error", "examples/04_accuracy.py", *map(str, words)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_the_example_measures_what_eval_does(tmp_path):
+    """By two programs that share nothing but the library: on noise with points strewn over it."""
+    folder, rng = tmp_path / "lfpw" / "testset", np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    for place in range(3):
+        Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(folder / f"{place}.png")
+        points = rng.uniform(20, 80, (68, 2)).round(3)
+        lines = [f"{x} {y}" for x, y in points]
+        text = "\n".join(["version: 1", "n_points: 68", "{", *lines, "}", ""])
+        (folder / f"{place}.pts").write_text(text)
+    network = StackedHourglass(16, 68, depth=1, seed=1)
+    model = tmp_path / "m.safetensors"
+    Model(network, IBUG68, HeatmapCodec(32), task="face", crops=(CropRule("points", 1.3),)).save(model)
+
+    done = example(model, folder)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6
+    faces, corners, low, high, pupils, box, area, above, sure = map(float, NUMBERS.findall(lines[2]))
+    words = ["-m", "training.face", "eval", str(model), "--data", f"300w:{tmp_path}", "--json"]
+    told = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    metrics = json.loads(told)["metrics"]
+    assert (faces, sure) == (3, 0)
+    assert low < corners < high
+    expected = [metrics[name] for name in ("NME_ioc", "NME_pupil", "NME_box", "AUC@0.08", "FR@0.08")]
+    assert np.abs(np.subtract([corners, pupils, box, area, above], expected)).max() <= 0.051
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "usage: "),
+        (["moon", "FOLDER"], "unknown model 'moon'"),
+        ([model_names()[0], "FOLDER"], "there is no .pts file in "),
+    ],
+)
+def test_the_example_says_what_is_wrong_in_one_line(tmp_path, words, message):
+    done = example(*[tmp_path if word == "FOLDER" else word for word in words])
+    assert done.returncode == 1
+    assert done.stderr.startswith(message)
+    assert done.stderr.count("\n") == 1
+
+
+@needs_data("300w/lfpw/testset")
+def test_the_accuracy_of_the_card_is_what_the_example_prints():
+    """Up to what another kind of CPU rounds otherwise."""
+    card = (ROOT / "docs" / "models" / "face68-tiny.md").read_text(encoding="utf-8")
+    table = re.search(r"^\| boxes .*?\n\n", card, re.MULTILINE | re.DOTALL)
+    assert table
+    done = example("face68-tiny", DATA / "300w" / "lfpw" / "testset")
+    stated, printed = table[0].strip().splitlines(), done.stdout.strip().splitlines()
+    assert len(stated) == len(printed) == 6
+    assert stated[0] == printed[0]
+    for mine, theirs in zip(stated[2:], printed[2:], strict=True):
+        assert NUMBERS.sub("", mine) == NUMBERS.sub("", theirs)
+        rows = [[float(number) for number in NUMBERS.findall(line)[-9:]] for line in (mine, theirs)]
+        away = np.abs(np.subtract(*rows))
+        assert away[0] == 0  # faces
+        assert away[1:6].max() <= 0.05  # NME and its interval
+        assert away[6:].max() <= 0.5

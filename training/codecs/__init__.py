@@ -1,1 +1,0 @@
-"""From labels to maps, and from maps to answers."""
