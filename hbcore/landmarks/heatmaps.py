@@ -42,6 +42,7 @@ from numpy.typing import NDArray
 
 from hbcore.landmarks.codec import Codec
 
+FAINTEST = 1e-200  # weights below say nothing, and near the end of float64 arithmetic is ten times as slow
 TRUNCATION = 3.0  # half width of the drawn Gaussian along each axis, in sigma
 WINDOW = 2.0  # half width of the window the sub-pixel fit looks at, in sigma
 TIE = 1e-5  # smoothed peaks closer than this, relatively, are equal: above the rounding of their sums
@@ -138,6 +139,7 @@ class HeatmapCodec(Codec):
         """Row and column, (N,) each, of the largest smoothed value of every plane (N, size, size) >= 0."""
         pixels = np.arange(self.heatmap_size)
         smooth = np.exp(-0.5 * ((pixels[:, None] - pixels) / self.sigma) ** 2)
+        smooth[smooth < FAINTEST] = 0
         smooth /= smooth.sum(axis=1, keepdims=True)
         evidence = (smooth @ planes @ smooth.T).reshape(len(planes), self.heatmap_size**2)
         top = evidence >= evidence.max(axis=1, keepdims=True) * (1 - TIE)
