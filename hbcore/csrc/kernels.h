@@ -67,7 +67,7 @@ typedef struct {
     /* dw = gradient of the filters for g = dL/dy; x as floats, or as signs in bits where x is NULL. */
     int (*conv2d_weight_gradient)(const hb_conv *size, const float *x, const uint64_t *bits, const float *g, float *dw);
 
-    /* The same two products for a binary convolution of stride 1, from gradients in bytes (gradients.h). g has a step from
+    /* The same two products for a binary convolution of stride 1, from gradients in bytes (gradients/). g has a step from
      * pixel to pixel. dx: of the signs, for a convolution of alpha g with the filters of the layer turned round, in
      * panels of 2 lanes; alpha is padded. dw: of alpha sign(W). */
     int (*sign_gradient)(const hb_conv *size, const float *g, ptrdiff_t g_step, const float *alpha,

@@ -5,7 +5,7 @@
  *   TARGET, LANES, LANE_NUMBERS                                vectors.h
  *   MASK(v)                                                    epilogue.h
  *   ROWS, FMA(a, b, c)                                         products.h
- *   BYTE_ROWS, PART, MULTIPLY_ADD(sum, u, s), WIDEN(v), STORE_BYTES(p, v)     gradients.h
+ *   BYTE_ROWS, PART, MULTIPLY_ADD(sum, u, s), WIDEN(v), STORE_BYTES(p, v)     gradients/bytes.h
  *   PIXELS, EVEN_LANES, WAIT, add_counts(n, v), sum_counts(n)  binary_conv2d.h
  *   LOOK_UP(t, b), TABLE(p)                                    tables.h; not there where bits are counted otherwise
  */
@@ -22,7 +22,9 @@
 #include "template/blocks.h"
 #include "template/epilogue.h"
 #include "template/products.h"
-#include "template/gradients.h"
+#include "template/gradients/bytes.h"
+#include "template/gradients/signs.h"
+#include "template/gradients/filters.h"
 #include "template/binary_conv2d.h"
 #ifdef LOOK_UP
 #include "template/tables.h"

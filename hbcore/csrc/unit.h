@@ -2,7 +2,7 @@
  * networks are small enough for a dozen calls from Python to take as long as the work.
  *
  *     forward     m, v of x;   r = 1 / sqrt(v + eps);   S = sign(gamma r (x - m) + beta);   y = alpha (S * sign(W))
- *     backward    from g = dL/dy, in bytes (template/gradients.h), by hbcore/binary/unit.py's equations
+ *     backward    from g = dL/dy, in bytes (template/gradients/), by hbcore/binary/unit.py's equations
  *
  * Per-channel numbers are rounded to float32 step by step, as NumPy does in hbcore/kernels/units.py.
  */

@@ -2,7 +2,7 @@
 
 One operand of both products of that pass is +1 or -1. The other, the gradient g of the results, is rounded to bytes in
 groups: q = round(g / u) with u = max |g| / 127 over the group. Sums of products are then integers, exact in any order,
-and four products cost what one costs in float32 (csrc, gradients.h). What is rounded is g alone, by at most u / 2.
+and four products cost what one costs in float32 (csrc/template/gradients). Rounded is g alone, by at most u / 2.
 
     groups for the gradient of the signs      the filters of one pixel, after they were multiplied by alpha
     groups for the gradient of the filters    one filter in a block of at most BLOCK_PIXELS pixels

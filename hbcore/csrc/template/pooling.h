@@ -5,7 +5,7 @@
  *     upsample_add  y[p] += x[p / 2]
  *     add           out = a + b
  *
- *   STORE_BYTES(p, v)  see gradients.h
+ *   STORE_BYTES(p, v)  see gradients/bytes.h
  */
 typedef struct {
     ptrdiff_t height, width, channels; /* of x */
