@@ -138,11 +138,11 @@ static void rows(const hb_kernels *k, ptrdiff_t n, ptrdiff_t c)
 
 int main(void)
 {
-    const char *names[] = {"avx512", "avx2", "sse2", "neon"};
+    const char *names[] = {"amx", "avx512", "avx2", "sse2", "neon"};
     static const ptrdiff_t channels[] = {1, 3, 16, 17, 33, 64, 130}, filters[] = {1, 8, 17, 24, 65};
     static const ptrdiff_t kernels[] = {1, 2, 3, 5};
     hb_set_threads(3);
-    for (int v = 0; v < 4; v++) {
+    for (int v = 0; v < 5; v++) {
         const hb_kernels *k = hb_choose(names[v]);
         if (k == NULL)
             continue;
@@ -159,6 +159,11 @@ int main(void)
                         s.out_w = (s.width + 2 * pad - kernel) / stride + 1;
                         convolutions(k, s);
                     }
+        /* Sizes at which gradients in bytes fill tiles: whole and ragged steps of 64 pixels and of 64 filters. */
+        convolutions(k, (hb_conv){2, 8, 12, 70, 3, 3, 1, 1, 1, 8, 12, 64});
+        convolutions(k, (hb_conv){1, 6, 140, 17, 3, 3, 1, 1, 1, 6, 140, 33});
+        convolutions(k, (hb_conv){2, 9, 33, 48, 1, 1, 1, 0, 0, 9, 33, 320});
+        convolutions(k, (hb_conv){1, 9, 16, 5, 5, 5, 1, 2, 2, 9, 16, 128});
         for (ptrdiff_t n = 1; n < 1200; n += 399)
             for (ptrdiff_t c = 1; c < 140; c += 1 + c / 9)
                 rows(k, n, c);

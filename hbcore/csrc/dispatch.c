@@ -3,16 +3,24 @@
 
 #include <string.h>
 
-extern const hb_kernels hb_avx512, hb_avx2, hb_sse2, hb_neon;
+#include "tiles.h"
+
+extern const hb_kernels hb_amx, hb_avx512, hb_avx2, hb_sse2, hb_neon;
 
 const hb_kernels *hb_choose(const char *name)
 {
-    const hb_kernels *tables[4]; /* widest first */
+    const hb_kernels *tables[5]; /* widest first */
     int count = 0;
 #if defined(__x86_64__) && defined(__GNUC__)
     int avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    if (avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq")
-        && __builtin_cpu_supports("avx512vpopcntdq") && __builtin_cpu_supports("avx512vnni"))
+    int avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw")
+        && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vpopcntdq")
+        && __builtin_cpu_supports("avx512vnni");
+#if HB_TILES
+    if (avx512 && __builtin_cpu_supports("avx512vbmi") && hb_tiles())
+        tables[count++] = &hb_amx;
+#endif
+    if (avx512)
         tables[count++] = &hb_avx512;
     if (avx2)
         tables[count++] = &hb_avx2;

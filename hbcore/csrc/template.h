@@ -8,6 +8,7 @@
  *   BYTE_ROWS, PART, MULTIPLY_ADD(sum, u, s), WIDEN(v), STORE_BYTES(p, v)     gradients/bytes.h
  *   PIXELS, EVEN_LANES, WAIT, add_counts(n, v), sum_counts(n)  binary_conv2d.h
  *   LOOK_UP(t, b), TABLE(p)                                    tables.h; not there where bits are counted otherwise
+ *   BY_TILES, bytes_of_bits(out, step, words, inside, bits)    tiles/; not there where there are none
  */
 #include <stdlib.h>
 #include <string.h>
@@ -22,9 +23,16 @@
 #include "template/blocks.h"
 #include "template/epilogue.h"
 #include "template/products.h"
+#ifdef BY_TILES
+#include "template/tiles/tiles.h"
+#endif
 #include "template/gradients/bytes.h"
 #include "template/gradients/signs.h"
 #include "template/gradients/filters.h"
+#ifdef BY_TILES
+#include "template/tiles/signs.h"
+#include "template/tiles/filters.h"
+#endif
 #include "template/binary_conv2d.h"
 #ifdef LOOK_UP
 #include "template/tables.h"

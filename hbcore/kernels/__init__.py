@@ -4,9 +4,9 @@
     compiled     plain compiled loops, `hbcore/_kernels.pyx` and `hbcore/_pictures.pyx`
     wide         wide registers and threads in C, `hbcore/_wide.pyx` and `hbcore/csrc/`
 
-`backend` is the one at work: "avx512", "avx2", "sse2" or "neon" where the CPU has them, else "cython", or "numpy" where
-hbcore was installed without a compiler (one warning says so, unless NumPy is asked for). The environment variable
-HBCORE_KERNELS forces one.
+`backend` is the one at work: "amx" (AVX-512 and tiles), "avx512", "avx2", "sse2" or "neon" where the CPU has them,
+else "cython", or "numpy" where hbcore was installed without a compiler (one warning says so, unless NumPy is asked
+for). The environment variable HBCORE_KERNELS forces one.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ except ImportError as error:
 if _wide is not None:
     on_thread_count(_wide.set_threads)
 
-NAMES = "avx512", "avx2", "sse2", "neon", "cython", "numpy"  # of the backends, the fastest first
+NAMES = "amx", "avx512", "avx2", "sse2", "neon", "cython", "numpy"  # of the backends, the fastest first
 
 
 class _Kept:

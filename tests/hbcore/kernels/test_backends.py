@@ -248,7 +248,7 @@ def test_gradients_in_bytes_do_not_depend_on_threads():
 
 def test_the_ceiling_is_what_was_counted_over_the_median_time(monkeypatch):
     """By a clock that says the rounds took 1, 4 and 2 seconds; a round compares eight times 32 bits in every lane."""
-    lanes = {"avx512": 16, "avx2": 8, "sse2": 4, "neon": 4}.get(kernels.backend.name)
+    lanes = {"amx": 16, "avx512": 16, "avx2": 8, "sse2": 4, "neon": 4}.get(kernels.backend.name)
     if lanes is None:
         pytest.skip("not a wide variant")
     ticks = iter([0.0, 1.0, 1.0, 5.0, 5.0, 7.0])

@@ -17,7 +17,7 @@ pytestmark = [
 ]
 
 # Registers and instructions that x86-64 did not have in 2003.
-ZMM, YMM = re.compile(r"%zmm|%k[0-7]\b"), re.compile(r"%ymm")
+TMM, ZMM, YMM = re.compile(r"%tmm|tilecfg|tilerelease"), re.compile(r"%zmm|%k[0-7]\b"), re.compile(r"%ymm")
 LATER = re.compile(r"^(v[a-z]|popcnt|[tl]zcnt|pshufb|pext|pdep|andn[lq]? |bextr|blsr|crc32|movbe|round[sp]|pmaddubsw)")
 
 
@@ -42,14 +42,24 @@ def functions() -> dict[str, list[str]]:
 
 def variant(name: str) -> str:
     """The instruction set in a function's name; GCC may have split parts of it off (.part.0, .cold)."""
-    match = re.search(r"_(avx512|avx2|sse2)(\.|$)", name)
+    match = re.search(r"_(amx|avx512|avx2|sse2)(\.|$)", name)
     return match[1] if match else "baseline"
 
 
 def test_every_variant_is_there(functions: dict[str, list[str]]) -> None:
-    assert {variant(name) for name in functions} == {"avx512", "avx2", "sse2", "baseline"}
+    assert {variant(name) for name in functions} - {"amx"} == {"avx512", "avx2", "sse2", "baseline"}
     assert any(YMM.search(i) for name, code in functions.items() if variant(name) == "avx2" for i in code)
     assert any(ZMM.search(i) for name, code in functions.items() if variant(name) == "avx512" for i in code)
+    if any(variant(name) == "amx" for name in functions):  # compilers may be too old
+        assert any(TMM.search(i) for name, code in functions.items() if variant(name) == "amx" for i in code)
+
+
+def test_tiles_are_only_where_they_were_asked_for(functions: dict[str, list[str]]) -> None:
+    wrong = {
+        f"{name}: {code}" for name, instructions in functions.items() if variant(name) != "amx"
+        for code in instructions if TMM.search(code)
+    }  # fmt: skip
+    assert not wrong
 
 
 def test_the_baseline_runs_on_the_first_x86_64(functions: dict[str, list[str]]) -> None:

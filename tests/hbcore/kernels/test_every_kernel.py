@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[3]
 SOURCES = [ROOT / "tests" / "every_kernel.c", *sorted((ROOT / "hbcore" / "csrc").rglob("*.c"))]
 FLAGS = ["-std=c11", "-ffp-contract=off", "-Wall", "-Wextra", "-Werror", f"-I{ROOT / 'hbcore' / 'csrc'}"]
 NATIVE = shutil.which("gcc") or shutil.which("clang")
-FUSED = {"avx512", "avx2", "neon"}  # variants whose multiply-add rounds once
+FUSED = {"amx", "avx512", "avx2", "neon"}  # variants whose multiply-add rounds once
 
 Hashes = dict[str, tuple[str, str]]
 

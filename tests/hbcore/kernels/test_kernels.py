@@ -399,7 +399,7 @@ def test_same_bytes_on_any_number_of_threads(backend, one_thread_after):
 
 
 def test_report():
-    assert kernels.kernel_report()["kernels"] in ("avx512", "avx2", "sse2", "neon", "cython")
+    assert kernels.kernel_report()["kernels"] in ("amx", "avx512", "avx2", "sse2", "neon", "cython")
 
 
 WITHOUT_KERNELS = """

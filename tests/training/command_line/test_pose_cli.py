@@ -75,7 +75,7 @@ def test_a_run_folder_says_everything(trained: Path) -> None:
     assert stored.data.train == ("synthetic?length=4&size=48",)
     environment = json.loads((trained / "env.json").read_text())
     assert environment["numpy"] == np.__version__
-    assert environment["kernels"] in ("avx512", "avx2", "sse2", "neon", "cython", "numpy")
+    assert environment["kernels"] in ("amx", "avx512", "avx2", "sse2", "neon", "cython", "numpy")
     assert environment["command"].startswith(
         f"python -m training.pose train --out {trained} --data 'synthetic?length=4"
     )

@@ -6,10 +6,10 @@ typedef struct {
 
 typedef struct {
     uint32_t *signs; /* (channels / LINE, rows, width, LINE): a word holds this and the next three pixels */
-    int32_t *bytes;  /* (filters / PANEL, rows, quads, PANEL): four pixels of g */
+    int32_t *bytes;  /* (filters / PANEL, panel_quads, PANEL): four pixels of g */
     float *unit;     /* (filters) */
     int32_t *excess;
-    ptrdiff_t in_rows, width, rows, quads;
+    ptrdiff_t in_rows, width, rows, quads, panel_quads; /* quads in a row, and in all rows of a whole block or more */
 } NAME(sign_block);
 
 INLINE void NAME(fill_signs)(const NAME(filters_work) *work, const NAME(sign_block) *b, ptrdiff_t n, ptrdiff_t y0,
@@ -53,7 +53,7 @@ INLINE void NAME(fill_bytes)(const NAME(filters_work) *work, const NAME(sign_blo
         vf unit, steps;
         NAME(measure)(most, &unit, &steps);
         store(b->unit + o, unit);
-        int32_t *out = b->bytes + o / PANEL * b->rows * b->quads * PANEL + o % PANEL;
+        int32_t *out = b->bytes + o / PANEL * PANEL * b->panel_quads + o % PANEL;
         for (ptrdiff_t y = 0; y < b->rows; y++)
             for (ptrdiff_t quad = 0; quad < b->quads; quad++, out += PANEL) {
                 vu four = {0};
@@ -102,6 +102,7 @@ static size_t NAME(sign_block_words)(const NAME(filters_work) *work, NAME(sign_b
     b->rows = work->sums.rows;
     b->in_rows = b->rows + s->kernel_h - 1;
     b->quads = (work->cols + 3) / 4;
+    b->panel_quads = b->rows * b->quads;
     b->width = 4 * b->quads + s->kernel_w - 1;
     return (size_t)((s->channels + LINE - 1) / LINE * LINE * b->in_rows * b->width);
 }
@@ -112,7 +113,7 @@ TARGET static void NAME(filters_item)(void *context, ptrdiff_t part)
     const hb_conv *s = work->sums.size;
     ptrdiff_t padded = work->sums.padded, per_picture = work->sums.blocks * work->x_blocks;
     NAME(sign_block) b;
-    size_t words = NAME(sign_block_words)(work, &b), numbers = (size_t)(padded * b.rows * b.quads);
+    size_t words = NAME(sign_block_words)(work, &b), numbers = (size_t)(padded * b.panel_quads);
     uint32_t *memory = hb_scratch((words + numbers + 2 * (size_t)padded) * sizeof *memory);
     if (memory == NULL) {
         work->sums.failed = 1;
@@ -136,7 +137,7 @@ TARGET static void NAME(filters_item)(void *context, ptrdiff_t part)
                     const uint32_t *signs = b.signs + ((c / LINE * b.in_rows + i) * b.width + j) * LINE + c % LINE;
                     float *out = sums + ((i * s->kernel_w + j) * s->channels + c) * padded;
                     for (ptrdiff_t o = 0; o < padded; o += PANEL) {
-                        const int32_t *bytes = b.bytes + o * b.rows * b.quads;
+                        const int32_t *bytes = b.bytes + o * b.panel_quads;
                         if (s->filters - o > LANES)
                             FOR_ROWS(BYTE_ROWS, MIN(BYTE_ROWS, s->channels - c),
                                      NAME(filters_tile)(rows, 2, &b, signs, bytes, o, out + o, padded))
@@ -148,6 +149,10 @@ TARGET static void NAME(filters_item)(void *context, ptrdiff_t part)
     }
 }
 
+#ifdef BY_TILES
+TARGET static void NAME(filter_tiles_item)(void *context, ptrdiff_t part); /* tiles/filters.h */
+#endif
+
 static int NAME(filter_gradient)(const hb_conv *s, const uint64_t *bits, const float *g, ptrdiff_t g_step, float *dw)
 {
     NAME(filters_work) work = {.g_step = g_step, .cols = MIN(s->out_w, BLOCK_PIXELS)};
@@ -155,5 +160,10 @@ static int NAME(filter_gradient)(const hb_conv *s, const uint64_t *bits, const f
     work.sums.rows = MIN(s->out_h, MAX(1, BLOCK_PIXELS / ((work.cols + 3) / 4 * 4)));
     work.sums.blocks = (s->out_h + work.sums.rows - 1) / work.sums.rows;
     work.x_blocks = (s->out_w + work.cols - 1) / work.cols;
-    return NAME(sum_parts)(&work.sums, NAME(filters_item), &work, s->batch * work.sums.blocks * work.x_blocks);
+    hb_task item = NAME(filters_item);
+#ifdef BY_TILES
+    if (work.sums.rows * work.cols >= TILE_BYTES)
+        item = NAME(filter_tiles_item);
+#endif
+    return NAME(sum_parts)(&work.sums, item, &work, s->batch * work.sums.blocks * work.x_blocks);
 }

@@ -20,10 +20,16 @@ typedef struct {
     ptrdiff_t quads, width;
 } NAME(byte_block);
 
+/* With what is stored behind the last byte, and the pixels that tiles read behind the last one. */
+static size_t NAME(room_for_bytes)(const hb_conv *s, size_t pixels)
+{
+    return ((pixels + 2 * LANES) * (size_t)(s->channels + LANES) + 63) / 64 * 64;
+}
+
 static size_t NAME(byte_block_bytes)(const hb_conv *s, ptrdiff_t rows)
 {
     size_t pixels = (size_t)((rows + s->kernel_h - 1) * (s->width + 2 * s->pad_w));
-    return pixels * ((size_t)(s->channels + LANES) + 3 * sizeof(float)) + 4 * LANES * sizeof(float);
+    return NAME(room_for_bytes)(s, pixels) + 3 * (pixels + 2 * LANES) * sizeof(float);
 }
 
 /* Lane p is the largest of all lanes of rows[p], or their sum. Uses the rows up. */
@@ -89,10 +95,10 @@ TARGET static NAME(byte_block) NAME(make_byte_block)(const NAME(signs_work) *wor
     const hb_conv *s = work->size;
     ptrdiff_t width = s->width + 2 * s->pad_w, in_rows = rows + s->kernel_h - 1, pixels = in_rows * width;
     NAME(byte_block) b = {.quads = (s->channels + 3) / 4, .width = width};
-    b.unit = (float *)memory;
-    b.excess = b.unit + pixels;
-    b.pull = b.excess + pixels + LANES;
-    b.bytes = (int8_t *)(b.pull + pixels + LANES);
+    b.bytes = (int8_t *)memory;
+    b.unit = (float *)(memory + NAME(room_for_bytes)(s, (size_t)pixels));
+    b.excess = b.unit + pixels + 2 * LANES;
+    b.pull = b.excess + pixels + 2 * LANES;
     for (ptrdiff_t r = 0; r < in_rows; r++) {
         ptrdiff_t at = r * width, iy = y0 + r - s->pad_h;
         if (iy < 0 || iy >= s->height) {
@@ -173,6 +179,11 @@ INLINE void NAME(signs_row)(const int halves, const NAME(byte_block) *b, const h
     }
 }
 
+#ifdef BY_TILES
+TARGET static void NAME(signs_by_tiles)(const NAME(signs_work) *work, const NAME(byte_block) *b, ptrdiff_t first,
+                                        ptrdiff_t rows); /* tiles/signs.h */
+#endif
+
 TARGET static void NAME(signs_item)(void *context, ptrdiff_t item)
 {
     NAME(signs_work) *work = context;
@@ -184,6 +195,12 @@ TARGET static void NAME(signs_item)(void *context, ptrdiff_t item)
         return;
     }
     NAME(byte_block) b = NAME(make_byte_block)(work, n, y0, rows_here, memory);
+#ifdef BY_TILES
+    if (b.quads % TILE_QUADS == 0) {
+        NAME(signs_by_tiles)(work, &b, (n * s->out_h + y0) * s->out_w, rows_here);
+        return;
+    }
+#endif
     ptrdiff_t panel_bytes = s->kernel_h * s->kernel_w * b.quads * 4 * PANEL;
     for (ptrdiff_t c = 0; c < s->filters; c += PANEL) {
         const uint8_t *panel = work->panels + c / PANEL * panel_bytes;
