@@ -39,7 +39,11 @@ TARGET static uint8_t *NAME(fill_nibbles)(const hb_conv *s, const uint64_t *line
         for (ptrdiff_t word = 0; word < words; word++) {
             uint64_t bits = line[p * words + word], low = bits << 4 & 0xF0F0F0F0F0F0F0F0u, high = bits & 0xF0F0F0F0F0F0F0F0u;
             sixteen a = (sixteen)(pair){low, 0}, b = (sixteen)(pair){high, 0};
+#ifdef __clang__
+            a = __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+#else
             a = __builtin_shuffle(a, b, (sixteen){0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23});
+#endif
             memcpy(out + 16 * word, &a, sizeof a); /* perhaps past the pixel's end, where the next one follows */
         }
     return rows;

@@ -124,7 +124,14 @@ INLINE vi first_lanes(ptrdiff_t count)
 /* The lanes in another order: lane k becomes lane k ^ distance. */
 INLINE vi swapped(vi v, int distance)
 {
+#ifdef __clang__ /* which finds the instruction by itself, once the loop around this is unrolled */
+    vi out;
+    for (int k = 0; k < LANES; k++)
+        out[k] = v[k ^ distance];
+    return out;
+#else
     return __builtin_shuffle(v, (vi){LANE_NUMBERS} ^ distance);
+#endif
 }
 
 INLINE vi broadcast_bytes(const void *four_bytes)

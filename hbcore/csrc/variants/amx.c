@@ -6,7 +6,7 @@
 #if HB_TILES
 
 #define TARGET \
-    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vpopcntdq,avx512vnni,avx512vbmi,prfchw,avx2,fma,prefer-vector-width=512")))
+    __attribute__((target("avx512f,avx512bw,avx512dq,avx512vpopcntdq,avx512vnni,avx512vbmi,prfchw,avx2,fma" WHOLE_REGISTERS)))
 #define NAME(x) x##_amx
 #define NAME_TEXT "amx"
 #define BY_TILES

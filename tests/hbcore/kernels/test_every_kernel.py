@@ -66,6 +66,17 @@ def test_all_variants_give_the_same_bits(hashes: Hashes) -> None:
     assert same(hashes), hashes
 
 
+def test_clang_understands_the_kernels() -> None:
+    """It lacks some of GCC's built-in functions, and drops all of a target that it knows a part of."""
+    clang = shutil.which("clang")
+    if clang is None:
+        pytest.skip("clang is not installed")
+    done = subprocess.run(
+        [clang, "-fsyntax-only", *FLAGS, *map(str, SOURCES)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
 def test_neon_gives_the_same_bits_under_emulation(hashes: Hashes, tmp_path: Path) -> None:
     compiler, emulator = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
     if compiler is None or emulator is None:
