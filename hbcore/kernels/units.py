@@ -24,12 +24,16 @@ class Normalised(NamedTuple):
 
 
 class Unit(NamedTuple):
-    """What the way back needs: packed bits (N, H, W, words) of signs and of -1 < v < 1, alpha (O,), perhaps padded."""
+    """What the way back needs: packed bits (N, H, W, words) of signs and of -1 < v < 1, alpha (O,), perhaps padded.
+
+    rows: mean, variance and r of norm as one array (3, C), where the way forward was one call.
+    """
 
     signs: Words
     inside: Words
     alpha: Array
     norm: Normalised
+    rows: Array | None = None
 
 
 class Units:

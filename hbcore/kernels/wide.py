@@ -235,20 +235,21 @@ class Wide(Compiled):
         made = _wide.unit_forward(x, gamma, beta, w, eps, padding)
         if made is None:
             raise FloatingPointError(NO_SIGN)
-        y, signs, inside, alpha, (mean, variance, r) = made
-        return y, Unit(signs, inside, alpha, Normalised(mean, variance, r, x.size // x.shape[3]))
+        y, signs, inside, alpha, rows = made
+        mean, variance, r = rows
+        return y, Unit(signs, inside, alpha, Normalised(mean, variance, r, x.size // x.shape[3]), rows)
 
     def unit_backward(
         self, unit: Unit, x: Array, gamma: Array, w: Array, padding: int, g: Array, gradients: str,
         so_far: Array | None = None,
     ) -> tuple[Array, Array, Array, Array]:  # fmt: skip
-        norm = unit.norm
         bytes_back = gradients != "float32" and keeps_order(w.shape, 1, (padding, padding))
-        if not (bytes_back and norm.mean.base is not None and in_pieces(x, gamma, w) and fits(g)):
+        if not (bytes_back and unit.rows is not None and in_pieces(x, gamma, w) and fits(g)):
             return super().unit_backward(unit, x, gamma, w, padding, g, gradients, so_far)
         more = None if so_far is None else in_rows(so_far)
-        numbers = norm.mean.base
-        return _wide.unit_backward(x, gamma, w, padding, unit.signs, unit.inside, unit.alpha, numbers, in_rows(g), more)
+        return _wide.unit_backward(
+            x, gamma, w, padding, unit.signs, unit.inside, unit.alpha, unit.rows, in_rows(g), more
+        )
 
     def new_plan(self) -> Any:
         return _wide.Plan()
