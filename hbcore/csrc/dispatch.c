@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "tiles.h"
+#include "variants/tiles.h"
 
 extern const hb_kernels hb_amx, hb_avx512, hb_avx2, hb_sse2, hb_neon;
 

@@ -1,7 +1,7 @@
 /* AVX-512 as in avx512.c, and tiles (AMX): Intel since Sapphire Rapids (2023). */
 #include <stddef.h>
 
-#include "../tiles.h"
+#include "tiles.h"
 
 #if HB_TILES
 
