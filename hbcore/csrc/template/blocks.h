@@ -75,4 +75,14 @@ static ptrdiff_t NAME(block_rows)(const hb_conv *s, size_t bytes)
 }
 
 /* Rows without neighbourhoods are cut into at most so many slices, whatever the threads: no sum depends on them. */
-enum { SLICES = 8 };
+enum { SLICES = 8, SLICE_ROWS = 512 };
+
+static ptrdiff_t NAME(slices)(ptrdiff_t rows)
+{
+    return MAX(1, MIN(SLICES, rows / SLICE_ROWS));
+}
+
+/* The rows of a slice of `work`, `step` at a time, up to last - 1. */
+#define FOR_SLICE(row, step, work, slice) \
+    for (ptrdiff_t row = (work)->rows * (slice) / (work)->slices, last = (work)->rows * ((slice) + 1) / (work)->slices; \
+         row < last; row += (step))

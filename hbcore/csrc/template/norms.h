@@ -9,7 +9,7 @@
  *
  *   MASK(v)  see epilogue.h
  */
-enum { SLICE_ROWS = 512, RUN = 16 };
+enum { RUN = 16 };
 
 typedef struct {
     ptrdiff_t rows, channels, slices;
@@ -63,8 +63,7 @@ TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
 {
     const NAME(sum_work) *work = context;
     double *first = work->sums + 2 * slice * work->channels, *second = first + work->channels;
-    ptrdiff_t last = work->rows * (slice + 1) / work->slices;
-    for (ptrdiff_t row = work->rows * slice / work->slices; row < last; row += RUN) {
+    FOR_SLICE(row, RUN, work, slice) {
         ptrdiff_t end = MIN(row + RUN, last);
         if (work->g == NULL)
             NAME(sum_run)(CENTRED, work, row, end, first, second);
@@ -78,7 +77,7 @@ TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
 static int NAME(sum)(NAME(sum_work) work, double *first, double *second)
 {
     ptrdiff_t channels = work.channels;
-    work.slices = MAX(1, MIN(SLICES, work.rows / SLICE_ROWS));
+    work.slices = NAME(slices)(work.rows);
     work.sums = calloc((size_t)(2 * work.slices * channels), sizeof *work.sums);
     if (work.sums == NULL)
         return -1;
@@ -118,7 +117,7 @@ TARGET static void NAME(sign_item)(void *context, ptrdiff_t slice)
     NAME(sign_work) *work = context;
     ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
     vi nan = {0};
-    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+    FOR_SLICE(row, 1, work, slice) {
         const float *x = work->x + row * channels;
         for (ptrdiff_t word = 0; word < words; word++) {
             uint64_t signs = 0, inside = 0;
@@ -141,7 +140,7 @@ TARGET static void NAME(sign_item)(void *context, ptrdiff_t slice)
 static int NAME(norm_sign)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *scale, const float *shift,
                            uint64_t *signs, uint64_t *inside)
 {
-    NAME(sign_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, scale, shift, signs, inside, {0}};
+    NAME(sign_work) work = {rows, channels, NAME(slices)(rows), x, scale, shift, signs, inside, {0}};
     hb_run(NAME(sign_item), &work, work.slices);
     int nan = 0;
     for (int slice = 0; slice < SLICES; slice++)
@@ -162,7 +161,7 @@ TARGET static void NAME(backward_item)(void *context, ptrdiff_t slice)
 {
     const NAME(backward_work) *work = context;
     ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
-    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+    FOR_SLICE(row, 1, work, slice) {
         const float *x = work->x + row * channels, *g = work->g + row * channels;
         const uint64_t *inside = work->inside == NULL ? NULL : work->inside + row * words;
         float *out = work->out + row * channels;
@@ -183,7 +182,7 @@ static int NAME(norm_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *
                                const uint64_t *inside, const float *a, const float *b, const float *c,
                                const float *so_far, ptrdiff_t so_far_step, float *out)
 {
-    NAME(backward_work) work = {rows, channels, MAX(1, MIN(SLICES, rows / SLICE_ROWS)), x, g, inside, a, b, c,
+    NAME(backward_work) work = {rows, channels, NAME(slices)(rows), x, g, inside, a, b, c,
                                 so_far, so_far_step, out};
     hb_run(NAME(backward_item), &work, work.slices);
     return 0;
@@ -199,8 +198,8 @@ typedef struct {
 TARGET static void NAME(threshold_item)(void *context, ptrdiff_t slice)
 {
     const NAME(threshold_work) *work = context;
-    ptrdiff_t channels = work->channels, words = (channels + 63) / 64, last = work->rows * (slice + 1) / work->slices;
-    for (ptrdiff_t row = work->rows * slice / work->slices; row < last; row++) {
+    ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
+    FOR_SLICE(row, 1, work, slice) {
         const float *x = work->x + row * channels;
         for (ptrdiff_t word = 0; word < words; word++) {
             uint64_t bits = 0;

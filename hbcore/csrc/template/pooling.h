@@ -106,7 +106,7 @@ typedef struct {
 TARGET static void NAME(join_item)(void *context, ptrdiff_t slice)
 {
     const NAME(join_work) *work = context;
-    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++) {
+    FOR_SLICE(row, 1, work, slice) {
         const float *skip = work->skip + row * work->skip_step;
         float *out = work->out + row * work->out_step;
         for (ptrdiff_t i = 0; i < work->count; i++) {

@@ -17,7 +17,7 @@ TARGET static void NAME(prelu_item)(void *context, ptrdiff_t slice)
 {
     const NAME(prelu_work) *work = context;
     ptrdiff_t channels = work->channels;
-    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++)
+    FOR_SLICE(row, 1, work, slice)
         for (ptrdiff_t c = 0; c < channels; c += LANES) {
             vf x = load_some(work->x + row * channels + c, channels - c);
             vf y = choose(x <= broadcast(0.0f), x * load_some(work->slope + c, channels - c), x);
@@ -28,7 +28,7 @@ TARGET static void NAME(prelu_item)(void *context, ptrdiff_t slice)
 static int NAME(prelu)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const float *slope, float *out)
 {
     NAME(prelu_work) work = {.rows = rows, .channels = channels, .x = x, .slope = slope, .out = out};
-    work.slices = MAX(1, MIN(SLICES, rows / SLICE_ROWS));
+    work.slices = NAME(slices)(rows);
     hb_run(NAME(prelu_item), &work, work.slices);
     return 0;
 }
@@ -36,10 +36,10 @@ static int NAME(prelu)(ptrdiff_t rows, ptrdiff_t channels, const float *x, const
 TARGET static void NAME(prelu_backward_item)(void *context, ptrdiff_t slice)
 {
     const NAME(prelu_work) *work = context;
-    ptrdiff_t channels = work->channels, step = work->g_step, last = work->rows * (slice + 1) / work->slices;
+    ptrdiff_t channels = work->channels, step = work->g_step;
     const float *xs = work->x, *gs = work->g;
     float *out = work->out;
-    for (ptrdiff_t first = work->rows * slice / work->slices; first < last; first += RUN)
+    FOR_SLICE(first, RUN, work, slice)
         for (ptrdiff_t c = 0; c < channels; c += LANES) {
             ptrdiff_t count = MIN(LANES, channels - c), end = MIN(first + RUN, last);
             vf slope = load_some(work->slope + c, count);
@@ -64,7 +64,7 @@ static int NAME(prelu_backward)(ptrdiff_t rows, ptrdiff_t channels, const float 
 {
     NAME(prelu_work) work = {.rows = rows, .channels = channels, .g_step = g_step, .x = x, .slope = slope, .g = g,
                              .out = out};
-    work.slices = MAX(1, MIN(SLICES, rows / SLICE_ROWS));
+    work.slices = NAME(slices)(rows);
     work.sums = calloc((size_t)(work.slices * channels), sizeof *work.sums);
     if (work.sums == NULL)
         return -1;

@@ -37,7 +37,7 @@ TARGET static void NAME(smooth_item)(void *context, ptrdiff_t slice)
 {
     const NAME(smooth_work) *work = context;
     ptrdiff_t channels = work->channels;
-    for (ptrdiff_t row = work->rows * slice / work->slices; row < work->rows * (slice + 1) / work->slices; row++)
+    FOR_SLICE(row, 1, work, slice)
         for (ptrdiff_t c = 0; c < channels; c += LANES) {
             ptrdiff_t count = channels - c;
             vf v = load_some(work->x + row * channels + c, count) * load_some(work->scale + c, count);
@@ -51,7 +51,7 @@ static int NAME(norm_smooth)(ptrdiff_t rows, ptrdiff_t channels, const float *x,
 {
     NAME(smooth_work) work = {.rows = rows, .channels = channels, .x = x, .scale = scale, .shift = shift, .half = half,
                               .out = out};
-    work.slices = MAX(1, MIN(SLICES, rows / SLICE_ROWS));
+    work.slices = NAME(slices)(rows);
     hb_run(NAME(smooth_item), &work, work.slices);
     return 0;
 }
@@ -69,7 +69,7 @@ TARGET static void NAME(smooth_backward_item)(void *context, ptrdiff_t slice)
 static int NAME(smooth_backward)(ptrdiff_t rows, ptrdiff_t channels, const float *s, float half, float *g)
 {
     NAME(smooth_work) work = {.rows = rows, .channels = channels, .x = s, .half = half, .out = g};
-    work.slices = MAX(1, MIN(SLICES, rows / SLICE_ROWS));
+    work.slices = NAME(slices)(rows);
     hb_run(NAME(smooth_backward_item), &work, work.slices);
     return 0;
 }
