@@ -8,6 +8,9 @@ Doubles = NDArray[np.float64]
 Words = NDArray[np.uint64]
 Winners = NDArray[np.uint8]
 
+MOST_PARTS: int
+PAD: int
+
 def choose(name: str | None) -> str | None: ...
 def has(name: str) -> bool: ...
 def set_threads(count: int) -> None: ...

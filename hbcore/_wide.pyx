@@ -14,7 +14,10 @@ import numpy as np
 include "_gate.pxi"
 
 cdef enum:
-    MOST_PARTS = 16  # of a join
+    PARTS = 16  # of a join, at most
+
+# For those who call: arrays of one number per filter are padded to a multiple of PAD.
+MOST_PARTS, PAD = PARTS, HB_PAD
 
 cdef const hb_kernels* wide = NULL
 
@@ -314,16 +317,16 @@ def max_pool_backward(const float[:, :, :, ::1] grad, const uint8_t[:, :, :, ::1
 
 
 def join(const float[:, :, :, :] skip, parts, float[:, :, :, :] out):
-    """out = skip + (parts side by side), all of them in rows; at most MOST_PARTS parts."""
+    """out = skip + (parts side by side), all of them in rows; at most MOST_PARTS of them."""
     cdef const hb_kernels* k = table()
     cdef Py_ssize_t skip_step = step_of("skip", skip), out_step = step_of("out", out), count = 0, width = 0
-    cdef hb_part[MOST_PARTS] pointers
+    cdef hb_part[PARTS] pointers
     cdef const float[:, :, :, :] part
     shaped("out", out.shape, skip.shape[0], skip.shape[1], skip.shape[2], skip.shape[3])
     held = []
     for each in parts:
         part = each
-        within("the number of parts", count + 1, 1, MOST_PARTS)
+        within("the number of parts", count + 1, 1, PARTS)
         shaped("part", part.shape, skip.shape[0], skip.shape[1], skip.shape[2], ANY)
         pointers[count].step, pointers[count].width = step_of("part", part), part.shape[3]
         pointers[count].x = &part[0, 0, 0, 0]

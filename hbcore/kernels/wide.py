@@ -20,12 +20,8 @@ from hbcore.kernels.units import Normalised, Unit
 
 _FLOAT32, _UINT64 = np.dtype(np.float32), np.dtype(np.uint64)
 
-# Arrays of one number per filter are padded to a multiple of this (csrc/kernels.h, HB_PAD).
-PAD = 32
-
 # Below this, NumPy adds sooner than threads can be asked to.
 ADD_SIZE = 1 << 15
-MOST_PARTS = 16
 
 
 class Wide(Compiled):
@@ -183,7 +179,7 @@ class Wide(Compiled):
         return result
 
     def join(self, skip: Array, parts: tuple[Array, ...]) -> Array:
-        if skip.ndim != 4 or len(parts) > MOST_PARTS or not all_in_rows(skip, *parts):
+        if skip.ndim != 4 or len(parts) > _wide.MOST_PARTS or not all_in_rows(skip, *parts):
             return super().join(skip, parts)
         out = np.empty(skip.shape, dtype=np.float32)
         _wide.join(skip, parts, out)
@@ -269,9 +265,9 @@ def in_pieces(*operands: Array) -> bool:
 
 
 def padded(alpha: Array, filters: int) -> Array:
-    """One number per filter, followed by zeros up to a multiple of PAD, as the wide kernels read them."""
+    """One number per filter, followed by zeros up to a multiple of _wide.PAD, as the wide kernels read them."""
     require_numbers(filters, alpha=alpha)
-    out = np.zeros(-(-filters // PAD) * PAD, dtype=np.float32)
+    out = np.zeros(-(-filters // _wide.PAD) * _wide.PAD, dtype=np.float32)
     out[:filters] = alpha
     return out
 
