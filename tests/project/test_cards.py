@@ -109,7 +109,7 @@ def test_the_example_measures_what_eval_does(tmp_path, noise):
 
 
 def test_the_limits_begin_with_what_the_accuracy_is(noise):
-    done = example(*noise, script="05_limits")
+    done = example(*noise, script="07_limits")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     error = float(NUMBERS.findall(lines[2])[0])
@@ -121,7 +121,7 @@ def test_the_limits_begin_with_what_the_accuracy_is(noise):
 @pytest.mark.parametrize(("change", "value"), [("shrunk", 20), ("turned", 30), ("turned", 180), ("dark", 0.5)])
 def test_points_stay_on_what_they_mark(change, value):
     """Two squares of 5 x 5 white pixels and their centres."""
-    limits = runpy.run_path(str(ROOT / "examples" / "05_limits.py"))
+    limits = runpy.run_path(str(ROOT / "examples" / "07_limits.py"))
     truth = np.array([[30.0, 40.0], [70.0, 60.0]])
     for point in range(2):
         picture = np.zeros((100, 120, 3), np.uint8)
@@ -133,7 +133,7 @@ def test_points_stay_on_what_they_mark(change, value):
         np.testing.assert_allclose(found, points[point], atol=0.1)  # of a pixel: levels are rounded
 
 
-@pytest.mark.parametrize("script", ["04_accuracy", "05_limits"])
+@pytest.mark.parametrize("script", ["04_accuracy", "07_limits"])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
