@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import runpy
 import subprocess
 import sys
 import tomllib
@@ -68,13 +69,14 @@ def test_the_recipe_makes_the_network_of_the_model(name):
     assert header["codec"]["input_size"] == recipe["data"]["size"]
 
 
-def example(*words):
-    command = [sys.executable, "-W", "error", "examples/04_accuracy.py", *map(str, words)]
+def example(*words, script="04_accuracy"):
+    command = [sys.executable, "-W", "error", f"examples/{script}.py", *map(str, words)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_the_example_measures_what_eval_does(tmp_path):
-    """By two programs that share nothing but the library: on noise with points strewn over it."""
+@pytest.fixture
+def noise(tmp_path):
+    """A model that was never trained and a folder of noise with points strewn over it."""
     folder, rng = tmp_path / "lfpw" / "testset", np.random.default_rng(0)
     folder.mkdir(parents=True)
     for place in range(3):
@@ -86,7 +88,12 @@ def test_the_example_measures_what_eval_does(tmp_path):
     network = StackedHourglass(16, 68, depth=1, seed=1)
     model = tmp_path / "m.safetensors"
     Model(network, IBUG68, HeatmapCodec(32), task="face", crops=(CropRule("points", 1.3),)).save(model)
+    return model, folder
 
+
+def test_the_example_measures_what_eval_does(tmp_path, noise):
+    """By two programs that share nothing but the library."""
+    model, folder = noise
     done = example(model, folder)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
@@ -101,6 +108,32 @@ def test_the_example_measures_what_eval_does(tmp_path):
     assert np.abs(np.subtract([corners, pupils, box, area, above], expected)).max() <= 0.051
 
 
+def test_the_limits_begin_with_what_the_accuracy_is(noise):
+    done = example(*noise, script="07_limits")
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    error = float(NUMBERS.findall(lines[2])[0])
+    assert lines[2].startswith("| nothing changed | ")
+    assert error == pytest.approx(float(NUMBERS.findall(example(*noise).stdout.splitlines()[2])[1]), abs=0.051)
+    assert len(lines) == 19
+
+
+@pytest.mark.parametrize(("change", "value"), [("shrunk", 20), ("turned", 30), ("turned", 180), ("dark", 0.5)])
+def test_points_stay_on_what_they_mark(change, value):
+    """Two squares of 5 x 5 white pixels and their centres."""
+    limits = runpy.run_path(str(ROOT / "examples" / "07_limits.py"))
+    truth = np.array([[30.0, 40.0], [70.0, 60.0]])
+    for point in range(2):
+        picture = np.zeros((100, 120, 3), np.uint8)
+        x, y = truth[point].astype(int)
+        picture[y - 2 : y + 3, x - 2 : x + 3] = 255
+        changed, points = limits[change](value)(picture, truth)
+        light = changed[..., 0].astype(np.float64)
+        found = [(light.sum(axis=axis) * np.arange(light.shape[1 - axis])).sum() / light.sum() for axis in (0, 1)]
+        np.testing.assert_allclose(found, points[point], atol=0.1)  # of a pixel: levels are rounded
+
+
+@pytest.mark.parametrize("script", ["04_accuracy", "07_limits"])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -109,8 +142,8 @@ def test_the_example_measures_what_eval_does(tmp_path):
         ([model_names()[0], "FOLDER"], "there is no .pts file in "),
     ],
 )
-def test_the_example_says_what_is_wrong_in_one_line(tmp_path, words, message):
-    done = example(*[tmp_path if word == "FOLDER" else word for word in words])
+def test_the_example_says_what_is_wrong_in_one_line(tmp_path, words, message, script):
+    done = example(*[tmp_path if word == "FOLDER" else word for word in words], script=script)
     assert done.returncode == 1
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1

@@ -101,6 +101,6 @@ def test_the_example_of_networks_prints_the_published_sizes_and_finds_its_landma
 
 
 def test_every_example_is_looked_at() -> None:
-    """The last in `test_cards.py`."""
+    """The last two in `test_cards.py`."""
     names = {path.name for path in (ROOT / "examples").glob("*.py")}
-    assert names == {"01_autograd.py", "02_bits.py", "03_network.py", "04_accuracy.py"}
+    assert names == {"01_autograd.py", "02_bits.py", "03_network.py", "04_accuracy.py", "07_limits.py"}
