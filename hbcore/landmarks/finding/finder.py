@@ -1,0 +1,63 @@
+"""A trained finder, ready for pictures of any size: one look at the whole, reduced to the size that it knows."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore.deploy.engine import Engine
+from hbcore.deploy.model_file import ModelFileError, load_model, reason
+from hbcore.landmarks.crop import Crop
+from hbcore.landmarks.description import Description, to_maps
+from hbcore.landmarks.finding.sizes import Boxes, SizeCodec
+from hbcore.landmarks.squares import around_picture
+
+
+class Finder:
+    """finder(picture) -> boxes (n, 4), x0, y0, x1, y1 in pixels of the picture, and confidence (n,), the surest first.
+
+    model: a model file. least: the confidence that a box needs; by default what the file says, which lets one of a
+    hundred pictures without anything to be found have something. ModelFileError, in one line, where the file is none,
+    or of a model that finds points or parts. Threads may share one.
+    """
+
+    def __init__(self, model: str | Path, least: float | None = None) -> None:
+        network, header = load_model(Path(model))
+        try:
+            self.description = Description.read(header, network)
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ModelFileError(f"{model}: not a model of this version ({reason(error)})") from None
+        codec = self.description.codec
+        if not isinstance(codec, SizeCodec):
+            raise ModelFileError(f"{model}: finds points or parts where it is told to look, and not where to look")
+        self.codec, self.network = codec, network
+        self.least = (self.description.least_confidence or 0.0) if least is None else least
+        self.engines: dict[tuple[int, int], Engine] = {}
+        self.lock = threading.Lock()
+
+    def __call__(self, picture: NDArray[np.uint8]) -> tuple[Boxes, NDArray[np.float64]]:
+        """See above; picture: RGB (H, W, 3)."""
+        crop = Crop(*around_picture(picture), self.codec.input_size)
+        top, left = (self._margin(extent / max(picture.shape[:2])) for extent in picture.shape[:2])
+        square = crop.extract(picture)
+        seen = np.ascontiguousarray(square[top : len(square) - top, left : len(square) - left])
+        maps = to_maps(self._engine(*seen.shape[:2])(seen[None]), self.description.output)[0]
+        boxes, confidence = self.codec.boxes(maps, self.least)
+        corners = crop.to_picture(boxes.reshape(-1, 2) + np.array([left, top]))
+        return corners.reshape(-1, 4), confidence
+
+    def _margin(self, share: float) -> int:
+        """Rows, or columns, of black beside a picture that takes up so much of its square, which need no look."""
+        size, step = self.codec.input_size, self.network.multiple
+        needed = -(-round(share * size) // step) * step
+        # Half of what is left, in whole pixels of the maps: so that these are cut out of those of the square.
+        return (size - min(size, max(step, needed))) // 2 // self.codec.stride * self.codec.stride
+
+    def _engine(self, height: int, width: int) -> Engine:
+        with self.lock:
+            if (height, width) not in self.engines:
+                self.engines[height, width] = Engine(self.network, height, width)
+            return self.engines[height, width]
