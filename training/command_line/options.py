@@ -132,6 +132,12 @@ def _parser(task: Task) -> Parser:
         metavar="coco:FILE|csv:FILE",
         help="boxes by picture, several in each if need be; ?images=FOLDER says where their names start",
     )
+    where.add_argument(
+        "--finder",
+        metavar="NAME|FILE",
+        help="a finder (see training.finder) that says where to look; default: the one that comes with hbcore for "
+        "models of 68 points of a face",
+    )
     p.add_argument(
         "--min-score",
         type=_finite,
