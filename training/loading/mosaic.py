@@ -28,7 +28,7 @@ TILES = 24  # at most, of a scene; those that find no room are left out
 SMALLEST = 11.0  # pixels of an instance
 LARGEST = 0.8  # that share of a scene
 LEAST_TOP = 24.0  # the largest instance of a scene has at least so many pixels
-MARGIN = 1.25, 1.9  # side of a tile over the longer side of its instance
+MARGIN = 1.25, 3.0  # side of a tile over the longer side of its instance; no more than the picture has, or little
 FACELESS = 0.35  # share of tiles
 TRIES = 8  # places that a tile is tried at
 SOFT = 0.35  # share of tiles that are blurred
@@ -56,8 +56,8 @@ class MosaicPlan(BatchPlan):
         sizes = SMALLEST * (top / SMALLEST) ** np.sort(rng.random(TILES))[::-1]
         boxes: list[NDArray[np.float64]] = []
         for size in sizes.tolist():
-            margin = rng.uniform(*MARGIN)
             sample = self._drawn(rng, rng.random() < FACELESS, bad)
+            margin = _margin(rng, sample)
             tile, box = self._tile(rng, sample, max(8, round(size * margin)), margin)
             found = self._room(rng, tile, box, boxes)
             if found is None:
@@ -135,6 +135,17 @@ class MosaicPlan(BatchPlan):
         return None
 
 
+def _margin(rng: np.random.Generator, sample: Sample) -> float:
+    """How much of its surroundings an instance has in its tile."""
+    least, most = MARGIN
+    points = sample.keypoints[sample.labelled]
+    if len(points) > 1:
+        there = min(sample.picture.shape[:2]) / max(float(np.ptp(points, axis=0).max()), 1.0)
+        most = min(most, max(1.5, 0.95 * there))
+    # As likely to double as to halve: what is wide takes the room of many others.
+    return float(least * (most / least) ** rng.random())
+
+
 def paste(scene: Picture, tile: Picture, corner: NDArray[np.float64], rng: np.random.Generator) -> None:
     """Lay a tile on a scene, in place, its upper left pixel at `corner`; what leaves the scene is cut off."""
     side = len(tile)
@@ -150,9 +161,9 @@ def paste(scene: Picture, tile: Picture, corner: NDArray[np.float64], rng: np.ra
 
 
 def _weighed(rng: np.random.Generator, spans: list[tuple[int, int]]) -> int:
-    """One of the spans, as likely as it is long."""
-    ends = np.cumsum([end - start for start, end in spans])
-    return int(np.searchsorted(ends, rng.integers(ends[-1]), side="right"))
+    """One of the spans, as likely as the root of its length: of a small set more than its share, if not as much."""
+    ends = np.cumsum([(end - start) ** 0.5 for start, end in spans])
+    return int(np.searchsorted(ends, rng.random() * ends[-1], side="right"))
 
 
 @cache

@@ -111,8 +111,8 @@ def _looks(data: ConcatenatedDataset, faceless: bool) -> list[NDArray[np.uint8]]
     """What a finder sees of pictures without an instance, or of single ones in wide crops; evenly spaced."""
     looks = []
     for dataset in data.datasets:
-        # Photographs may hold what is not labelled: the threshold is about what is known to be empty.
-        if getattr(dataset, "faceless", False) != faceless or (faceless and dataset.name == "lspet"):
+        # Photographs may hold what is not labelled: the threshold is about what is drawn, and known to be empty.
+        if getattr(dataset, "faceless", False) != faceless or (faceless and dataset.name != "scenery"):
             continue
         for index in np.unique(np.linspace(0, len(dataset) - 1, LOOKED_AT).round().astype(int)).tolist():
             try:

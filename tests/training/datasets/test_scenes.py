@@ -22,9 +22,10 @@ def save(path: Path, width: int = 60, height: int = 40) -> None:
     Image.fromarray(np.full((height, width, 3), 90, np.uint8)).save(path)
 
 
-def write_coco(path: Path, faces: dict[str, list[NDArray[np.float64]]]) -> None:
+def write_coco(path: Path, faces: dict[str, list[NDArray[np.float64]]], size: tuple[int, int] = (60, 40)) -> None:
     """Faces of three points each."""
-    images = [{"id": k, "file_name": name, "width": 60, "height": 40} for k, name in enumerate(faces)]
+    width, height = size
+    images = [{"id": k, "file_name": name, "width": width, "height": height} for k, name in enumerate(faces)]
     annotations = []
     for k, points in enumerate(faces.values()):
         for each in points:
@@ -39,24 +40,24 @@ FACE = np.array([[10.0, 12.0], [20.0, 12.0], [15.0, 30.0]])
 
 def test_whole_pictures_have_the_boxes_of_all_in_them(tmp_path: Path) -> None:
     for name in "pq":
-        save(tmp_path / f"{name}.png")
+        save(tmp_path / "images" / f"{name}.png")
     write_coco(tmp_path / "faces.json", {"p.png": [FACE, FACE + 5], "q.png": [FACE]})
-    spec = f"coco:{tmp_path}/faces.json?test=1"
+    spec = f"coco:{tmp_path}/faces.json?images={tmp_path}/images&test=1"
     test = open_dataset(spec, "test", FINDER_KINDS)
     assert (len(test), test.skeleton.names) == (2, SIZES.names)
     sample = test.sample(0)
     assert sample.keypoints.shape == (2 * MOST, 2)
     assert boxes_of(sample.keypoints, sample.labelled).tolist() == [[10, 12, 20, 30], [15, 17, 25, 35]]
     assert (sample.center, sample.side) == ((29.5, 19.5), 60.0)  # the whole picture
-    train = open_dataset(spec.replace("?test=1", ""), "train", FINDER_KINDS)
+    train = open_dataset(spec.replace("&test=1", ""), "train", FINDER_KINDS)
     assert len(train) == 3
     assert train.sample(2).keypoints.tolist() == FACE.tolist()
 
 
 @pytest.fixture
 def afw(tmp_path: Path) -> Path:
-    """Photographs 000 to 122 with a face each, the last two with two; and the same faces in the folders of 300-W."""
-    faces = {f"{k:03d}.jpg": [FACE] * (2 if k > 120 else 1) for k in range(123)}
+    """Photographs 000 to 122 with a face each, two of them with two; and the same faces in the folders of 300-W."""
+    faces = {f"{k:03d}.jpg": [FACE] * (2 if k in (7, 121) else 1) for k in range(123)}
     for name in faces:
         save(tmp_path / "photos/images" / name)
     write_coco(tmp_path / "photos/faces.json", faces)
@@ -71,7 +72,7 @@ def afw(tmp_path: Path) -> Path:
 
 def test_the_last_photographs_of_afw_are_seen_by_no_training(afw: Path) -> None:
     train, test = (open_dataset(f"afw:{afw}/photos", split, FINDER_KINDS) for split in ("train", "test"))
-    assert (len(train), len(test)) == (AFW_TRAIN, 3)
+    assert (len(train), len(test)) == (AFW_TRAIN - 1, 3)  # one has two faces
     names = [test.sample(index).name for index in range(3)]
     assert names == ["120.jpg", "121.jpg", "122.jpg"]
     faces = open_dataset(f"300w:{afw}/300w", "train", FINDER_KINDS)
@@ -116,3 +117,15 @@ def test_of_people_the_largest_part_without_a_head() -> None:
     part = bodies.sample(0).picture
     assert part.shape == (108, 100, 3)
     assert part[0, 0, 0] == 42
+
+
+def test_beside_the_labelled_there_are_pieces_of_a_size(tmp_path: Path) -> None:
+    """A face from (100, 110) to (140, 150) in 400 x 200: 30 pixels around it, left 70 wide, below only 20 high."""
+    corners = np.array([[100.0, 110.0], [140.0, 110.0], [140.0, 150.0]])
+    save(tmp_path / "images/p.png", 400, 200)
+    write_coco(tmp_path / "faces.json", {"p.png": [corners]}, (400, 200))
+    pieces = open_dataset(f"afw-beside:{tmp_path}", "train", FINDER_KINDS)
+    shapes = [pieces.sample(index).picture.shape for index in range(len(pieces))]
+    assert shapes == [(80, 400, 3), (200, 70, 3), (200, 230, 3)]
+    with pytest.raises(DataError, match="has no test split"):
+        open_dataset(f"afw-beside:{tmp_path}", "test", FINDER_KINDS)
