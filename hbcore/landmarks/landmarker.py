@@ -211,7 +211,7 @@ def settled(picture: Levels, look: Look, description: Description, maps_of: Maps
     for _ in range(again):
         if look[1].points is None:
             break
-        box = _extent(look[1])
+        box = extent(look[1])
         try:
             crop = look_at(picture, box, description)
         except ValueError:  # points that lie on one another, or beside the picture: no better place to look
@@ -232,11 +232,11 @@ def found_in(picture: Levels, finder: Finder, description: Description, maps_of:
         if look[1].sure is not False:
             looks.append(look)
     looks.sort(key=lambda look: -look[1].confidence)
-    boxes = np.array([_extent(instance) for _, instance in looks]).reshape(-1, 4)
+    boxes = np.array([extent(instance) for _, instance in looks]).reshape(-1, 4)
     return [looks[index] for index in separate(boxes)]
 
 
-def _extent(instance: Instance) -> NDArray[np.float64]:
+def extent(instance: Instance) -> NDArray[np.float64]:
     """The box around the points of an instance; of parts, the one that was looked at."""
     points = instance.points
     if points is None:
