@@ -30,6 +30,13 @@ MapsOf = Callable[[Levels], NDArray[np.float32]]
 """From crops (1, S, S, 3) to maps (1, h, w, K)."""
 
 
+LEAD = 0.3
+"""Share of a finder's own threshold from which on a model looks at its boxes."""
+
+GLANCE = 0.75
+"""Share of a model's threshold that its first look at such a box must reach for a second one."""
+
+
 @dataclass(frozen=True, eq=False)
 class Instance:
     """What a model found at one place of a picture.
@@ -180,11 +187,17 @@ def answer(
     crop: Crop,
     box: NDArray[np.float64],
 ) -> Instance:
-    """What maps_of, from crops (1, S, S, 3) to maps (1, h, w, K), says about one square of a picture.
+    """What maps_of says about one square of a picture.
 
     Of a finder, the points are the corners of the boxes that it finds, two and two, with a score for each box.
     """
-    maps = maps_of(crop.extract(picture)[None])
+    return read(description, maps_of(crop.extract(picture)[None]), picture, crop, box)
+
+
+def read(
+    description: Description, maps: NDArray[np.float32], picture: Levels, crop: Crop, box: NDArray[np.float64]
+) -> Instance:
+    """What maps (1, h, w, K) of one square of a picture say, see `answer`."""
     codec, least = description.codec, description.least_confidence
     found: dict[str, Any]
     if isinstance(codec, MaskCodec):
@@ -221,14 +234,20 @@ def settled(picture: Levels, look: Look, description: Description, maps_of: Maps
 
 
 def found_in(picture: Levels, finder: Finder, description: Description, maps_of: MapsOf, again: int = 1) -> list[Look]:
-    """Every instance that a finder leads to and the model is sure of, the surest first, none of them twice."""
+    """Every instance that a finder leads to and the model is sure of, the surest first, none of them twice.
+
+    The finder need not be sure: the model tells faces from other things better than it does, if not as fast.
+    """
     looks = []
-    for box in finder(picture)[0]:
+    for box in finder(picture, LEAD * finder.least)[0]:
         try:
             crop = look_at(picture, box, description)
         except ValueError:  # of less than nothing, at the picture's edge
             continue
-        look = settled(picture, (crop, answer(description, maps_of, picture, crop, box)), description, maps_of, again)
+        maps = maps_of(crop.extract(picture)[None])
+        if description.codec.most_confidence(maps)[0] < GLANCE * (description.least_confidence or 0.0):
+            continue
+        look = settled(picture, (crop, read(description, maps, picture, crop, box)), description, maps_of, again)
         if look[1].sure is not False:
             looks.append(look)
     looks.sort(key=lambda look: -look[1].confidence)

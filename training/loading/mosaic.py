@@ -24,12 +24,12 @@ from training.labels.sample import Sample
 from training.labels.skeletons import Skeleton
 from training.loading.batch import AUGMENTATION, BatchPlan, Labels
 
-TILES = 24  # at most, of a scene; those that find no room are left out
+TILES = 6, 24  # of a scene; those that find no room are left out
 SMALLEST = 11.0  # pixels of an instance
 LARGEST = 0.8  # that share of a scene
 LEAST_TOP = 24.0  # the largest instance of a scene has at least so many pixels
 MARGIN = 1.25, 3.0  # side of a tile over the longer side of its instance; no more than the picture has, or little
-FACELESS = 0.35  # share of tiles
+FACELESS = 0.5  # share of tiles
 TRIES = 8  # places that a tile is tried at
 SOFT = 0.35  # share of tiles that are blurred
 GREY = 0.1  # share of scenes without colour
@@ -53,7 +53,7 @@ class MosaicPlan(BatchPlan):
         cover, _ = self._tile(rng, self._drawn(rng, True, bad), self.size, MARGIN[0])
         scene[:] = cover
         top = LEAST_TOP * (LARGEST * self.size / LEAST_TOP) ** rng.random()
-        sizes = SMALLEST * (top / SMALLEST) ** np.sort(rng.random(TILES))[::-1]
+        sizes = SMALLEST * (top / SMALLEST) ** np.sort(rng.random(rng.integers(*TILES)))[::-1]
         boxes: list[NDArray[np.float64]] = []
         for size in sizes.tolist():
             sample = self._drawn(rng, rng.random() < FACELESS, bad)

@@ -38,14 +38,14 @@ class Finder:
         self.engines: dict[tuple[int, int], Engine] = {}
         self.lock = threading.Lock()
 
-    def __call__(self, picture: NDArray[np.uint8]) -> tuple[Boxes, NDArray[np.float64]]:
-        """See above; picture: RGB (H, W, 3)."""
+    def __call__(self, picture: NDArray[np.uint8], least: float | None = None) -> tuple[Boxes, NDArray[np.float64]]:
+        """See above; picture: RGB (H, W, 3). least: another confidence for this picture."""
         crop = Crop(*around_picture(picture), self.codec.input_size)
         top, left = (self._margin(extent / max(picture.shape[:2])) for extent in picture.shape[:2])
         square = crop.extract(picture)
         seen = np.ascontiguousarray(square[top : len(square) - top, left : len(square) - left])
         maps = to_maps(self._engine(*seen.shape[:2])(seen[None]), self.description.output)[0]
-        boxes, confidence = self.codec.boxes(maps, self.least)
+        boxes, confidence = self.codec.boxes(maps, self.least if least is None else least)
         corners = crop.to_picture(boxes.reshape(-1, 2) + np.array([left, top]))
         return corners.reshape(-1, 4), confidence
 

@@ -9,7 +9,8 @@ u and v running through the map's pixels, w_k in the same. Where boxes meet, the
 is the same number of octaves everywhere, in place a share of the size: a box twice as large may be twice as far off.
 
 Reading is the inverse: a pixel that no neighbour exceeds, in its own map and the two beside it, is a box. Through the
-logarithms of it and its two neighbours goes a parabola, in x, in y and in size, whose top is the box's.
+logarithms of it and its two neighbours goes a parabola, in x, in y and in size, whose top is the box's; how high it is
+says how sure the box is, the same for boxes on a map and for those between two.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ SPREAD = 0.06  # that in place, in sizes
 TRUNCATION = 3.0  # half width of what is drawn, in widths
 FAINT = 0.02  # what is below is no box
 OVERLAP = 0.5  # share of the smaller of two boxes from which on both are the same thing
+BETWEEN = 0.5  # least share of its height that a box has in the nearest pixel of the nearest map
 MOST = 32  # boxes of a picture
 
 Boxes = NDArray[np.float64]
@@ -83,9 +85,10 @@ class SizeCodec(Codec):
         return (answers.reshape(*lead, MOST, 5),)
 
     def confidence(self, heatmaps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
-        """Of the surest box."""
-        highest: NDArray[np.float64] = heatmaps.max(axis=(-3, -2, -1)).astype(np.float64)
-        return highest
+        """Of the surest box, 0 where there is none."""
+        planes = heatmaps.reshape(-1, *heatmaps.shape[-3:])
+        highest = np.array([self.boxes(plane)[1].max(initial=0.0) for plane in planes])
+        return highest.reshape(heatmaps.shape[:-3])
 
     def boxes(self, maps: NDArray[np.floating[Any]], least: float = FAINT) -> tuple[Boxes, NDArray[np.float64]]:
         """Boxes (n, 4), in input pixels, and their confidence (n,), the surest first, of maps (h, w, K) in [0, 1].
@@ -93,20 +96,24 @@ class SizeCodec(Codec):
         At most MOST of them, none of a confidence below `least`, no two of which are the same thing.
         """
         padded = np.pad(maps.astype(np.float32), 1)
-        y, x, k = np.nonzero((maps >= max(least, FAINT)) & (maps >= _neighbourhood(padded)))
+        y, x, k = np.nonzero((maps >= max(least * BETWEEN, FAINT)) & (maps >= _neighbourhood(padded)))
         order = np.argsort(-maps[y, x, k], kind="stable")[: 8 * MOST]
         y, x, k = y[order], x[order], k[order]
         logs = np.log(np.maximum(padded, FAINT / 8).astype(np.float64))
-        steps = np.eye(3, dtype=int)
-        (v, u, size) = (
-            at + _top(*(logs[y + 1 + n * dy, x + 1 + n * dx, k + 1 + n * dk] for n in (-1, 0, 1)))
-            for at, (dy, dx, dk) in zip((y, x, k), steps, strict=True)
-        )
+        tops, height = [], logs[y + 1, x + 1, k + 1]
+        for at, (dy, dx, dk) in zip((y, x, k), np.eye(3, dtype=int), strict=True):
+            step, gain = _top(*(logs[y + 1 + n * dy, x + 1 + n * dx, k + 1 + n * dk] for n in (-1, 0, 1)))
+            tops.append(at + step)
+            height = height + gain
+        v, u, size = tops
         centre = self.to_input(np.stack([u, v], axis=-1))
         half = self.smallest * 2.0 ** (size / OCTAVE) / 2
         boxes = np.concatenate([centre - half[:, None], centre + half[:, None]], axis=-1)
-        chosen = separate(boxes)[:MOST]
-        return boxes[chosen], maps[y, x, k][chosen].astype(np.float64)
+        confidence = np.minimum(np.exp(height), 1)
+        best = np.argsort(-confidence, kind="stable")
+        chosen = best[separate(boxes[best])][:MOST]
+        chosen = chosen[confidence[chosen] >= least]
+        return boxes[chosen], confidence[chosen]
 
 
 def separate(boxes: Boxes, overlap: float = OVERLAP) -> list[int]:
@@ -132,8 +139,10 @@ def _neighbourhood(padded: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.maximum(np.maximum(most[..., :-2], most[..., 1:-1]), most[..., 2:])
 
 
-def _top(before: NDArray[np.float64], at: NDArray[np.float64], after: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Where the parabola through three values has its top, from -0.5 to 0.5 steps off the middle one."""
-    bend = before - 2 * at + after
-    top: NDArray[np.float64] = np.clip((before - after) / (2 * np.where(bend < -1e-6, bend, -np.inf)), -0.5, 0.5)
-    return top
+def _top(
+    before: NDArray[np.float64], at: NDArray[np.float64], after: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Where the parabola through three values has its top, within half a step of the middle one; how much higher."""
+    slope, bend = (after - before) / 2, np.minimum(before - 2 * at + after, -1e-6)
+    step = np.clip(-slope / bend, -0.5, 0.5)
+    return step, step * (slope + step * bend / 2)

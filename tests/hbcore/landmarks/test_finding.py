@@ -164,6 +164,19 @@ def test_finders_and_models_are_not_mixed_up(finder, tmp_path):
 # -------------------------------------------------------------------------------------- a model that is led
 
 
+class Led:
+    """In place of a Finder: always the same boxes."""
+
+    least = 0.5
+
+    def __init__(self, boxes):
+        self.boxes = boxes
+
+    def __call__(self, picture, least):
+        assert least < self.least
+        return self.boxes, np.full(len(self.boxes), self.least)
+
+
 @pytest.fixture
 def seeing(tmp_path, finder):
     """A Landmarker of colours, see test_landmarker, led to these squares (x, y, side) of the flag."""
@@ -172,7 +185,8 @@ def seeing(tmp_path, finder):
         header = HEADER | {"confidence": HEADER["confidence"] | {"threshold": threshold}}
         find = Landmarker(made(tmp_path / "seeing.safetensors", header), finder=finder.path)
         find.engine = lambda crops: crops.reshape(len(crops), 16, 4, 16, 4, 3).mean(axis=(2, 4), dtype=np.float32) / 255
-        find._finder = lambda picture: (np.array([square(*one) for one in squares]).reshape(-1, 4), None)
+        boxes = np.array([square(*one) for one in squares]).reshape(-1, 4)
+        find._finder = Led(boxes)
         return find
 
     return make

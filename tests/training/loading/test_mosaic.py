@@ -44,7 +44,7 @@ def test_boxes_lie_around_what_is_white() -> None:
         for picture, points, labelled in zip(batch.pictures, batch.keypoints, batch.labelled, strict=True):
             assert points.shape == (2 * MOST, 2)
             boxes = boxes_of(points, labelled)
-            assert len(boxes) >= 3
+            assert len(boxes)
             sizes = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
             assert sizes.min() > 0.9 * SMALLEST - 1
             assert sizes.max() < LARGEST * 128 + 2
