@@ -1,10 +1,10 @@
-"""What is found in whole photographs: `python examples/07_finding.py MODEL FOLDER`.
+"""What is found in whole photographs: `python examples/07_finding.py MODEL FOLDER [DRAWN]`.
 
 FOLDER holds faces.json, COCO keypoints with ibug's 68 points of each face, and images/, as of AFW. The last 65
 photographs by file name are looked at, without any box: finders train on those before (FIRST). A face is found where an
 instance's points lie within 10 % of the face's size from the labelled ones, in the mean; the size is the root of the
 area of the box of its points. In crowds only some faces are labelled, so that other instances are no mistakes. Then
-FACELESS drawn pictures, which need `training`: run it from a checkout. NumPy, hbcore and Pillow are all else it takes.
+DRAWN pictures without a face, 500, for which it runs from a checkout. NumPy, hbcore and Pillow are all else it takes.
 """
 
 import json
@@ -18,7 +18,7 @@ import numpy as np
 import hbcore
 from hbcore.photos.reading import PictureError, read_picture
 
-FIRST, FACELESS = 120, 500
+FIRST = 120
 NEAR = 0.1
 SIZES = (0, 40, 60, 100, 200, 10_000)  # pixels of the longer side
 TURNS = (0.0, 0.3, 0.6, 1.01)  # how far the tip of the nose lies off the middle between the ends of the jaw
@@ -55,15 +55,16 @@ def error(instances, points):
     return min((np.linalg.norm(face.points - points, axis=1).mean() / size for face in instances), default=np.inf)
 
 
-def faceless(find):
+def faceless(find, count):
     """The share of drawn pictures in which something is found."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     from training.datasets.scenes.faceless import Scenery
 
-    scenery = Scenery("test", FACELESS)
-    return np.mean([bool(find(scenery.sample(index).picture)) for index in range(FACELESS)])
+    scenery = Scenery("test", count)
+    return np.mean([bool(find(scenery.sample(index).picture)) for index in range(count)])
 
 
-def main(model, folder):
+def main(model, folder, drawn=500):
     hbcore.set_threads(1)
     find = hbcore.Landmarker(model)
     rows, spent, several = [], [], 0
@@ -88,18 +89,20 @@ def main(model, folder):
     groups["tilted by more than 20 degrees"] = tilted > 20
     print("| faces | number | found | NME of those, of the box |\n|---|---|---|---|")
     for name, chosen in groups.items():
+        if not chosen.any():
+            continue
         found = errors[chosen] < NEAR
         mean = f"{100 * errors[chosen][found].mean():.2f}" if found.any() else ""
         print(f"| {name} | {chosen.sum()} | {100 * found.mean():.1f} % | {mean} |")
     print(f"\n{several} instances in {len(spent)} photographs; one thread, ms a photograph: ", end="")
     print(f"median {np.median(spent):.0f}, mean {np.mean(spent):.0f}, longest {np.max(spent):.0f}")
-    print(f"{100 * faceless(find):.1f} % of {FACELESS} drawn pictures without a face have an instance")
+    print(f"{100 * faceless(find, drawn):.1f} % of {drawn} drawn pictures without a face have an instance")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 3:
-        sys.exit(f"usage: python {sys.argv[0]} MODEL FOLDER")
+    if len(sys.argv) not in (3, 4):
+        sys.exit(f"usage: python {sys.argv[0]} MODEL FOLDER [DRAWN]")
     try:
-        main(sys.argv[1], Path(sys.argv[2]))
+        main(sys.argv[1], Path(sys.argv[2]), *map(int, sys.argv[3:]))
     except (ValueError, PictureError, OSError) as error_:
         sys.exit(str(error_))

@@ -65,7 +65,8 @@ def test_the_recipe_makes_the_network_of_the_model(name):
     _, header = load_model(ROOT / "hbcore" / "models" / f"{name}.safetensors")
     assert {key: header["architecture"][key] for key in recipe["model"]} == recipe["model"]
     assert header["trained"]["steps"] == recipe["optim"]["steps"]
-    assert header["codec"]["input_size"] == recipe["data"]["size"]
+    if header["task"] != "finder":  # which trains on scenes of another size than that of what it looks at
+        assert header["codec"]["input_size"] == recipe["data"]["size"]
 
 
 def example(*words):
@@ -106,7 +107,7 @@ def test_the_example_measures_what_eval_does(tmp_path):
     [
         ([], "usage: "),
         (["moon", "FOLDER"], "unknown model 'moon'"),
-        ([model_names()[0], "FOLDER"], "there is no .pts file in "),
+        (["face68-tiny", "FOLDER"], "there is no .pts file in "),
     ],
 )
 def test_the_example_says_what_is_wrong_in_one_line(tmp_path, words, message):
