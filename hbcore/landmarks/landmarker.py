@@ -30,7 +30,7 @@ MapsOf = Callable[[Levels], NDArray[np.float32]]
 """From crops (1, S, S, 3) to maps (1, h, w, K)."""
 
 
-LEAD = 0.3
+LEAD = 0.2
 """Share of a finder's own threshold from which on a model looks at its boxes."""
 
 GLANCE = 0.75

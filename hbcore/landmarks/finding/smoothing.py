@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 REST = 1.5  # Hz, of points that do not move
-SLOPE = 15.0  # Hz more for every size of the face per second
+SLOPE = 8.0  # Hz more for every size of the face per second
 OF_SPEED = 1.5  # Hz, of the speed's own filter
 
 Points = NDArray[np.float64]

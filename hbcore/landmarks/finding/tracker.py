@@ -16,7 +16,7 @@ from hbcore.landmarks.finding.sizes import separate
 from hbcore.landmarks.finding.smoothing import OneEuro
 from hbcore.landmarks.landmarker import Instance, Landmarker, extent
 
-OFF = 0.1  # of the longer side: where the box of the points found is that far from the one looked at, look again
+OFF = 0.2  # of the longer side: where the box of the points found is that far from the one looked at, look again
 MOST_LOOKS = 3
 MEET = 0.4  # share of the smaller box from which on what is found anew is who was lost
 

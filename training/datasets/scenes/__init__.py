@@ -65,17 +65,17 @@ def _afw(root: Path, split: str) -> tuple[OwnSamples, list[list[int]]]:
 def _open_afw(root: Path, split: str, options: Options) -> Dataset:
     """In training, single faces alone: what is around others has faces of its own."""
     points, groups = _afw(root, split)
+    points.name, points.split = "afw", split  # and not that of a user's own labels
     if split == "train":
         return Instances(points, [group[0] for group in groups if len(group) == 1])
-    found = Photos(points, groups)
-    found.name, found.split = "afw", split
-    return found
+    return Photos(points, groups)
 
 
 def _open_beside(root: Path, split: str, options: Options) -> Dataset:
     if split != "train":
         raise DataError("afw-beside has no test split: whoever is not labelled may be in its pieces")
     points, groups = _afw(root, split)
+    points.name = "afw"
     return Beside(points, [group for group in groups if len(group) <= FEW])
 
 
