@@ -30,8 +30,8 @@ MapsOf = Callable[[Levels], NDArray[np.float32]]
 """From crops (1, S, S, 3) to maps (1, h, w, K)."""
 
 
-LEAD = 0.2
-"""Share of a finder's own threshold from which on a model looks at its boxes."""
+LEAD = 0.45
+"""Share of a finder's threshold from which on a model looks at its boxes; in photos to train on, less found no more."""
 
 GLANCE = 0.75
 """Share of a model's threshold that its first look at such a box must reach for a second one."""

@@ -95,17 +95,20 @@ class SizeCodec(Codec):
 
         At most MOST of them, none of a confidence below `least`, no two of which are the same thing.
         """
-        padded = np.pad(maps.astype(np.float32), 1)
-        y, x, k = np.nonzero((maps >= max(least * BETWEEN, FAINT)) & (maps >= _neighbourhood(padded)))
+        maps = maps.astype(np.float32, copy=False)
+        padded = np.pad(maps, 1)
+        likely = np.flatnonzero(maps >= max(least * BETWEEN, FAINT))
+        tops = likely[maps.ravel()[likely] >= _neighbourhood(padded).ravel()[likely]]
+        y, x, k = np.unravel_index(tops, maps.shape)
         order = np.argsort(-maps[y, x, k], kind="stable")[: 8 * MOST]
         y, x, k = y[order], x[order], k[order]
         logs = np.log(np.maximum(padded, FAINT / 8).astype(np.float64))
-        tops, height = [], logs[y + 1, x + 1, k + 1]
+        peaks, height = [], logs[y + 1, x + 1, k + 1]
         for at, (dy, dx, dk) in zip((y, x, k), np.eye(3, dtype=int), strict=True):
             step, gain = _top(*(logs[y + 1 + n * dy, x + 1 + n * dx, k + 1 + n * dk] for n in (-1, 0, 1)))
-            tops.append(at + step)
+            peaks.append(at + step)
             height = height + gain
-        v, u, size = tops
+        v, u, size = peaks
         centre = self.to_input(np.stack([u, v], axis=-1))
         half = self.smallest * 2.0 ** (size / OCTAVE) / 2
         boxes = np.concatenate([centre - half[:, None], centre + half[:, None]], axis=-1)
