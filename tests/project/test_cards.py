@@ -3,6 +3,7 @@
 import importlib.util
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -43,6 +44,8 @@ def test_cards_say_what_the_files_are(cards, capsys):
 def test_a_card_that_is_wrong_or_missing_is_named_in_one_line(cards, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "ROOT", tmp_path)
     monkeypatch.setattr(cards, "CARDS", tmp_path)
+    shutil.copy(cards.MODELS / f"{model_names()[0]}.safetensors", tmp_path)
+    monkeypatch.setattr(cards, "MODELS", tmp_path)
     assert cards.main(["--check"]) == 1
     card = tmp_path / f"{model_names()[0]}.md"
     card.write_text("nothing")
