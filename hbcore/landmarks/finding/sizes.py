@@ -100,7 +100,7 @@ class SizeCodec(Codec):
         likely = np.flatnonzero(maps >= max(least * BETWEEN, FAINT))
         tops = likely[maps.ravel()[likely] >= _neighbourhood(padded).ravel()[likely]]
         y, x, k = np.unravel_index(tops, maps.shape)
-        order = np.argsort(-maps[y, x, k], kind="stable")[: 8 * MOST]
+        order = np.argsort(-maps[y, x, k], kind="stable")[: 2 * MOST]
         y, x, k = y[order], x[order], k[order]
         logs = np.log(np.maximum(padded, FAINT / 8).astype(np.float64))
         peaks, height = [], logs[y + 1, x + 1, k + 1]
