@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hbcore.landmarks import landmarker
+from hbcore.landmarks.finding.finder import Finder
 from training import face, finder
 from training.files.logs import read_log
 from training.prediction.boxes import COLUMNS, read_boxes
@@ -73,18 +75,24 @@ def test_predict_writes_boxes_that_other_tasks_read(
     assert boxes == [tuple(float(row[column]) for column in COLUMNS[1:]) for row in rows]
 
 
-def test_a_model_is_led_by_a_finder(trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_is_led_by_a_finder(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     words = ["--data", "synthetic?length=4&size=64", *TINY, "--quiet", "--out", str(tmp_path / "face")]
     assert face.main(words) == 0
     Image.fromarray(np.zeros((50, 80, 3), np.uint8)).save(tmp_path / "a.png")
     model, picture = str(tmp_path / "face"), str(tmp_path / "a.png")
+    led = ["predict", model, picture, "--finder", str(trained / "last.safetensors"), "--out"]
+    places = np.array([[10.0, 10, 30, 30], [50.0, 10, 70, 30]])
+    monkeypatch.setattr(Finder, "__call__", lambda self, picture, least: (places, np.ones(len(places))))
+    # A model of three steps has no threshold: it is never unsure. One look alone, so that places stay where they are.
+    monkeypatch.setattr(landmarker, "settled", lambda picture, look, *_: look)
+    assert face.main([*led, str(tmp_path / "two")]) == 0
+    with open(tmp_path / "two" / "predictions.csv", newline="") as file:
+        assert {row["person"] for row in csv.DictReader(file)} == {"1", "2"}
+    places = places[:0]
     capsys.readouterr()
-    code = face.main(
-        ["predict", model, picture, "--finder", str(trained / "last.safetensors"), "--out", str(tmp_path / "o")]
-    )
-    said = capsys.readouterr().err
-    assert code == 3
-    assert "nothing was found that the model is sure of" in said
-    assert face.main(["predict", model, picture, "--finder", model, "--out", str(tmp_path / "p")]) == 3
+    assert face.main([*led, str(tmp_path / "none")]) == 3
+    assert "nothing was found that the model is sure of" in capsys.readouterr().err
     assert face.main(["predict", model, picture, "--finder", str(tmp_path / "face/last.safetensors")]) == 3
     assert "and not where to look" in capsys.readouterr().err
