@@ -29,7 +29,7 @@ def facts(path: Path) -> str:
     rows = {
         "file": f"`{path.relative_to(ROOT).as_posix()}`, {len(content):,} bytes",
         "SHA-256": f"`{hashlib.sha256(content).hexdigest()}`",
-        "finds": f"{len(said.names)} {'classes' if said.parts else 'points'}, `{said.names[0]}` to `{said.names[-1]}`",
+        "finds": f"{len(said.names)} {_things(said)}, `{said.names[0]}` to `{said.names[-1]}`",
         "input": f"{side} x {side} pixels, RGB: {rules or 'of no rule that is known'}",
         "weights": f"{bits:,} of 1 bit, {cost['parameters'] - bits:,} other numbers",
         "products a picture": f"{products / 1e6:.0f} million of 1 bit, {real / 1e6:.0f} million of real numbers",
@@ -37,6 +37,10 @@ def facts(path: Path) -> str:
         "training": f"{header['trained']['steps']:,} steps on {', '.join(header['trained']['data'])}",
     }
     return "\n".join(["| | |", "|---|---|", *(f"| {name} | {text} |" for name, text in rows.items())])
+
+
+def _things(said: Description) -> str:
+    return "sizes" if said.finds else "classes" if said.parts else "points"
 
 
 def _sure(found: Calibration | None) -> str:

@@ -1,4 +1,4 @@
-"""`python -m hbcore`: what a report of a defect needs to say about the machine; or `landmarks`, of photos."""
+"""`python -m hbcore`: what a report of a defect needs to say about the machine; or `landmarks`, of photos and films."""
 
 from __future__ import annotations
 
@@ -72,25 +72,26 @@ def blas() -> str:
     return ", ".join([name, *threads])
 
 
-def landmarks(arguments: list[str]) -> int:
-    """The command `landmarks`, of `hbcore/photos/command.py`, which needs Pillow."""
+def with_pictures(name: str, arguments: list[str]) -> int:
+    """The command `landmarks` or `film`, of `hbcore/photos/`, which needs Pillow."""
     try:
-        from hbcore.photos import command
+        from hbcore.photos import command, film
     except ModuleNotFoundError as error:
         if error.name != "PIL":
             raise
-        tell("landmarks", 'photos are read with Pillow, which is missing: pip install "hbcore[pictures]"')
+        tell(name, 'photos are read with Pillow, which is missing: pip install "hbcore[pictures]"')
         return USAGE
-    return command.main(arguments)
+    return {"landmarks": command.main, "film": film.main}[name](arguments)
 
 
 def main(arguments: list[str]) -> int:
     """The exit code, see `hbcore/commands.py`."""
-    if arguments[:1] == ["landmarks"]:
-        return landmarks(arguments[1:])
+    if arguments and arguments[0] in ("landmarks", "film"):
+        return with_pictures(arguments[0], arguments[1:])
     if arguments:
         print("usage: python -m hbcore (says what a report of a defect needs to say)", file=sys.stderr)
         print("       python -m hbcore landmarks PHOTO... --model NAME|FILE (--help: all options)", file=sys.stderr)
+        print("       python -m hbcore film FILM --model NAME|FILE (the same of every picture)", file=sys.stderr)
         return USAGE
     lines = report()
     width = max(map(len, lines))

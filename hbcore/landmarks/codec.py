@@ -55,6 +55,10 @@ class Codec(ABC):
     def confidence(self, heatmaps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
         """How sure the answers in maps (..., h, w, K) are, (...,): one number each, the higher the surer."""
 
+    def most_confidence(self, heatmaps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """What `confidence` is at most, sooner said where that is possible."""
+        return self.confidence(heatmaps)
+
     def to_heatmap(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Heatmap coordinates of input coordinates, any shape."""
         return (points + 0.5) / self.stride - 0.5

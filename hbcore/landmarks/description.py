@@ -13,6 +13,7 @@ from hbcore.autograd.ops import sigmoid
 from hbcore.deploy.engine import UNIT
 from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.confidence import Calibration
+from hbcore.landmarks.finding.sizes import SizeCodec
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.masks import MaskCodec
 from hbcore.landmarks.squares import BOX_MARGIN, CropRule
@@ -27,9 +28,10 @@ MOST = 4096
 class Description:
     """What the maps of a network mean.
 
-    names: of its points or classes, in the order of the maps. edges: lines between points. output: "sigmoid" if the
-    maps are logits of probabilities, "identity" if they are the maps themselves, "softmax" if they are the logits of
-    classes. calibration: None for a model of an unfinished run. crops: the rules of the training, none in older files.
+    names: of its points, classes or sizes, in the order of the maps. edges: lines between points. output: "sigmoid" if
+    the maps are logits of probabilities, "identity" if they are the maps themselves, "softmax" if they are the logits
+    of classes. calibration: None for a model of an unfinished run. crops: the rules of the training, none in older
+    files.
     """
 
     task: str
@@ -47,8 +49,11 @@ class Description:
         if not isinstance(task, str) or not task.isidentifier() or len(task) > 20:
             raise ValueError("its task has no name")
         codec: Codec
+        edges: list[list[int]] = []
         if "parts" in header:
-            names, edges, codec = header["parts"]["names"], [], MaskCodec(**header["codec"])
+            names, codec = header["parts"]["names"], MaskCodec(**header["codec"])
+        elif "sizes" in header:
+            names, codec = header["sizes"]["names"], SizeCodec(**header["codec"])
         else:
             skeleton = header["skeleton"]
             names, edges, codec = skeleton["joints"], skeleton["edges"], HeatmapCodec(**header["codec"])
@@ -71,6 +76,11 @@ class Description:
     def parts(self) -> bool:
         """Whether the answer is a class for every pixel, and not points."""
         return isinstance(self.codec, MaskCodec)
+
+    @property
+    def finds(self) -> bool:
+        """Whether the answer is where things are in a whole picture: a finder for models that need boxes."""
+        return isinstance(self.codec, SizeCodec)
 
     @property
     def needs_box(self) -> bool:
@@ -99,6 +109,8 @@ def require_together(network: StackedHourglass, names: int, codec: Codec, output
         raise ValueError(f"an input of {codec.input_size} pixels, more than {MOST}")
     if isinstance(codec, HeatmapCodec) and codec.sigma > codec.heatmap_size:
         raise ValueError(f"sigma = {codec.sigma} is wider than the map of {codec.heatmap_size} pixels")
+    if isinstance(codec, SizeCodec) and codec.maps != maps:
+        raise ValueError(f"{codec.maps} sizes for {maps} maps")
     if output not in codec.OUTPUTS:
         raise ValueError(f"output {output!r}")
 

@@ -135,6 +135,10 @@ class HeatmapCodec(Codec):
         """The mean of the keypoints' scores, see `decode`: what answers are ranked by for OKS, too."""
         return mean_score(self.decode(heatmaps)[1])
 
+    def most_confidence(self, heatmaps: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """The mean of the keypoints' highest values, wherever they are: nothing is read out."""
+        return mean_score(heatmaps.max(axis=(-3, -2)))
+
     def _peaks(self, planes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column, (N,) each, of the largest smoothed value of every plane (N, size, size) >= 0."""
         pixels = np.arange(self.heatmap_size)
@@ -197,7 +201,7 @@ class HeatmapCodec(Codec):
         return np.arange(-radius, radius + 1)
 
 
-def mean_score(scores: NDArray[np.float32]) -> NDArray[np.float64]:
+def mean_score(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """The confidence of answers that were decoded already, (...,), of their scores (..., K)."""
     mean: NDArray[np.float64] = scores.mean(axis=-1, dtype=np.float64)
     return mean

@@ -27,16 +27,16 @@ def main(arguments: Sequence[str]) -> int:
         require_places(options)
         boxes = read_boxes(options.boxes) if options.boxes else None
         set_threads(usable_cores())
-        find = Landmarker(options.model)
+        find = Landmarker(options.model, options.finder)
     except (ModelFileError, BoxesError, PlaceError) as error:
         tell(NAME, str(error))
         return USAGE if isinstance(error, PlaceError) else DATA
-    if find.description.needs_box and not boxes:
+    if find.description.needs_box and not (boxes or find.finder):
         tell(NAME, "this model was trained on squares around boxes, but looks at whole photos: give it --boxes")
     found: dict[str, list[Instance]] = {}
     try:
         for photo in options.photos:
-            instances = answered(find, Path(photo), boxes, options.overlay)
+            instances = answered(find, Path(photo), boxes, options.overlay, options.again)
             if instances is not None:
                 found[photo] = instances
         written = files(find, options, found)
@@ -72,7 +72,19 @@ def parser() -> Parser:
         action="append",
         metavar="x0,y0,x1,y1|CSV",
         help="where to look, in pixels, tight and without margin: in every photo, several times if need be; or a CSV "
-        "file with the columns picture, x0, y0, x1, y1. Without it: the whole photo",
+        "file with the columns picture, x0, y0, x1, y1. Without it: where the finder leads, or the whole photo",
+    )
+    parser.add_argument(
+        "--finder",
+        metavar="NAME|FILE",
+        help="a model that says where to look in photos without boxes; default: the one that comes with hbcore, for "
+        "models of 68 points of a face",
+    )
+    parser.add_argument(
+        "--again",
+        type=int,
+        choices=range(4),
+        help="look so many times more at the box of the points that were found; default: once after a finder",
     )
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a row for each point, or class")
     parser.add_argument("--json", type=Path, metavar="FILE", help="the same with boxes, names and lines")
@@ -96,16 +108,20 @@ def require_places(options: argparse.Namespace) -> None:
             raise PlaceError(f"{options.overlay}: {error.strerror}: choose another folder") from None
 
 
-def answered(find: Landmarker, photo: Path, boxes: Boxes | None, folder: Path | None) -> list[Instance] | None:
+def answered(
+    find: Landmarker, photo: Path, boxes: Boxes | None, folder: Path | None, again: int | None
+) -> list[Instance] | None:
     """What is in one photo, drawn into the folder if there is one. None, after a line, where it cannot be used."""
     try:
         places = boxes.of(photo) if boxes else None
         picture = read_picture(photo)
-        instances: list[Instance] = find(picture, places)
+        instances: list[Instance] = find(picture, places, again)
     except (ValueError, FloatingPointError, MemoryError) as error:
         reason = "not enough memory" if isinstance(error, MemoryError) else str(error)
         tell(NAME, f"skipped: {reason if isinstance(error, PictureError | BoxesError) else f'{photo}: {reason}'}")
         return None
+    if not instances:
+        tell(NAME, f"{photo}: nothing was found that the model is sure of")
     for place, instance in enumerate(instances, start=1):
         if instance.sure is False:
             said = f"confidence {instance.confidence:.2f}, below {find.description.least_confidence:.2f}"

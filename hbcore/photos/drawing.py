@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from hbcore.landmarks.landmarker import Instance
 
@@ -19,11 +19,14 @@ POINT, LINE, SURE, DOUBTFUL, SHADOW = (255, 240, 130), (60, 170, 255), (255, 255
 
 
 def drawn(
-    picture: NDArray[np.uint8], instances: Sequence[Instance], edges: Sequence[tuple[int, int]]
+    picture: NDArray[np.uint8],
+    instances: Sequence[Instance],
+    edges: Sequence[tuple[int, int]],
+    numbers: Sequence[int] = (),
 ) -> NDArray[np.uint8]:
     """A photo (H, W, 3), shrunk to LONGEST, with boxes, points and lines, or classes in colours: uint8 (h, w, 3).
 
-    Of an answer that is not sure there is the box alone, in red.
+    Of an answer that is not sure there is the box alone, in red. numbers: what to write beside the boxes.
     """
     zoom = min(1.0, LONGEST / max(picture.shape[:2]))
     size = max(1, round(zoom * picture.shape[1])), max(1, round(zoom * picture.shape[0]))
@@ -33,17 +36,21 @@ def drawn(
             image = _tinted(image, instance.classes, len(instance.names))
     draw, weight = ImageDraw.Draw(image), max(1, round(max(size) / 500))
     scale = np.divide(size, picture.shape[1::-1])
-    for instance in instances:
+    for place, instance in enumerate(instances):
         (x0, y0), (x1, y1) = ((instance.box.reshape(2, 2) + 0.5) * scale - 0.5).tolist()
         draw.rectangle((x0, y0, x1, y1), outline=DOUBTFUL if instance.sure is False else SURE, width=weight)
+        if numbers:
+            draw.text(
+                (x0 + 3, y0 + 2), str(numbers[place]), fill=SURE, font=ImageFont.load_default(size=10 + 4 * weight)
+            )
         if instance.points is None or instance.sure is False:
             continue
         places = [(x, y) for x, y in ((instance.points + 0.5) * scale - 0.5).tolist()]
         for first, second in edges:
             draw.line((places[first], places[second]), fill=LINE, width=weight)
-        for place in places:
-            draw.circle(place, 1.5 * weight + 1, fill=SHADOW)
-            draw.circle(place, 1.5 * weight, fill=POINT)
+        for point in places:
+            draw.circle(point, 1.5 * weight + 1, fill=SHADOW)
+            draw.circle(point, 1.5 * weight, fill=POINT)
     return np.asarray(image)
 
 

@@ -4,6 +4,7 @@ import importlib.util
 import json
 import re
 import runpy
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -44,6 +45,8 @@ def test_cards_say_what_the_files_are(cards, capsys):
 def test_a_card_that_is_wrong_or_missing_is_named_in_one_line(cards, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(cards, "ROOT", tmp_path)
     monkeypatch.setattr(cards, "CARDS", tmp_path)
+    shutil.copy(cards.MODELS / f"{model_names()[0]}.safetensors", tmp_path)
+    monkeypatch.setattr(cards, "MODELS", tmp_path)
     assert cards.main(["--check"]) == 1
     card = tmp_path / f"{model_names()[0]}.md"
     card.write_text("nothing")
@@ -66,7 +69,8 @@ def test_the_recipe_makes_the_network_of_the_model(name):
     _, header = load_model(ROOT / "hbcore" / "models" / f"{name}.safetensors")
     assert {key: header["architecture"][key] for key in recipe["model"]} == recipe["model"]
     assert header["trained"]["steps"] == recipe["optim"]["steps"]
-    assert header["codec"]["input_size"] == recipe["data"]["size"]
+    if header["task"] != "finder":  # which trains on scenes of another size than that of what it looks at
+        assert header["codec"]["input_size"] == recipe["data"]["size"]
 
 
 def example(*words, script="04_accuracy"):
@@ -109,7 +113,7 @@ def test_the_example_measures_what_eval_does(tmp_path, noise):
 
 
 def test_the_limits_begin_with_what_the_accuracy_is(noise):
-    done = example(*noise, script="07_limits")
+    done = example(*noise, script="08_limits")
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     error = float(NUMBERS.findall(lines[2])[0])
@@ -121,7 +125,7 @@ def test_the_limits_begin_with_what_the_accuracy_is(noise):
 @pytest.mark.parametrize(("change", "value"), [("shrunk", 20), ("turned", 30), ("turned", 180), ("dark", 0.5)])
 def test_points_stay_on_what_they_mark(change, value):
     """Two squares of 5 x 5 white pixels and their centres."""
-    limits = runpy.run_path(str(ROOT / "examples" / "07_limits.py"))
+    limits = runpy.run_path(str(ROOT / "examples" / "08_limits.py"))
     truth = np.array([[30.0, 40.0], [70.0, 60.0]])
     for point in range(2):
         picture = np.zeros((100, 120, 3), np.uint8)
@@ -133,13 +137,13 @@ def test_points_stay_on_what_they_mark(change, value):
         np.testing.assert_allclose(found, points[point], atol=0.1)  # of a pixel: levels are rounded
 
 
-@pytest.mark.parametrize("script", ["04_accuracy", "07_limits"])
+@pytest.mark.parametrize("script", ["04_accuracy", "08_limits"])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "usage: "),
         (["moon", "FOLDER"], "unknown model 'moon'"),
-        ([model_names()[0], "FOLDER"], "there is no .pts file in "),
+        (["face68-tiny", "FOLDER"], "there is no .pts file in "),
     ],
 )
 def test_the_example_says_what_is_wrong_in_one_line(tmp_path, words, message, script):

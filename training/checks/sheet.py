@@ -14,7 +14,7 @@ from hbcore.optim.losses import IGNORED
 from training.checks.faults import Finding
 from training.checks.findings import Scan
 from training.errors import BadPicture
-from training.labels.parts import Parts, Scheme
+from training.labels.parts import Parts, Scheme, skeleton_of
 from training.labels.sample import Sample
 from training.pictures.drawing import grid, overlay, tint
 
@@ -80,4 +80,4 @@ def _view(sample: Sample, scheme: Scheme) -> NDArray[np.uint8]:
         assert sample.mask is not None
         return tint(picture, crop.extract_mask(sample.mask, IGNORED), scheme.colours(), zoom=1)
     points = np.where(sample.labelled[:, None], crop.to_input(sample.keypoints), np.nan)
-    return overlay(picture, points, scheme, zoom=1, weight=_WEIGHT)
+    return overlay(picture, points, skeleton_of(scheme), zoom=1, weight=_WEIGHT)

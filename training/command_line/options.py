@@ -44,7 +44,7 @@ FLAGS = {
     "data": "data.train", "test": "data.test", "out": "run.out", "steps": "optim.steps", "lr": "optim.lr",
     "batch_size": "optim.batch_size", "features": "model.features", "stacks": "model.stacks", "block": "model.block",
     "size": "data.size", "seed": "run.seed", "threads": "run.threads", "workers": "data.workers", "ema": "optim.ema",
-    "patience": "run.patience", "limit": "data.limit", "init": "run.init",
+    "patience": "run.patience", "limit": "data.limit", "init": "run.init", "freeze": "optim.freeze",
 }  # fmt: skip
 
 
@@ -91,6 +91,7 @@ def _parser(task: Task) -> Parser:
     for name, kind in {
         "steps": int, "batch-size": int, "lr": float, "features": int, "stacks": int, "block": str, "size": int,
         "seed": int, "threads": int, "workers": int, "ema": float, "patience": int, "limit": int, "init": str,
+        "freeze": str,
     }.items():  # fmt: skip
         flag = name.replace("-", "_")
         t.add_argument(f"--{name}", dest=flag, type=kind, help=f"same as --set {FLAGS[flag]}=...")
@@ -131,6 +132,12 @@ def _parser(task: Task) -> Parser:
         "--boxes",
         metavar="coco:FILE|csv:FILE",
         help="boxes by picture, several in each if need be; ?images=FOLDER says where their names start",
+    )
+    where.add_argument(
+        "--finder",
+        metavar="NAME|FILE",
+        help="a finder (see training.finder) that says where to look; default: the one that comes with hbcore for "
+        "models of 68 points of a face",
     )
     p.add_argument(
         "--min-score",

@@ -8,6 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hbcore.deploy.model_file import ModelFileError
+from hbcore.landmarks.finding.finder import Finder
+from hbcore.landmarks.landmarker import find_model, finder_for
 from training.command_line.common import load_model, print_speed
 from training.errors import DataError, Interrupted, UserError
 from training.files.writing import make_folder, numbered
@@ -30,14 +33,16 @@ def predict_pictures(task: Task, options: argparse.Namespace) -> None:
         found.setdefault(os.path.abspath(path), path)
     paths = list(found.values())
     out = _folder(options.out, paths, task.results)
+    finder = None if options.box or boxes else _finder(model, options.finder)
+    options.several = bool(boxes or finder)
     predictions = task.predictions(model, out, options)
-    if model.needs_box and not (options.box or boxes):
+    if model.needs_box and not (options.box or boxes or finder):
         rules = " or ".join(map(str, model.crops))
         text = f"warning: this model was trained on squares of {rules}, but looks at whole pictures: {SAY}"
         print(text, file=sys.stderr)
     try:
         done, bad = save_predictions(
-            model, followed(paths, "picture", options.quiet), predictions, options.box, options.flip_test, boxes
+            model, followed(paths, "picture", options.quiet), predictions, options.box, options.flip_test, boxes, finder
         )
     except KeyboardInterrupt:
         raise Interrupted(f"interrupted; what was done is in {out}") from None
@@ -54,6 +59,15 @@ def predict_pictures(task: Task, options: argparse.Namespace) -> None:
         print_speed(model)
         if predictions.least is None:
             print(f"no warnings of worthless answers: {_why(model)}; choose a --min-score yourself", file=sys.stderr)
+
+
+def _finder(model: Model, named: str | None) -> Finder | None:
+    """The finder that was named, else the one that goes with the model, if there is one."""
+    try:
+        path = find_model(named) if named else finder_for(model.description)
+        return Finder(path) if path else None
+    except ModelFileError as error:
+        raise DataError(str(error)) from None
 
 
 def _folder(chosen: str | None, pictures: Sequence[Path], results: Sequence[str]) -> Path:

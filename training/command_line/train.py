@@ -64,8 +64,9 @@ def train(task: Task, options: argparse.Namespace) -> None:
             bad = check_before_training([*training, *validating, *testing], config.data.max_bad, bar.say)
         write_bad_records(folder, bad)
         data = ConcatenatedDataset([dataset for _, dataset in training], config.data.limit)
+        size = task.codec(config).input_size
         test, validation = (
-            TestSet.read([d for _, d in some], config.data.size, config.data.bad_pictures == "skip") if some else None
+            TestSet.read([d for _, d in some], size, config.data.bad_pictures == "skip") if some else None
             for some in (testing, validating)
         )
         assert test is not None

@@ -93,6 +93,10 @@ class Optim(Section):
     decay: Annotated[float, Limits(above=0, most=1), "The factor of each drop of the step schedule."] = 0.1
     weight_decay: Annotated[float, Limits(0), "Decay of the weights, times the rate; decoupled but with sgd."] = 0.0
     ema: Annotated[float, Limits(0, 0.99999), "Momentum of the averaged weights; 0: no average."] = 0.0
+    freeze: Annotated[
+        Literal["none", "trunk"],
+        "What does not learn; trunk: all but the heads, which few pictures can teach.",
+    ] = "none"
     clip_norm: Annotated[float, Limits(0), "Largest norm of the whole gradient; 0: no limit."] = 0.0
     gradients: Annotated[
         Literal["int8", "float32"], "What binary convolutions take back: bytes, twice as fast, or real numbers."

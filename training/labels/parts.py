@@ -1,4 +1,4 @@
-"""Part schemes: into which parts a data set divides its pictures, and what a mirror does to them.
+"""What maps stand for besides keypoints: parts into which a data set divides its pictures, and sizes of what is found.
 
 A mask is uint8 (H, W): the class of each pixel, an index into `names`, or IGNORED, 255, where unknown.
 """
@@ -72,21 +72,54 @@ class Parts:
         return cls(str(values["name"]), texts(values["names"]), pairs(values["flip_pairs"]))
 
 
-Scheme = Skeleton | Parts
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes that the maps of a finder are about, named in pixels; a mirror does nothing to them.
+
+    Raises ValueError unless all names differ and are texts in one line.
+    """
+
+    flips: ClassVar[bool] = True
+    name: str
+    names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if not self.name.isprintable() or not all(map(is_name, self.names)) or len(set(self.names)) < len(self.names):
+            raise ValueError(f"sizes {self.name!r}: a name is missing, occurs twice, or is no text in one line")
+
+    def flip_index(self) -> NDArray[np.intp]:
+        """The permutation of a mirror, which leaves all where it is."""
+        return flip_index(len(self.names), ())
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as model files have them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`; KeyError, TypeError or ValueError where `values` are no sizes."""
+        return cls(str(values["name"]), texts(values["names"]))
+
+
+Scheme = Skeleton | Parts | Sizes
 """What the maps of a network stand for."""
 
 
 def skeleton_of(scheme: Scheme) -> Skeleton:
-    """`scheme` where only keypoints will do. Raises DataError if it names parts."""
-    if isinstance(scheme, Parts):
-        raise DataError(f"{scheme.name} names parts of a picture, not keypoints")
+    """`scheme` where only keypoints will do. Raises DataError if it names something else."""
+    if not isinstance(scheme, Skeleton):
+        raise DataError(
+            f"{scheme.name} names {'parts of a picture' if isinstance(scheme, Parts) else 'sizes'}, not keypoints"
+        )
     return scheme
 
 
 def parts_of(scheme: Scheme) -> Parts:
-    """`scheme` where only parts will do. Raises DataError if it names keypoints."""
-    if isinstance(scheme, Skeleton):
-        raise DataError(f"{scheme.name} names keypoints, not parts of a picture")
+    """`scheme` where only parts will do. Raises DataError if it names something else."""
+    if not isinstance(scheme, Parts):
+        raise DataError(
+            f"{scheme.name} names {'keypoints' if isinstance(scheme, Skeleton) else 'sizes'}, not parts of a picture"
+        )
     return scheme
 
 

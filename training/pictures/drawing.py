@@ -107,6 +107,17 @@ def tint(
     return mixed
 
 
+def frames(image: Pixels, found: Points, truth: Points | None = None, zoom: int = 2) -> Pixels:
+    """A picture (H, W, 3), enlarged, with boxes (n, 4) of corners in its pixels: found ones, and labels in white."""
+    picture = _enlarge(image, zoom)
+    draw = ImageDraw.Draw(picture)
+    weight = max(2, max(picture.size) // 300)
+    for boxes, colour in ((() if truth is None else truth, TRUTH), (found, RIGHT)):
+        for box in boxes:
+            draw.rectangle(((np.asarray(box) + 0.5) * zoom - 0.5).tolist(), outline=colour, width=weight)
+    return np.asarray(picture)
+
+
 def grid(images: Sequence[Pixels], columns: int | None = None, gap: int = 4) -> Pixels:
     """Pictures in rows of `columns`, by default about as many as there are rows, on dark grey.
 

@@ -20,12 +20,19 @@ from hbcore.landmarks.description import Description, to_maps
 from hbcore.landmarks.squares import CropRule
 from training.errors import DataError, UserError
 from training.files.writing import atomic_write
-from training.labels.parts import Parts, Scheme, skeleton_of
+from training.labels.parts import Parts, Scheme, Sizes, skeleton_of
 from training.labels.skeletons import Skeleton
 from training.prediction.runner import WAYS, Runner
 
 CROP_RULE = "a square around the person, side x side picture pixels, resized to the input; black outside the picture"
 
+
+KEYS: Mapping[type[Parts] | type[Sizes] | type[Skeleton], str] = {
+    Parts: "parts",
+    Sizes: "sizes",
+    Skeleton: "skeleton",
+}
+"""Where the header of a model file has what its maps stand for."""
 
 BATCH = 16
 """Pictures that are computed at once."""
@@ -134,7 +141,7 @@ class Model:
         """
         metadata = {
             "task": self.task,
-            "parts" if isinstance(self.scheme, Parts) else "skeleton": self.scheme.to_dict(),
+            KEYS[type(self.scheme)]: self.scheme.to_dict(),
             "codec": self.codec.describe(),
             "output": self.output,
             "input": {"size": self.codec.input_size, "channels": "RGB", "range": [0, 1]},
@@ -159,7 +166,7 @@ class Model:
             if task not in (None, said.task):
                 remedy = f"use it with python -m training.{said.task}"
                 raise DataError(f"{path} is a model of the task {said.task}: {remedy}")
-            scheme = Parts.from_dict(header["parts"]) if "parts" in header else Skeleton.from_dict(header["skeleton"])
+            scheme = next(kind.from_dict(header[key]) for kind, key in KEYS.items() if key in header)
             told = header.get("trained")
         except ModelFileError as error:
             raise DataError(str(error)) from None

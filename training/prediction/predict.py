@@ -17,7 +17,8 @@ from PIL import Image
 
 from hbcore.landmarks.crop import Crop
 from hbcore.landmarks.description import Description
-from hbcore.landmarks.landmarker import Instance, answer, look_at
+from hbcore.landmarks.finding.finder import Finder
+from hbcore.landmarks.landmarker import Instance, answer, found_in, look_at
 from hbcore.landmarks.squares import corners_of
 from training.errors import BadPicture, DataError, UserError
 from training.pictures.reading import ENDINGS, read_picture
@@ -139,10 +140,12 @@ def save_predictions(
     box: Box | None = None,
     flip: bool = False,
     boxes: Boxes | None = None,
+    finder: Finder | None = None,
 ) -> tuple[int, list[BadPicture]]:
     """How many pictures were read and their answers written, and why the others were not.
 
-    With `boxes` there is an answer for each box of a picture. Whatever ends this early leaves what is done.
+    With `boxes` there is an answer for each box of a picture; without any, for each that `finder` leads to, if there is
+    one. Whatever ends this early leaves what is done.
     """
     bad: list[BadPicture] = []
     done = 0
@@ -150,7 +153,7 @@ def save_predictions(
     try:
         for path in paths:
             seen = False
-            for view in _views(model, path, box, flip, boxes):
+            for view in _views(model, path, box, flip, boxes, finder):
                 place = next(number)
                 if isinstance(view, BadPicture):
                     bad.append(view)
@@ -166,7 +169,9 @@ def save_predictions(
     return done, bad
 
 
-def _views(model: Model, path: Path, box: Box | None, flip: bool, boxes: Boxes | None) -> Iterator[View | BadPicture]:
+def _views(
+    model: Model, path: Path, box: Box | None, flip: bool, boxes: Boxes | None, finder: Finder | None
+) -> Iterator[View | BadPicture]:
     """The answers for one picture, or what is wrong with it or with a box."""
     chosen = [box] if boxes is None else boxes.of(path)
     if boxes is not None and not chosen:
@@ -176,6 +181,13 @@ def _views(model: Model, path: Path, box: Box | None, flip: bool, boxes: Boxes |
         picture = read_picture(path)
     except BadPicture as error:
         yield error
+        return
+    if finder and box is None and boxes is None:
+        looks = found_in(picture, finder, model.description, partial(model.heatmaps, flip=flip))
+        for person, (crop, found) in enumerate(looks, start=1):
+            yield View(path, picture, crop, found, person)
+        if not looks:
+            yield BadPicture(f"{path}: nothing was found that the model is sure of")
         return
     for person, part in enumerate(chosen, start=1):
         try:

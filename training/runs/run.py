@@ -18,7 +18,7 @@ from training.configuration.settings import Config
 from training.configuration.toml import to_toml
 from training.errors import DataError, Diverged, Interrupted
 from training.files.logs import CsvLog
-from training.loading.batch import Batch, BatchPlan
+from training.loading.batch import Batch
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.prefetch import WorkerDied, batches
 from training.loading.test_set import TestSet
@@ -30,7 +30,6 @@ from training.runs.network import OUTPUTS
 from training.runs.signals import Stop, stop_signals
 from training.runs.techniques import Phase, Teacher, phase, settled
 from training.runs.trainer import BadUpdate, Trainer, learning_rate
-from training.tasks.calibration import calibrate
 from training.tasks.evaluation import Answers, evaluate
 from training.tasks.task import Task
 
@@ -83,7 +82,7 @@ class Run:
         self.progress.teacher = teacher.digest if teacher else ""
         self.progress.task = task.name
         self.trainer = Trainer(task, config, maps, teacher)
-        self.plan = BatchPlan(
+        self.plan = task.plan(
             self.data,
             augmentation(config),
             config.data.size,
@@ -157,14 +156,14 @@ class Run:
     def calibrate(self) -> None:
         """Give the models of a finished run what confidence their answers need."""
         last = self.model()
-        last = replace(last, calibration=calibrate(last, self.data))
+        last = replace(last, calibration=self.task.calibrate(last, self.data))
         last.save(self.folder / "last.safetensors")
         path = self.folder / "best.safetensors"
         if self.progress.best_step in (0, self.progress.step):  # 0: stopped before the first evaluation
             last.save(path)
         elif path.exists():
             best = Model.load(path)
-            replace(best, calibration=calibrate(best, self.data)).save(path)
+            replace(best, calibration=self.task.calibrate(best, self.data)).save(path)
 
     # ------------------------------------------------------------------------------------------- training
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from hbcore import StackedHourglass, Tensor
 from hbcore.inspect.observe import first_not_finite
 from hbcore.landmarks.description import to_input
 from hbcore.nn.layers import constrain, use_gradients, use_packed
+from hbcore.nn.module import Parameter
 from hbcore.optim.losses import heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim.optimizers import OPTIMIZERS, ExponentialMovingAverage
 from hbcore.optim.schedules import constant, cosine, stepwise, warmup
@@ -30,6 +31,9 @@ LOSSES: Mapping[str, Callable[..., Tensor]] = {
     "mse": heatmap_mse,
     "softmax": softmax_cross_entropy,
 }
+
+
+State = dict[str, NDArray[Any]]
 
 
 def learning_rate(config: Config, step: int) -> float:
@@ -56,10 +60,15 @@ class Trainer:
         self.network = build_network(config, maps)
         use_packed(self.network)  # same integers as the float simulation, sooner
         use_gradients(self.network, config.optim.gradients)
-        self.optimizer = OPTIMIZERS[config.optim.name](
-            dict(self.network.named_parameters()), config.optim.lr, config.optim.weight_decay
-        )
+        self.optimizer = OPTIMIZERS[config.optim.name](self._learning(), config.optim.lr, config.optim.weight_decay)
         self.average = self._average()
+
+    def _learning(self) -> dict[str, Parameter]:
+        """The parameters that change, by name."""
+        named = dict(self.network.named_parameters())
+        if self.config.optim.freeze == "none":
+            return named
+        return {name: parameter for name, parameter in named.items() if name.startswith("heads.")}
 
     def _average(self) -> ExponentialMovingAverage | None:
         momentum = self.config.optim.ema
@@ -68,7 +77,8 @@ class Trainer:
     def begin_with(self, path: str, scheme: Scheme) -> None:
         """Take the weights of a model file, before the first step.
 
-        DataError if it is of another network or answer, or packed.
+        Of a model that finds other things, those of the same names are taken, and the others stay as they were drawn.
+        DataError if it is of another network, or packed.
         """
         model = Model.load(path)
         if model.packed:
@@ -76,13 +86,36 @@ class Trainer:
                 f"run.init: {path} is a packed file, which has signs in place of the weights that training changes: "
                 "begin with the model that was packed"
             )
-        if model.scheme.names != scheme.names:
-            raise DataError(f"run.init: {path} finds the {self.task.things} of {model.scheme.name}, not {scheme.name}")
+        state = model.network.state_dict()
         try:
-            self.network.load_state_dict(model.network.state_dict())
+            if model.scheme.names != scheme.names:
+                state = self._by_name(state, model.scheme.names, scheme.names)
+            self.network.load_state_dict(state)
         except ValueError as error:
             raise DataError(f"run.init: {path} is a model of another network: {error}") from None
         self.average = self._average()
+
+    def _by_name(self, state: State, theirs: Sequence[str], ours: Sequence[str]) -> State:
+        """The state of a network with maps of other names, for ours. ValueError where it is of another network."""
+        # Which axis of an array counts maps, if any, is the one that a further map makes longer.
+        longer = build_network(self.config, self.maps + 1).state_dict()
+        pairs = [(ours.index(name), theirs.index(name)) for name in ours if name in theirs]
+        result = {}
+        for name, own in self.network.state_dict().items():
+            axis = next((k for k, size in enumerate(longer[name].shape) if size != own.shape[k]), None)
+            if name not in state:
+                raise ValueError(f"it has no {name}")
+            given = state[name]
+            if axis is None:
+                result[name] = given
+                continue
+            if np.delete(given.shape, axis).tolist() != np.delete(own.shape, axis).tolist():
+                raise ValueError(f"{name} is {given.shape}, not {own.shape} but for the number of maps")
+            taken, kept = np.moveaxis(given, axis, 0), own.copy()
+            for here, there in pairs:
+                np.moveaxis(kept, axis, 0)[here] = taken[there]
+            result[name] = kept
+        return result
 
     @np.errstate(over="ignore", invalid="ignore")  # what is not finite is found, and named
     def step(self, batch: Batch, number: int) -> tuple[float, float]:
@@ -96,6 +129,9 @@ class Trainer:
         phase(config, number).enter(self.network)
         lesson = self.teacher.lesson(batch.pictures) if self.teacher else None
         self.network.train()
+        if config.optim.freeze == "trunk":  # its batch norms stay those of the pictures that it was trained on
+            for module in (self.network.stem, *self.network.hourglasses):
+                module.eval()
         try:
             predictions = self.network(Tensor(pictures))
             loss = Tensor(np.zeros((), dtype=np.float32))

@@ -90,7 +90,7 @@ class PointTask(Task):
         return [(None, "found:"), *words, (MIDDLE, "middle" if words else "points"), (TRUTH, "labels")]
 
     def predictions(self, model: Model, out: Path, options: argparse.Namespace) -> Predictions:
-        return PointFiles(model, out, options.kpt_thr, options.min_score, bool(options.boxes))
+        return PointFiles(model, out, options.kpt_thr, options.min_score, options.several)
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--kpt-thr", type=float, default=0.0, help="keep and draw only keypoints with this score")

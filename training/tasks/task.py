@@ -13,17 +13,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbcore.landmarks.codec import Codec
+from hbcore.landmarks.confidence import Calibration
 from training.configuration.settings import Config
 from training.configuration.values import override
 from training.datasets import OWN_KINDS, Dataset, Kind, open_dataset
 from training.errors import UserError
-from training.loading.batch import Batch
+from training.loading.batch import Batch, BatchPlan
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
 from training.pictures.drawing import Colour, grid, save_png
 from training.pictures.legend import with_legend
 from training.prediction.model import Model
 from training.prediction.predict import Predictions
+from training.tasks.calibration import calibrate
 
 SHOWN = 12  # pictures in overlays.png
 
@@ -44,7 +46,8 @@ class Task(ABC):
     preferred one first, since not every test set has each of them. lower_is_better: of that score.
 
     unused: settings that mean nothing here. things: what is found ("keypoints"). losses: those that fit, of
-    `optim.loss`. baseline: what its constant answer is. results: what `predict` writes, beside overlays.
+    `optim.loss`. baseline: what its constant answer is. results: what `predict` writes, beside overlays. plan: how
+    batches are made.
     """
 
     name: str
@@ -60,6 +63,7 @@ class Task(ABC):
     losses: tuple[str, ...]
     baseline: str
     results: tuple[str, ...]
+    plan: type[BatchPlan] = BatchPlan
 
     @property
     def module(self) -> str:
@@ -124,6 +128,10 @@ class Task(ABC):
     @abstractmethod
     def constant(self, train: ConcatenatedDataset, test: TestSet) -> NDArray[Any]:
         """The mean answer of a training set, for every picture of the test set. DataError if it has no labels."""
+
+    def calibrate(self, model: Model, data: ConcatenatedDataset) -> Calibration | None:
+        """What confidence an answer of `model` needs, judged on its training set."""
+        return calibrate(model, data)
 
     # ------------------------------------------------------------------------------------------ pictures and files
 

@@ -94,15 +94,15 @@ class PtsFaces:
         count = len(self.skeleton.keypoints)
         self.name, self.split = name, split
         self.protocol = f"{name} {split}: {source}, {len(files)} faces, {count} points; {OF_POINTS}"
-        self._files = list(files)
+        self.files = list(files)
         self._points = np.stack([read_pts(path, count) for path in files]).astype(np.float32)
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self.files)
 
     def sample(self, index: int) -> Sample:
         """See Dataset."""
-        path = self._files[index]
+        path = self.files[index]
         picture = read_picture(picture_of(path))
         points = self._points[index]
         return as_sample(picture, FaceLabel(points, np.ones(len(points), np.bool_)), "/".join(path.parts[-2:]))
@@ -164,7 +164,7 @@ def open_pts(
         raise DataError(f"pts: {folder} holds no .pts file")
     rest = folder.name if own else None
     division = Division(test or 0.0, rest=rest, validation=val)
-    photo = _photos(files)
+    photo = photos(files)
     if division.draws:
         division = replace(division, same=same_photos((picture_of(path), photo[path]) for path in files))
     chosen = [path for path in files if division.split(photo[path]) == split]
@@ -178,7 +178,7 @@ def open_pts(
     return PtsFaces("pts", split, chosen, source, scheme)
 
 
-def _photos(files: Sequence[Path]) -> dict[Path, str]:
+def photos(files: Sequence[Path]) -> dict[Path, str]:
     """The names of the photos that faces were taken from. Where that would be a single one, numbers count photos."""
     names = {path: path.with_suffix("").name for path in files}
     photos = {path: _FACE_NUMBER.sub("", name) for path, name in names.items()}

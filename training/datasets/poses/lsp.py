@@ -114,7 +114,7 @@ class Lspet:
         )
         self._folder = picture_folder(root)
         self._joints = np.where(labelled[..., None], joints - 1, 0).astype(np.float32)
-        self._labelled = labelled
+        self.labelled = labelled
 
     @staticmethod
     def _picture_name(index: int) -> str:
@@ -128,7 +128,7 @@ class Lspet:
         index = range(len(self))[index]
         name = self._picture_name(index)
         picture = read_picture(self._folder / name)
-        joints, labelled = self._joints[index].copy(), self._labelled[index].copy()
+        joints, labelled = self._joints[index].copy(), self.labelled[index].copy()
         center, side = around_points(joints[labelled]) if labelled.sum() >= 2 else around_picture(picture)
         return Sample(picture, joints, labelled, center, side, np.nan, name)
 

@@ -1,4 +1,4 @@
-"""Where a model of 68 points fails, measured: `python examples/07_limits.py MODEL FOLDER...`.
+"""Where a model of 68 points fails, measured: `python examples/08_limits.py MODEL FOLDER...`.
 
 The faces of the folders, as `04_accuracy.py` reads them, made small, turned, dark and grey, and looked for in wrong
 places. It prints the table of a model's card: NME by the corners of the eyes in percent, and the share of answers of

@@ -1,0 +1,1 @@
+"""Where to look in a whole picture, and in the next one of a film."""
