@@ -12,6 +12,7 @@ TREES = {
 }
 
 CHANGING = {
+    "hbcore/landmarks/finding/tracker.py Track": "is moved on by every picture of a film",
     "training/checks/findings.py Scan": "grows by a sample at a time, and hears last what was not looked at",
     "training/datasets/own/content.py Instance": "a table or a box drawn later tells its box after its points",
     "training/datasets/poses/mpii_labels.py _Instance": "a file of its own tells the size of its head",

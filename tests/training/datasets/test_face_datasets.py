@@ -199,7 +199,7 @@ def test_faces_of_one_photo_by_two_digits(tmp_path: Path) -> None:
 @needs_data("300w")
 def test_photos_of_afw_are_in_one_half() -> None:
     data = [open_dataset(f"pts:{DATA / '300w/afw'}?test=0.3", split) for split in ("train", "test")]
-    train, test = ({Path(name).stem.rpartition("_")[0] for name in map(str, half._files)} for half in data)  # type: ignore[attr-defined]
+    train, test = ({Path(name).stem.rpartition("_")[0] for name in map(str, half.files)} for half in data)  # type: ignore[attr-defined]
     assert len(train | test) == 185  # whole photographs, as afw_photos/ has them
     assert not train & test
 
