@@ -1,0 +1,133 @@
+"""`python -m hbcore.inspect VERB MODEL [PICTURE ...]`: what a network is made of, down to its bits."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
+from hbcore.deploy.model_file import ModelFileError, write_whole
+from hbcore.inspect.subject import InspectError, Subject
+from hbcore.inspect.view import View
+from hbcore.inspect.views import layers
+from hbcore.landmarks.landmarker import model_names
+from hbcore.threads import set_threads, usable_cores
+
+NAME = "inspect"
+VERBS: dict[str, Any] = {"summary": layers}
+"""Each a module with HELP, options(parser) and view(subject, options)."""
+
+
+def parser() -> Parser:
+    parser = Parser(prog="python -m hbcore.inspect", description="Look into a network. Without a verb: summary.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
+    for name, module in VERBS.items():
+        verb = verbs.add_parser(name, help=module.HELP, description=module.__doc__.partition(": ")[2])
+        names = ", ".join(model_names())
+        verb.add_argument(
+            "model", metavar="MODEL", help=f"a name ({names}), a model file, packed or not, or a run folder"
+        )
+        verb.add_argument(
+            "pictures", nargs="*", metavar="PICTURE", help="picture files, or folders of them. Without any: noise"
+        )
+        verb.add_argument(
+            "--boxes",
+            action="append",
+            metavar="x0,y0,x1,y1|CSV",
+            help="where to look in every picture, in pixels, as `python -m hbcore landmarks` has it; else the whole",
+        )
+        verb.add_argument("--size", type=int, metavar="PIXELS", help="side of what the network sees, if not its own")
+        verb.add_argument("--json", action="store_true", help="print JSON")
+        module.options(verb)
+    return parser
+
+
+def photos(paths: Sequence[str], boxes: Sequence[str] | None) -> list[tuple[NDArray[np.uint8], Any]]:
+    """Photos with their boxes. InspectError for one that cannot be used, or without Pillow."""
+    try:
+        from hbcore.photos.boxes import BoxesError, read_boxes
+        from hbcore.photos.reading import PictureError, read_picture
+    except ModuleNotFoundError as error:
+        raise without_pillow(error) from None
+    try:
+        places = read_boxes(boxes) if boxes else None
+        return [(read_picture(path), places.of(path) if places else None) for path in files(paths)]
+    except (BoxesError, PictureError) as error:
+        raise InspectError(str(error)) from None
+
+
+def without_pillow(error: ModuleNotFoundError) -> Exception:
+    """What to say of a module that is missing; if that is not Pillow, the error itself."""
+    if error.name != "PIL":
+        return error
+    return InspectError('picture files need Pillow, which is missing: pip install "hbcore[pictures]"')
+
+
+def files(paths: Sequence[str]) -> Iterator[Path]:
+    """Picture files, and those in folders, in the order of their names. InspectError for a folder without one."""
+    from hbcore.photos.reading import ENDINGS
+
+    for path in map(Path, paths):
+        if not path.is_dir():
+            yield path
+            continue
+        within = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
+        if not within:
+            raise InspectError(f"{path}: holds no picture")
+        yield from within
+
+
+def write(folder: Path, view: View) -> list[str]:
+    """The pictures of a view as PNG files in a folder; what there is to say about it. ModelFileError, InspectError."""
+    try:
+        from hbcore.photos.drawing import png
+    except ModuleNotFoundError as error:
+        raise without_pillow(error) from None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelFileError(f"{folder}: {error.strerror}: choose another folder") from None
+    taken = [name for name in view.pictures if os.path.lexists(folder / f"{name}.png")]
+    if taken:
+        raise ModelFileError(f"{folder / taken[0]}.png: is there already: choose another folder")
+    for name, levels in view.pictures.items():
+        write_whole(folder / f"{name}.png", png(levels))
+    return [f"{len(view.pictures)} pictures in {folder}"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit code, see `hbcore/commands.py`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if words and words[0] not in VERBS and not words[0].startswith("-"):
+        words = ["summary", *words]
+    chosen = parser().parse_args(words)
+    set_threads(usable_cores())
+    try:
+        subject = Subject.read(chosen.model, chosen.size)
+        if chosen.pictures:
+            subject = subject.looking_at(photos(chosen.pictures, chosen.boxes))
+        view: View = VERBS[chosen.verb].view(subject, chosen)
+    except (ModelFileError, InspectError, FloatingPointError) as error:
+        tell(NAME, str(error))
+        return DATA
+    except KeyboardInterrupt:
+        tell(NAME, "interrupted")
+        return INTERRUPTED
+    out: Path | None = getattr(chosen, "out", None)
+    try:
+        written = write(out, view) if out else []
+    except (ModelFileError, InspectError) as error:
+        tell(NAME, str(error))
+        return DISK if isinstance(error, ModelFileError) else USAGE
+    return say(NAME, [json.dumps(view.data, indent=1)] if chosen.json else [*view.lines, *written])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

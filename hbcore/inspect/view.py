@@ -1,0 +1,26 @@
+"""What a look into a network comes to: lines to read, the same as values, and pictures where bits are to be seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """lines: for the terminal. data: for JSON. pictures: levels (H, W) or colours (H, W, 3), uint8, by name."""
+
+    lines: list[str]
+    data: Any
+    pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """Lines of columns as wide as they need to be: the first to the left, the others to the right."""
+    cells = [list(head), *([str(cell) for cell in row] for row in rows)]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
+    return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells]

@@ -1,0 +1,95 @@
+"""`python -m hbcore.inspect`: what it says, and one line for all that goes wrong."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hbcore import StackedHourglass, save_model
+from hbcore.inspect import __main__ as entry
+from tests.command_lines import Outcome
+
+HEADER = {
+    "task": "face",
+    "skeleton": {"name": "three", "joints": ["a", "b", "c"], "edges": [[0, 1]], "flip_pairs": []},
+    "codec": {"input_size": 32, "stride": 4, "sigma": 1.0},
+    "output": "sigmoid",
+    "crops": [{"around": "picture", "margin": 1.0}],
+}
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    """A folder with a photo, a model, and one that says nothing of its maps."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "empty").mkdir()
+    picture = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
+    Image.fromarray(picture).save("photos/one.png")
+    network = StackedHourglass(16, 3, depth=1, seed=1).eval()
+    save_model(network, "m.safetensors", HEADER)
+    save_model(network, "bare.safetensors")
+    (tmp_path / "run").mkdir()
+    save_model(network, "run/last.safetensors", HEADER)
+
+
+def run(capsys, *words):
+    return Outcome(entry.main, capsys, *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["summary", "nobody"], 3, "unknown model 'nobody'"),
+        (["nobody"], 3, "unknown model 'nobody'"),
+        (["empty"], 3, "empty/last.safetensors: "),
+        (["m.safetensors", "--size", "30"], 3, "--size 30: this network takes multiples of 8"),
+        (["m.safetensors", "none.png"], 3, "none.png: no such picture"),
+        (["m.safetensors", "empty"], 3, "empty: holds no picture"),
+        (["m.safetensors", "photos", "--boxes", "5,5,1,1"], 3, "the box 5,5,1,1 has no area"),
+        (["bare.safetensors", "photos", "--boxes", "1,1,5,5"], 3, "the box 1,1,5,5 is of no use"),
+        (["m.safetensors", "--nothing"], 2, "unrecognized arguments: --nothing"),
+        ([], 2, "required: "),
+    ],
+)
+def test_mistakes_are_one_line(words, code, message, capsys):
+    run(capsys, *words).fails(code, message)
+
+
+def test_it_runs_as_a_module():
+    done = subprocess.run(
+        [sys.executable, "-m", "hbcore.inspect", "run", "photos"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("run at 32 x 32 pixels\n")
+    assert done.stderr == ""
+
+
+def test_summary_by_hand(capsys):
+    """Of 16 features: stem 7x7 3 -> 4 with stride 2, block 4 -> 8 at half the size, 1x1 to 3 heatmaps at the end."""
+    outcome = run(capsys, "summary", "bare.safetensors", "--size", 32, "--json")
+    said = json.loads(outcome.out)
+    rows = {row["name"]: row for row in said["layers"]}
+    stem = rows["stem.0"]
+    assert (stem["bits"], stem["shape"], stem["output"]) == ([32, 32], [7, 7, 3, 4], [16, 16, 4])
+    assert (stem["one_bit"], stem["real"], stem["size"]) == (0, 588 + 4, 4 * 592)
+    assert (stem["binary_macs"], stem["real_macs"]) == (0, 16 * 16 * 588)
+    assert stem["field"] == [7, 7]
+    first = rows["stem.3.conv1"]  # half of the block's 8 filters, at half the picture's size
+    assert (first["bits"], first["shape"], first["output"]) == ([1, 1], [3, 3, 4, 4], [16, 16, 4])
+    assert (first["one_bit"], first["real"], first["size"]) == (144, 4 + 4, 18 + 32)  # gamma and beta
+    assert (first["binary_macs"], first["real_macs"]) == (16 * 16 * 144, 0)
+    assert first["field"] == [11, 11]  # 7 + 2 * 2
+    assert rows["heads.0.heatmaps"]["shape"] == [1, 1, 16, 3]
+    every = sum(p.data.size for p in StackedHourglass(16, 3, depth=1).parameters())
+    assert said["all"]["one_bit"] + said["all"]["real"] == every
+    assert sum(row["share"] for row in said["layers"]) == pytest.approx(1)
+    assert all(row["share"] > 0 for row in said["layers"])
+
+
+def test_summary_prints_a_table(capsys):
+    lines = run(capsys, "m.safetensors").out.splitlines()
+    assert lines[1].split()[:2] == ["layer", "bits"]
+    assert lines[2].split()[:6] == ["stem.0", "32", "7x7", "3->4", "16x16x4", "0"]
