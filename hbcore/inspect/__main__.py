@@ -16,12 +16,19 @@ from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.inspect.subject import InspectError, Subject
 from hbcore.inspect.view import View
-from hbcore.inspect.views import dead, layers, microscope, planes
+from hbcore.inspect.views import dead, difference, layers, microscope, planes, robustness
 from hbcore.landmarks.landmarker import model_names
 from hbcore.threads import set_threads, usable_cores
 
 NAME = "inspect"
-VERBS: dict[str, Any] = {"summary": layers, "microscope": microscope, "bits": planes, "dead": dead}
+VERBS: dict[str, Any] = {
+    "summary": layers,
+    "microscope": microscope,
+    "bits": planes,
+    "dead": dead,
+    "robustness": robustness,
+    "diff": difference,
+}
 """Each a module with HELP, options(parser) and view(subject, options)."""
 
 

@@ -83,6 +83,10 @@ class Subject:
                 seen.append(crop.extract(photo))
         return replace(self, pictures=to_input(np.stack(seen)), crops=tuple(crops))
 
+    def also(self, model: str) -> Self:
+        """Another model that looks at the same crops. ModelFileError, InspectError as `read`."""
+        return replace(type(self).read(model, self.size), pictures=self.pictures, crops=self.crops)
+
     def _square(self, photo: NDArray[np.uint8], box: NDArray[np.float64] | None) -> Crop:
         if self.description is None:
             if box is not None:
