@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hbcore import StackedHourglass, save_model
+from hbcore import save_model
 from hbcore.inspect import __main__ as entry
 from hbcore.inspect.subject import Subject
 from hbcore.inspect.views.dead import counts, dead, repeated
@@ -12,6 +12,7 @@ from hbcore.inspect.views.planes import signs, tiled, weight_plane
 from hbcore.nn.blocks import Style, Unit
 from hbcore.nn.module import Sequential
 from tests.command_lines import Outcome
+from tests.hbcore.inspect.models import model
 
 
 def test_weights_are_a_row_for_each_filter():
@@ -70,7 +71,7 @@ def test_signs_are_those_of_the_first_picture():
 @pytest.fixture(autouse=True)
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_model(StackedHourglass(16, 3, depth=1, seed=1).eval(), "m.safetensors")
+    save_model(model(), "m.safetensors")
     Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save("one.png")
 
 

@@ -8,17 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hbcore import StackedHourglass, save_model
+from hbcore import save_model
 from hbcore.inspect import __main__ as entry
 from tests.command_lines import Outcome
-
-HEADER = {
-    "task": "face",
-    "skeleton": {"name": "three", "joints": ["a", "b", "c"], "edges": [[0, 1]], "flip_pairs": []},
-    "codec": {"input_size": 32, "stride": 4, "sigma": 1.0},
-    "output": "sigmoid",
-    "crops": [{"around": "picture", "margin": 1.0}],
-}
+from tests.hbcore.inspect.models import HEADER, model
 
 
 @pytest.fixture(autouse=True)
@@ -29,7 +22,7 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "empty").mkdir()
     picture = np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)
     Image.fromarray(picture).save("photos/one.png")
-    network = StackedHourglass(16, 3, depth=1, seed=1).eval()
+    network = model()
     save_model(network, "m.safetensors", HEADER)
     save_model(network, "bare.safetensors")
     (tmp_path / "run").mkdir()
@@ -83,7 +76,7 @@ def test_summary_by_hand(capsys):
     assert (first["binary_macs"], first["real_macs"]) == (16 * 16 * 144, 0)
     assert first["field"] == [11, 11]  # 7 + 2 * 2
     assert rows["heads.0.heatmaps"]["shape"] == [1, 1, 16, 3]
-    every = sum(p.data.size for p in StackedHourglass(16, 3, depth=1).parameters())
+    every = sum(p.data.size for p in model().parameters())
     assert said["all"]["one_bit"] + said["all"]["real"] == every
     assert sum(row["share"] for row in said["layers"]) == pytest.approx(1)
     assert all(row["share"] > 0 for row in said["layers"])

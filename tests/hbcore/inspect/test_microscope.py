@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from hbcore import BatchNorm2d, BinaryConv2d, StackedHourglass, save_model
+from hbcore import BinaryConv2d, save_model
 from hbcore.inspect import __main__ as entry
 from hbcore.inspect.observe import run_once
 from hbcore.inspect.subject import InspectError, Subject, binary_units
@@ -14,6 +14,7 @@ from hbcore.nn.blocks import BLOCKS, Style, Unit
 from hbcore.nn.layers import use_packed
 from hbcore.nn.module import Sequential
 from tests.command_lines import Outcome
+from tests.hbcore.inspect.models import model
 
 
 def toy():
@@ -53,18 +54,6 @@ def test_bits_that_differ_by_hand():
     assert sample.real == pytest.approx(8, rel=1e-4)
 
 
-def statistics(network, rng):
-    """Batch norms as training leaves them: nothing is 0 or 1."""
-    for module in network.walk():
-        if isinstance(module, BatchNorm2d):
-            size = module.gamma.data.size
-            module.gamma.data[:] = rng.standard_normal(size)
-            module.beta.data[:] = rng.standard_normal(size)
-            module.running_mean[:] = rng.standard_normal(size)
-            module.running_variance[:] = rng.random(size) + 0.5
-    return network
-
-
 NETWORKS = {block: {"block": block} for block in BLOCKS} | {"ends": {"binary_ends": True, "activation": "prelu"}}
 
 
@@ -72,7 +61,7 @@ NETWORKS = {block: {"block": block} for block in BLOCKS} | {"ends": {"binary_end
 def test_it_says_what_the_kernels_say(name):
     """More than 1,000 positions over all networks, in packed bits and in numbers of +1 and -1."""
     rng = np.random.default_rng(5)
-    network = statistics(StackedHourglass(32, 3, depth=1, seed=2, **NETWORKS[name]).eval(), rng)
+    network = model(features=32, **NETWORKS[name])
     subject = Subject(name, network, None, rng.random((1, 32, 32, 3), dtype=np.float32))
     units, computed = binary_units(network), {}
     for packed in (True, False):
@@ -104,14 +93,14 @@ def test_what_is_not_there_is_named():
             slide.at(*place)
     with pytest.raises(InspectError, match="--layer 1: no binary layer of this network; similar: 0"):
         Slide.of(toy(), "1")
-    real = StackedHourglass(16, 3, depth=1, binary=False)
+    real = model(binary=False)
     with pytest.raises(InspectError, match="this network has no binary layer"):
         Slide.of(Subject("real", real, None, np.zeros((1, 32, 32, 3), dtype=np.float32)), "stem.3.conv1")
 
 
 def test_the_command_says_it_in_lines_and_in_json(capsys, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    save_model(StackedHourglass(144, 3, depth=1, seed=1).eval(), "m.safetensors")
+    save_model(model(features=144), "m.safetensors")
     words = ["microscope", "m.safetensors", "--size", 32, "--layer", "heads.0.block.conv1", "--at", "0,0"]
     text = Outcome(entry.main, capsys, *words)
     said = json.loads(Outcome(entry.main, capsys, *words, "--json").out)

@@ -6,26 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hbcore import StackedHourglass, save_model
+from hbcore import save_model
 from hbcore.inspect import __main__ as entry
 from hbcore.inspect.observe import observe
 from hbcore.inspect.subject import InspectError, Subject, binary_units
 from hbcore.inspect.views.difference import distances
 from hbcore.inspect.views.robustness import chosen, flipped_weights, movement, negate, shifts, with_flipped_activations
 from tests.command_lines import Outcome
+from tests.hbcore.inspect.models import HEADER, model
 
-HEADER = {
-    "task": "face",
-    "skeleton": {"name": "three", "joints": ["a", "b", "c"], "edges": [[0, 1]], "flip_pairs": []},
-    "codec": {"input_size": 32, "stride": 4, "sigma": 1.0},
-    "output": "sigmoid",
-    "crops": [{"around": "picture", "margin": 1.0}],
-}
 LAYER = "heads.0.block.conv1"
-
-
-def model(seed=1):
-    return StackedHourglass(16, 3, depth=1, seed=seed).eval()
 
 
 @pytest.fixture(autouse=True)
@@ -128,6 +118,6 @@ def test_the_commands(capsys):
     save_model(model(2), "n.safetensors", HEADER)
     out = Outcome(entry.main, capsys, "diff", "m.safetensors", "--with", "n.safetensors").out
     assert " weight bits differ, " in out
-    save_model(StackedHourglass(16, 3, depth=1, binary=False), "real.safetensors")
+    save_model(model(binary=False), "real.safetensors")
     words = "diff", "m.safetensors", "--with", "real.safetensors"
     Outcome(entry.main, capsys, *words).fails(3, "m.safetensors and real.safetensors have no binary layer of the same")

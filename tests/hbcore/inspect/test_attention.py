@@ -1,0 +1,72 @@
+"""Covering a picture, patch by patch: by hand, and by the network itself."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hbcore import Tensor, no_grad, save_model
+from hbcore.inspect import __main__ as entry
+from hbcore.inspect.subject import Subject
+from hbcore.inspect.views.attention import Attention, attention, changes, heat
+from tests.command_lines import Outcome
+from tests.hbcore.inspect.models import HEADER, PARTS, model
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, header in (("m", HEADER), ("parts", PARTS), ("bare", {})):
+        save_model(model(), f"{name}.safetensors", header)
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (40, 60, 3), dtype=np.uint8)).save("one.png")
+
+
+def test_changes_of_points_and_classes():
+    right = np.zeros((2, 2), dtype=np.float32)
+    others = np.array([[[0, 0], [3, 4]], [[0, 10], [0, 0]]], dtype=np.float32)
+    assert changes(right, others, 50, 2).tolist() == [[0, 10], [20, 0]]
+    classes = np.array([[0, 1], [1, 1]], dtype=np.uint8)
+    others = np.array([[[0, 1], [0, 1]]], dtype=np.uint8)
+    assert changes(classes, others, 2, 3).tolist() == [[0, pytest.approx(100 / 3), 0]]
+
+
+def test_each_patch_is_what_the_network_says_of_the_covered_picture():
+    subject = Subject.read("m.safetensors")
+    found = attention(subject, 20, 8)
+    assert found.corners.tolist() == [0, 8, 12]  # the last patch ends with the picture
+    covered = subject.pictures.copy()
+    covered[0, 8:28, 12:32] = covered.mean(axis=(0, 1, 2))
+    with no_grad():
+        open_, closed = (
+            subject.answers(subject.network(Tensor(pictures))[-1].data)[0] for pictures in (subject.pictures, covered)
+        )
+    assert np.array_equal(found.answers, open_)
+    moved = 100 / 32 * np.linalg.norm(closed - open_, axis=1)
+    assert found.effect[1, 2] == pytest.approx(moved, abs=1e-5)
+    assert moved.max() > 0
+
+
+def test_heat_is_red_where_it_counts():
+    subject = Subject("toy", None, None, np.full((1, 3, 3, 3), 0.4, dtype=np.float32))
+    found = Attention(2, np.array([0, 1]), np.zeros((1, 2)), np.zeros((2, 2, 1)))
+    drawn = heat(subject, found, np.array([[0.0, 4.0], [0.0, 0.0]]))
+    assert drawn[0, 2].tolist() == [255, 25, 0]  # covered by that patch alone
+    assert drawn[2, 0].tolist() == [102, 102, 102]  # not by it
+    assert drawn[0, 1].tolist() == [178, 63, 51]  # half of the patches there
+
+
+def test_the_command(capsys):
+    words = "attention", "m.safetensors", "one.png"
+    said = json.loads(Outcome(entry.main, capsys, *words, "--patch", 16, "--step", 8, "--json").out)
+    assert (said["patch"], said["corners"]) == (16, [0, 8, 16])
+    assert [point["name"] for point in said["points"]] == ["a", "b", "c"]
+    assert Outcome(entry.main, capsys, *words, "--point", "b", "--out", "seen").out.endswith("1 pictures in seen\n")
+    with Image.open("seen/attention-1.png") as image:
+        assert image.size == (32, 32)
+    Outcome(entry.main, capsys, *words, "--point", "d").fails(3, "--point d: the points are a, b, c\n")
+    Outcome(entry.main, capsys, *words, "--patch", 33).fails(3, "a patch of 1 to 32 pixels")
+    Outcome(entry.main, capsys, "attention", "m.safetensors").fails(3, "attention needs pictures")
+    message = "bare.safetensors: its file does not say what its maps mean"
+    Outcome(entry.main, capsys, "attention", "bare.safetensors", "one.png", "--size", 32).fails(3, message)
+    assert "blue " in Outcome(entry.main, capsys, "attention", "parts.safetensors", "one.png").out
