@@ -16,7 +16,7 @@ from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.inspect.subject import InspectError, Subject
 from hbcore.inspect.view import View
-from hbcore.inspect.views import attention, dead, difference, layers, microscope, planes, robustness
+from hbcore.inspect.views import attention, dead, difference, flips, layers, microscope, planes, robustness
 from hbcore.landmarks.landmarker import model_names
 from hbcore.threads import set_threads, usable_cores
 
@@ -29,6 +29,7 @@ VERBS: dict[str, Any] = {
     "robustness": robustness,
     "diff": difference,
     "attention": attention,
+    "flips": flips,
 }
 """Each a module with HELP, options(parser) and view(subject, options)."""
 

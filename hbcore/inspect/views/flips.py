@@ -1,0 +1,132 @@
+"""The verb `flips`: how the signs of a run's weights changed while it was trained, and which never settled."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore.autograd.function import Array
+from hbcore.deploy.model_file import read_arrays
+from hbcore.inspect.changes import PARTS
+from hbcore.inspect.subject import InspectError, Subject
+from hbcore.inspect.view import View, table
+
+HELP = "sign changes of a training run, layer by layer, and weights that never settled"
+STATE, FORMAT, LOG = "state.safetensors", "hbcore-run/1", "flips.csv"
+TENTHS = 10
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The weights of one binary layer.
+
+    changes: of signs in the whole run. ever, late: weights whose sign changed at all, and in the last tenth of it.
+    middle: the median of |latent weight|; small: the share of weights below a tenth of that, which a nudge turns over.
+    """
+
+    name: str
+    weights: int
+    changes: int
+    ever: int
+    late: int
+    middle: float
+    small: float
+
+
+def read_log(path: Path) -> tuple[list[str], NDArray[np.int64]]:
+    """Names of layers and rows (n, 1 + layers), step and sign changes since the row before. InspectError where amiss.
+
+    What a crash cut short at the end is left out.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+        names, *rows = csv.reader(lines)
+        table = np.array(rows, dtype=np.int64).reshape(-1, len(names))
+    except (OSError, ValueError) as error:
+        said = error.strerror if isinstance(error, OSError) else "no table of sign changes"
+        raise InspectError(f"{path}: {said}; runs of this version write it") from None
+    return names[1:], table
+
+
+def settled(name: str, last: Array, latent: Array, changes: int) -> Settled:
+    """What became of one layer: last of `SignChanges`, and the latent weights."""
+    size, middle = np.abs(latent), float(np.median(np.abs(latent)))
+    late = int(np.count_nonzero(last > PARTS - PARTS // TENTHS))
+    small = float(np.mean(size < middle / 10))
+    return Settled(name, last.size, changes, int(np.count_nonzero(last)), late, middle, small)
+
+
+def course(rows: NDArray[np.int64], weights: int) -> list[tuple[int, float]]:
+    """For every tenth of the steps so far: its last step, and changes for each million of weights and steps."""
+    if not len(rows):
+        return []
+    ends = np.unique(rows[-1, 0] * np.arange(1, TENTHS + 1) // TENTHS)
+    total = np.concatenate([[0], np.cumsum(rows[:, 1:].sum(axis=1))])
+    steps = np.concatenate([[0], rows[:, 0]])
+    at = np.searchsorted(rows[:, 0], ends)  # the row that holds the end of a tenth
+    edges = np.unique(np.concatenate([[0], at + 1]))
+    return [
+        (int(steps[b]), float(1e6 * (total[b] - total[a]) / (steps[b] - steps[a]) / weights))
+        for a, b in pairwise(edges)
+    ]
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
+
+
+def view(subject: Subject, options: argparse.Namespace) -> View:
+    folder = Path(subject.name)
+    if not folder.is_dir():
+        raise InspectError(f"{subject.name}: flips looks at a run folder, which knows how its weights changed")
+    names, rows = read_log(folder / LOG)
+    arrays, _ = read_arrays(folder / STATE, FORMAT)
+    latents = {name.removeprefix("model/").replace("modules.", ""): array for name, array in arrays.items()}
+    found = []
+    for place, name in enumerate(names, start=1):
+        last = arrays.get(f"flips/{name}")
+        latent = next((array for key, array in latents.items() if _is_weight_of(key, name)), None)
+        if last is None or latent is None:
+            raise InspectError(f"{folder / STATE}: holds no sign changes of {name}: it belongs to another run")
+        found.append(settled(name, last, latent, int(rows[:, place].sum())))
+    if not found:
+        raise InspectError(f"{subject.name}: this network has no binary layer")
+    weights, changes, ever, late = (
+        sum(getattr(s, key) for s in found) for key in ("weights", "changes", "ever", "late")
+    )
+    cells = [
+        (s.name, f"{s.weights:,}", f"{s.changes:,}", _percent(s.ever / s.weights), _percent(s.late / s.weights),
+         f"{s.middle:.3g}", _percent(s.small))
+        for s in found
+    ]  # fmt: skip
+    tenths = course(rows, weights)
+    lines = [
+        *table(
+            ("layer", "weights", "sign changes", "changed ever", "in the last tenth", "median |w|", "near 0"), cells
+        ),
+        f"{changes:,} sign changes of {weights:,} weights; {_percent(ever / weights)} changed at all, "
+        f"{_percent(late / weights)} in the last tenth of the run: these never settled",
+        "near 0: below a tenth of the median",
+        "",
+        *table(
+            ("up to step", "changes per million weights and step"), [(step, f"{rate:.1f}") for step, rate in tenths]
+        ),
+    ]
+    data = {"run": subject.name, "layers": [asdict(s) for s in found], "course": tenths}
+    return View(lines, data | {"weights": weights, "changes": changes, "ever": ever, "late": late})
+
+
+def _is_weight_of(key: str, layer: str) -> bool:
+    """Whether a parameter's short name is that of the filters of a layer: of a unit, or of its own."""
+    head, _, tail = key.rpartition(".")
+    return tail == "weight" and layer in (head, head.rpartition(".")[0])
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2f} %"

@@ -1,0 +1,87 @@
+"""Sign changes of a training run: counted by hand, and told from a run folder."""
+
+import json
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from hbcore import BinaryConv2d, save_model
+from hbcore.inspect import __main__ as entry
+from hbcore.inspect.changes import SignChanges
+from hbcore.inspect.subject import binary_units
+from hbcore.inspect.views.flips import course, settled
+from hbcore.nn.module import Sequential
+from tests.command_lines import Outcome
+from tests.hbcore.inspect.models import HEADER, model
+
+
+def test_changes_step_by_step():
+    conv = BinaryConv2d(2, 1, 1, np.random.default_rng(0))
+    w = conv.weight.data.reshape(-1)
+    w[:] = 1, 1
+    counts = {}
+    changes = SignChanges(Sequential(conv), counts)
+    for step, values in enumerate(([1, 2], [-1, 2], [1, 2], [0.0, -2]), start=1):  # 0 is a plus
+        w[:] = values
+        changes.update(step, 4)
+    assert counts == {"0": 3}
+    assert changes.last["0"].reshape(-1).tolist() == [501, 751]  # at the third step of four, and at the last
+    changes.begin({}, {"0": np.full((1, 1, 2, 1), 7), "other": np.zeros(1)})
+    w[:] = 0, 2
+    changes.update(4, 4)
+    assert changes.counts == {"0": 1}
+    assert changes.last["0"].reshape(-1).tolist() == [7, 751]
+
+
+def test_what_became_of_a_layer():
+    last = np.array([0, 1, 900, 901, 1000], dtype=np.uint16)
+    latent = np.array([1, -2, 0.1, 3, -0.05])  # the median of their sizes is 1
+    layer = settled("name", last, latent, 12)
+    assert (layer.weights, layer.changes, layer.ever, layer.late) == (5, 12, 4, 2)
+    assert (layer.middle, layer.small) == (1, 0.2)
+
+
+def test_the_course_of_a_run_in_tenths():
+    rows = np.array([[10, 4, 6], [20, 1, 0], [40, 2, 2]])
+    # 10 changes in 10 steps of 100 weights: 10,000 per million and step
+    assert course(rows, 100) == [(10, 10000.0), (20, 1000.0), (40, 2000.0)]
+    assert course(rows[:0], 100) == []
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """A run folder of 20 steps: every layer changed 3 + 4 signs, and one weight of each never settled."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    network = model()
+    save_model(network, folder / "last.safetensors", HEADER)
+    names = list(binary_units(network))
+    rows = [["step", *names], [10, *[3] * len(names)], [20, *[4] * len(names)]]
+    text = "".join(",".join(map(str, row)) + "\n" for row in rows)
+    (folder / "flips.csv").write_text(text + "30,1")  # torn
+    last = {
+        f"flips/{name}": np.zeros(conv.weight.shape, np.uint16) for name, (_, conv, _) in binary_units(network).items()
+    }
+    for array in last.values():
+        array[0, 0, 0, :2] = 1000, 900
+    arrays = {f"model/{name}": array for name, array in network.state_dict().items()} | last
+    save_file(arrays, folder / "state.safetensors", {"hbcore": json.dumps({"format": "hbcore-run/1"})})
+    return folder, len(names)
+
+
+def test_the_command(run, capsys):
+    folder, layers = run
+    said = json.loads(Outcome(entry.main, capsys, "flips", "run", "--json").out)
+    assert (said["changes"], said["ever"], said["late"]) == (7 * layers, 2 * layers, layers)
+    assert [step for step, _ in said["course"]] == [10, 20]
+    assert f"{7 * layers:,} sign changes of " in Outcome(entry.main, capsys, "flips", "run").out
+    Outcome(entry.main, capsys, "flips", "run/last.safetensors").fails(3, "flips looks at a run folder")
+    (folder / "flips.csv").write_text("step,elsewhere\n1,2\n")
+    Outcome(entry.main, capsys, "flips", "run").fails(3, "holds no sign changes of elsewhere")
+    for text in ("", "step,a\n1,2,3\n", "step,a\n1,x\n"):
+        (folder / "flips.csv").write_text(text)
+        Outcome(entry.main, capsys, "flips", "run").fails(3, "flips.csv: no table of sign changes")
+    (folder / "flips.csv").unlink()
+    Outcome(entry.main, capsys, "flips", "run").fails(3, "flips.csv: No such file or directory; runs of this version")
