@@ -1,6 +1,8 @@
 """One number of a binary layer: by hand, and equal to the kernels wherever one looks."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -116,3 +118,11 @@ def test_the_command_says_it_in_lines_and_in_json(capsys, tmp_path, monkeypatch)
         assert sum(count for _, count in counts) == tap["popcount"]
     assert len(said["middle"]) == 144
     Outcome(entry.main, capsys, *words[:-1], "0;0").fails(2, "'0;0' is not Y,X, two whole numbers")
+
+
+def test_the_worked_example_of_the_page_is_what_the_command_prints(capsys):
+    page = (Path(__file__).parents[3] / "docs" / "inspect.md").read_text(encoding="utf-8")
+    command, printed = re.search(
+        r"```bash\npython -m hbcore\.inspect (micro.*?)\n```\n\nprints\n\n```text\n(.*?)```", page, re.S
+    ).groups()
+    assert Outcome(entry.main, capsys, *command.split()).out == printed
