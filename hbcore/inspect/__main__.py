@@ -58,8 +58,8 @@ def parser() -> Parser:
     return parser
 
 
-def photos(paths: Sequence[str], boxes: Sequence[str] | None) -> list[tuple[NDArray[np.uint8], Any]]:
-    """Photos with their boxes. InspectError for one that cannot be used, or without Pillow."""
+def photos(paths: Sequence[str], boxes: Sequence[str] | None) -> list[tuple[str, NDArray[np.uint8], Any]]:
+    """Names of photos, their pixels and their boxes. InspectError for one that cannot be used, or without Pillow."""
     try:
         from hbcore.photos.boxes import BoxesError, read_boxes
         from hbcore.photos.reading import PictureError, read_picture
@@ -67,7 +67,7 @@ def photos(paths: Sequence[str], boxes: Sequence[str] | None) -> list[tuple[NDAr
         raise without_pillow(error) from None
     try:
         places = read_boxes(boxes) if boxes else None
-        return [(read_picture(path), places.of(path) if places else None) for path in files(paths)]
+        return [(str(path), read_picture(path), places.of(path) if places else None) for path in files(paths)]
     except (BoxesError, PictureError) as error:
         raise InspectError(str(error)) from None
 
@@ -122,6 +122,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         subject = Subject.read(chosen.model, chosen.size)
         if chosen.pictures:
             subject = subject.looking_at(photos(chosen.pictures, chosen.boxes))
+            if subject.description and subject.description.needs_box and not chosen.boxes:
+                tell(NAME, "this model was trained on squares around boxes, but looks at whole photos: give it --boxes")
         view: View = VERBS[chosen.verb].view(subject, chosen)
     except (ModelFileError, InspectError, FloatingPointError) as error:
         tell(NAME, str(error))

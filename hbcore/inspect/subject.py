@@ -33,7 +33,8 @@ class Subject:
     """A network in evaluation, computing with packed bits, and what it looks at.
 
     name: as it was given. description: what its maps mean, or None where the file does not say. pictures: float32
-    (N, S, S, 3) in [0, 1], and the square of its picture that each of them is, or None for noise.
+    (N, S, S, 3) in [0, 1], and the square of its photo that each of them is, or None for noise. sources: the name of
+    each photo, and which of its squares that is, from 1.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Subject:
     description: Description | None
     pictures: Array
     crops: tuple[Crop, ...] | None = None
+    sources: tuple[tuple[str, int], ...] = ()
 
     @classmethod
     def read(cls, model: str, size: int | None = None) -> Self:
@@ -67,25 +69,28 @@ class Subject:
         """Pixels of the side of what the network sees."""
         return int(self.pictures.shape[1])
 
-    def looking_at(self, photos: Sequence[tuple[NDArray[np.uint8], NDArray[np.float64] | None]]) -> Self:
-        """The same with photos, each uint8 RGB (H, W, 3) with its boxes (n, 4), or None for the whole of it.
+    def looking_at(self, photos: Sequence[tuple[str, NDArray[np.uint8], NDArray[np.float64] | None]]) -> Self:
+        """The same with photos: names, uint8 RGB (H, W, 3), and boxes (n, 4), or None for the whole photo.
 
         InspectError where a box does not fit its photo.
         """
-        crops, seen = [], []
-        for photo, boxes in photos:
-            for box in [None] if boxes is None else boxes:
+        crops, seen, sources = [], [], []
+        for name, photo, boxes in photos:
+            for number, box in enumerate([None] if boxes is None else boxes, start=1):
                 try:
                     crop = self._square(photo, box)
                 except ValueError as error:
-                    raise InspectError(f"the box {','.join(f'{x:g}' for x in box)} {error}") from None  # type: ignore[union-attr]
+                    raise InspectError(f"the box {','.join(f'{x:g}' for x in box)} {error}") from None
                 crops.append(crop)
+                sources.append((name, number))
                 seen.append(crop.extract(photo))
-        return replace(self, pictures=to_input(np.stack(seen)), crops=tuple(crops))
+        return replace(self, pictures=to_input(np.stack(seen)), crops=tuple(crops), sources=tuple(sources))
 
     def also(self, model: str) -> Self:
         """Another model that looks at the same crops. ModelFileError, InspectError as `read`."""
-        return replace(type(self).read(model, self.size), pictures=self.pictures, crops=self.crops)
+        return replace(
+            type(self).read(model, self.size), pictures=self.pictures, crops=self.crops, sources=self.sources
+        )
 
     def _square(self, photo: NDArray[np.uint8], box: NDArray[np.float64] | None) -> Crop:
         if self.description is None:

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 from hbcore.autograd.function import Array
 from hbcore.inspect.observe import run_once
 from hbcore.inspect.subject import InspectError, Subject, binary_units
+from hbcore.inspect.truth import read_truth
 from hbcore.inspect.view import View, table
 from hbcore.nn.module import Module
 
@@ -27,6 +29,7 @@ LEAST = np.finfo(np.float32).tiny  # what stands for a zero whose bit is 1: -0.0
 class Shift:
     """What `flips` random bits do. mean, worst: of the movement of landmarks in percent of the picture's side, the mean
     over all of them and that of the picture where it is largest; of a model of parts, pixels of another class, percent.
+    error: the same mean, not from the answers without flips but from the truth; None where that is not known.
     """
 
     of: str
@@ -34,15 +37,17 @@ class Shift:
     bits: int
     mean: float
     worst: float
+    error: float | None = None
 
 
-def shifts(subject: Subject, of: str, flips: int, seeds: int) -> Shift:
+def shifts(subject: Subject, of: str, flips: int, seeds: int, truth: Array | None = None) -> Shift:
     """With `flips` bits of the "weights", or of the "activations" of each picture, flipped at random, `seeds` times.
 
-    Bits of weights are flipped for all pictures alike. InspectError where there are not so many bits.
+    Bits of weights are flipped for all pictures alike. truth: where points are (N, K, 2), in input pixels, NaN where
+    that is not known. InspectError where there are not so many bits.
     """
     right = answers(subject)
-    moved, total = [], 0
+    moved, errors, total = [], [], 0
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         if of == "weights":
@@ -51,8 +56,11 @@ def shifts(subject: Subject, of: str, flips: int, seeds: int) -> Shift:
         else:
             other, total = with_flipped_activations(subject, flips, rng)
         moved.append(movement(right, other, subject.size))
+        if truth is not None:
+            errors.append(np.nanmean(np.linalg.norm(other - truth, axis=-1)) * 100 / subject.size)
     by_picture = np.concatenate(moved)
-    return Shift(of, flips, total, float(by_picture.mean()), float(by_picture.max()))
+    error = float(np.mean(errors)) if errors else None
+    return Shift(of, flips, total, float(by_picture.mean()), float(by_picture.max()), error)
 
 
 def answers(subject: Subject) -> Array:
@@ -149,6 +157,9 @@ def negate(numbers: Array, where: NDArray[np.bool_]) -> None:
 
 def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--flips", type=int, nargs="+", metavar="K", help="bits to flip, several numbers in turn")
+    parser.add_argument(
+        "--points", type=Path, metavar="CSV", help="where points are: picture, name, x, y; adds the error"
+    )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how often, with other bits each time")
 
 
@@ -156,17 +167,21 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     subject.require_photos("robustness")
     if options.seeds < 1:
         raise InspectError(f"--seeds {options.seeds}: at least 1")
-    found = [
-        shifts(subject, of, flips, options.seeds)
-        for of in ("weights", "activations")
-        for flips in options.flips or FLIPS
-    ]
+    truth = read_truth(options.points, subject) if options.points else None
+    counts = options.flips or FLIPS if truth is None else (0, *(options.flips or FLIPS))
+    found = [shifts(subject, of, flips, options.seeds, truth) for of in ("weights", "activations") for flips in counts]
     rows = [
-        (s.of, f"{s.flips:,}", f"{100 * s.flips / s.bits:.4f} %", f"{s.mean:.3f} %", f"{s.worst:.2f} %") for s in found
+        (
+            *(s.of, f"{s.flips:,}", f"{100 * s.flips / s.bits:.4f} %", f"{s.mean:.3f} %", f"{s.worst:.2f} %"),
+            *([] if s.error is None else [f"{s.error:.3f} %"]),
+        )
+        for s in found
     ]
+    head = ("bits of", "flipped", "share", "mean shift", "of the worst picture", *(["error"] if options.points else []))
     lines = [
-        *table(("bits of", "flipped", "share", "mean shift", "of the worst picture"), rows),
+        *table(head, rows),
         f"{len(subject.pictures)} pictures, {options.seeds} times; shifts in percent of the {subject.size} pixels that "
         "the network sees, or of pixels whose class changes; activations: flips in each picture",
+        *(["error: distance from the points of the table, in the same unit"] if options.points else []),
     ]
     return View(lines, {"model": subject.name, "pictures": len(subject.pictures), "shifts": [asdict(s) for s in found]})

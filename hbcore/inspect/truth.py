@@ -1,0 +1,64 @@
+"""Where points truly are, from a table, in the pixels that the network sees: what its answers are compared with."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hbcore.inspect.subject import InspectError, Subject
+
+COLUMNS = "picture", "name", "x", "y"
+MOST = 1 << 28
+"""Bytes of a table."""
+
+
+def read_truth(path: Path, subject: Subject) -> NDArray[np.float64]:
+    """The points (N, K, 2) of a subject's pictures in input pixels, NaN where the table has none.
+
+    The table is CSV with the columns picture, name, x, y and maybe instance, from 1, and others, as `python -m hbcore
+    landmarks` writes it. Pictures are found by their path, which starts at the table's folder, or by their name alone.
+    InspectError where it is no such table, or has not a single point that can be compared.
+    """
+    if subject.description is None or subject.description.parts:
+        raise InspectError(f"--points: {subject.name} has no points to compare with {path}")
+    subject.require_photos("--points")
+    places = {name: place for place, name in enumerate(subject.description.names)}
+    rows = _rows(path)
+    found = np.full((len(subject.pictures), len(places), 2), np.nan)
+    for index, (source, crop) in enumerate(zip(subject.sources, subject.crops or (), strict=True)):
+        for key in ((os.path.realpath(source[0]), source[1]), (os.path.basename(source[0]), source[1])):
+            for name, x, y in rows.get(key, ()):
+                if name in places:
+                    found[index, places[name]] = crop.to_input(np.array([x, y]))
+    if np.isnan(found).all():
+        raise InspectError(f"{path}: has no point of these pictures by the names of this model")
+    return found
+
+
+def _rows(path: Path) -> dict[tuple[str, int], list[tuple[str, float, float]]]:
+    """Points by picture and instance, each picture under its real path and under its name alone."""
+    found: dict[tuple[str, int], list[tuple[str, float, float]]] = {}
+    try:
+        if path.stat().st_size > MOST:
+            raise InspectError(f"{path}: more than {MOST >> 20} MB are no table of points")
+        reader = csv.DictReader(path.read_text(encoding="utf-8-sig").splitlines())
+        missing = [column for column in COLUMNS if column not in (reader.fieldnames or [])]
+        if missing:
+            raise InspectError(f"{path}: has no column {missing[0]!r}; points need {', '.join(COLUMNS)}")
+        for row in reader:
+            try:
+                point = row["name"], float(row["x"]), float(row["y"])
+                instance = int(row.get("instance") or 1)
+                real = os.path.realpath(path.parent / row["picture"])
+            except (TypeError, ValueError):
+                raise InspectError(f"{path}, line {reader.line_num}: no picture, name, x and y") from None
+            for key in (real, os.path.basename(real)):
+                found.setdefault((key, instance), []).append(point)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        said = error.strerror if isinstance(error, OSError) else "no table in UTF-8"
+        raise InspectError(f"--points: {path}: {said}") from None
+    return found

@@ -1,0 +1,87 @@
+"""Points of a table, in the pixels that the network sees: by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hbcore import save_model
+from hbcore.inspect import __main__ as entry
+from hbcore.inspect.subject import InspectError, Subject
+from hbcore.inspect.truth import read_truth
+from hbcore.inspect.views.robustness import answers, shifts
+from tests.command_lines import Outcome
+from tests.hbcore.inspect.models import HEADER, PARTS, model
+
+
+@pytest.fixture(autouse=True)
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    save_model(model(), "m.safetensors", HEADER)
+    save_model(model(), "parts.safetensors", PARTS)
+    Image.fromarray(np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save("one.png")
+
+
+def subject(boxes=None):
+    """A picture of 64 pixels, seen in 32: a point at 2 x + 0.5 is at x."""
+    photo = np.zeros((64, 64, 3), dtype=np.uint8)
+    return Subject.read("m.safetensors").looking_at([("one.png", photo, boxes)])
+
+
+def test_points_are_found_by_picture_instance_and_name():
+    Path("t.csv").write_text(
+        "picture,instance,name,x,y,score\none.png,1,a,20.5,10.5,1\none.png,2,b,1,1,1\nelsewhere.png,1,c,1,1,1\n"
+        "some/folder/one.png,1,c,0.5,62.5,1\none.png,1,unknown,1,1,1\n"
+    )
+    found = read_truth(Path("t.csv"), subject())
+    assert found[0, 0].tolist() == [10, 5]
+    assert np.isnan(found[0, 1]).all()
+    assert found[0, 2].tolist() == [0, 31]  # by the name of its file alone
+    pair = read_truth(Path("t.csv"), subject(np.array([[-0.5, -0.5, 63.5, 63.5]] * 2)))
+    assert np.isfinite(pair[:, :, 0]).tolist() == [[True, False, True], [False, True, False]]
+
+
+def test_the_error_is_the_distance_from_the_truth():
+    looking = Subject.read("m.safetensors")
+    truth = answers(looking).astype(float) + np.array([3, 4])  # five pixels of 32 away, where anything is known
+    truth[0, 1] = np.nan
+    assert shifts(looking, "weights", 0, 2, truth).error == pytest.approx(100 * 5 / 32)
+    assert shifts(looking, "weights", 0, 2).error is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("picture,name,x\n", "t.csv: has no column 'y'"),
+        ("picture,name,x,y\none.png,a,1,north\n", "t.csv, line 2: no picture, name, x and y"),
+        ("picture,name,x,y\none.png,a,1\n", "t.csv, line 2: no picture, name, x and y"),
+        ("picture,name,x,y\ntwo.png,a,1,1\n", "t.csv: has no point of these pictures"),
+        ("picture,name,x,y\none.png,d,1,1\n", "t.csv: has no point of these pictures"),
+    ],
+)
+def test_bad_tables_are_named(text, message):
+    Path("t.csv").write_text(text)
+    with pytest.raises(InspectError, match=message):
+        read_truth(Path("t.csv"), subject())
+
+
+def test_the_command(capsys):
+    Path("t.csv").write_text("picture,name,x,y\none.png,a,1,1\n")
+    words = "robustness", "m.safetensors", "one.png", "--flips", 5, "--seeds", 1, "--points"
+    said = json.loads(Outcome(entry.main, capsys, *words, "t.csv", "--json").out)
+    assert [s["flips"] for s in said["shifts"]] == [0, 5, 0, 5]
+    assert all(s["error"] > 0 for s in said["shifts"])
+    assert "error: distance from the points of the table" in Outcome(entry.main, capsys, *words, "t.csv").out
+    Outcome(entry.main, capsys, *words, "none.csv").fails(3, "--points: none.csv: No such file or directory")
+    message = "--points: parts.safetensors has no points"
+    Outcome(entry.main, capsys, "robustness", "parts.safetensors", *words[2:], "t.csv").fails(3, message)
+
+
+def test_a_model_that_needs_boxes_says_so(capsys):
+    save_model(model(), "boxes.safetensors", HEADER | {"crops": [{"around": "box", "margin": 1.25}]})
+    outcome = Outcome(entry.main, capsys, "summary", "boxes.safetensors", "one.png")
+    assert (outcome.code, outcome.errors.count("\n")) == (0, 1)
+    assert "give it --boxes" in outcome.errors
+    assert Outcome(entry.main, capsys, "summary", "boxes.safetensors").errors == ""
