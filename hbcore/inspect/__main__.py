@@ -128,6 +128,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ModelFileError, InspectError, FloatingPointError) as error:
         tell(NAME, str(error))
         return DATA
+    except MemoryError:
+        tell(NAME, "not enough memory: choose a smaller --size, or fewer pictures")
+        return DATA
     except KeyboardInterrupt:
         tell(NAME, "interrupted")
         return INTERRUPTED

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hbcore.autograd.function import Array
 from hbcore.deploy.model_file import ModelFileError, load_model, reason
 from hbcore.landmarks.crop import Crop
-from hbcore.landmarks.description import Description, to_input, to_maps
+from hbcore.landmarks.description import MOST, Description, to_input, to_maps
 from hbcore.landmarks.landmarker import find_model, look_at
 from hbcore.nn.blocks import Unit
 from hbcore.nn.hourglass import StackedHourglass
@@ -58,8 +58,8 @@ class Subject:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: not a model of this version ({reason(error)})") from None
         side = size or (description.codec.input_size if description else SIZE)
-        if side < network.multiple or side % network.multiple:
-            raise InspectError(f"--size {side}: this network takes multiples of {network.multiple}")
+        if not network.multiple <= side <= MOST or side % network.multiple:
+            raise InspectError(f"--size {side}: this network takes multiples of {network.multiple}, up to {MOST}")
         noise = np.random.default_rng(0).random((1, side, side, 3), dtype=np.float32)
         use_packed(network)
         return cls(model, network, description, noise)
@@ -136,13 +136,18 @@ def convolutions(network: Module) -> dict[str, tuple[Conv2d | BinaryConv2d, Unit
 
 
 def binary_units(network: Module) -> dict[str, tuple[BatchNorm2d, BinaryConv2d, Unit]]:
-    """The units whose weights and activations are bits, by short name: (batch norm, convolution, unit)."""
+    """The units whose weights and activations are bits, by short name: (batch norm, convolution, unit).
+
+    InspectError where there is none.
+    """
     found = {}
     for name, (conv, unit) in convolutions(network).items():
         if unit is not None and isinstance(conv, BinaryConv2d) and conv.all_bits:
             norm = unit.modules[0]
             assert isinstance(norm, BatchNorm2d)
             found[name] = norm, conv, unit
+    if not found:
+        raise InspectError("this network has no binary layer, whose weights and activations are bits")
     return found
 
 
@@ -151,7 +156,5 @@ def choose(wanted: str, names: Sequence[str]) -> str:
     name = short(wanted)
     if name in names:
         return name
-    if not names:
-        raise InspectError(f"--layer {wanted}: this network has no binary layer")
     near = difflib.get_close_matches(name, names, n=3, cutoff=0) or names[:3]
     raise InspectError(f"--layer {wanted}: no binary layer of this network; similar: {', '.join(near)}")

@@ -108,7 +108,7 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     lines = [
         *(table(("layer", "still channels", "copies", "negatives", "idle bits"), rows) if rows else []),
         f"{still} of {channels} channels never change their sign over {len(subject.pictures)} pictures",
-        f"{idle:,} of {weights:,} weight bits are idle, {100 * idle / max(1, weights):.2f} %",
+        f"{idle:,} of {weights:,} weight bits are idle, {100 * idle / weights:.2f} %",
     ]
     data = {"model": subject.name, "pictures": len(subject.pictures), "layers": [asdict(d) for d in found]}
     return View(lines, data | {"channels": channels, "still": still, "weights": weights, "idle": idle})

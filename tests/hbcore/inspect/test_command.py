@@ -39,7 +39,8 @@ def run(capsys, *words):
         (["summary", "nobody"], 3, "unknown model 'nobody'"),
         (["nobody"], 3, "unknown model 'nobody'"),
         (["empty"], 3, "empty/last.safetensors: "),
-        (["m.safetensors", "--size", "30"], 3, "--size 30: this network takes multiples of 8"),
+        (["m.safetensors", "--size", "30"], 3, "--size 30: this network takes multiples of 8, up to 4096"),
+        (["m.safetensors", "--size", "8000000"], 3, "--size 8000000: this network takes multiples of 8, up to 4096"),
         (["m.safetensors", "none.png"], 3, "none.png: no such picture"),
         (["m.safetensors", "empty"], 3, "empty: holds no picture"),
         (["m.safetensors", "photos", "--boxes", "5,5,1,1"], 3, "the box 5,5,1,1 has no area"),
@@ -50,6 +51,14 @@ def run(capsys, *words):
 )
 def test_mistakes_are_one_line(words, code, message, capsys):
     run(capsys, *words).fails(code, message)
+
+
+@pytest.mark.parametrize("verb", ["bits", "dead", "robustness", "microscope --layer stem.0"])
+@pytest.mark.parametrize("kind", [{"binary": False}, {"binarize": "activations"}, {"sharpness": 2.0}])
+def test_networks_without_binary_layers_are_named(verb, kind, capsys):
+    save_model(model(**kind), "other.safetensors", HEADER)
+    name, *more = verb.split()
+    run(capsys, name, "other.safetensors", "photos", *more).fails(3, "this network has no binary layer")
 
 
 def test_it_runs_as_a_module():

@@ -120,4 +120,7 @@ def test_the_commands(capsys):
     assert " weight bits differ, " in out
     save_model(model(binary=False), "real.safetensors")
     words = "diff", "m.safetensors", "--with", "real.safetensors"
-    Outcome(entry.main, capsys, *words).fails(3, "m.safetensors and real.safetensors have no binary layer of the same")
+    Outcome(entry.main, capsys, *words).fails(3, "this network has no binary layer")
+    save_model(model(features=32), "wide.safetensors", HEADER)
+    message = "m.safetensors and wide.safetensors have no binary layer of the same name and shape"
+    Outcome(entry.main, capsys, *words[:-1], "wide.safetensors").fails(3, message)
