@@ -47,8 +47,8 @@ def attention(subject: Subject, patch: int, step: int) -> Attention:
     maps = [one(picture[None])]
     for start in range(0, len(places), BATCH):
         covered = np.repeat(picture[None], BATCH, axis=0)  # the last of them maybe in vain
-        for copy, (top, left) in zip(covered, places[start : start + BATCH], strict=False):
-            copy[top : top + patch, left : left + patch] = grey
+        for copy, (top, left) in enumerate(places[start : start + BATCH]):
+            covered[copy, top : top + patch, left : left + patch] = grey
         maps.append(engine(covered))
     found = subject.answers(np.concatenate(maps)[: 1 + len(places)])
     effect = changes(found[0], found[1:], size, subject.network.architecture["joints"])
