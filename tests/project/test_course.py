@@ -15,6 +15,7 @@ ANSWERS = {
     1: 100 * math.erfc(1 / math.sqrt(2)),  # outside of -1 to 1
     2: 4 * 64 - 2 * 100,
     3: 1 + 3 / 2 * 2,  # -2 (x - 1) / sqrt(4) + 3 = 0
+    4: 6 * 64 + 1,
 }
 
 
@@ -66,6 +67,19 @@ def test_the_threshold_is_where_the_line_crosses_zero() -> None:
     found = [float(number) for number in said["threshold"].strip("[]").split()]
     assert found == pytest.approx(crossings, abs=1e-3)
     assert "of which 0 have another sign" in said["numbers tried"]
+
+
+def test_a_gradient_is_believed_the_less_the_more_signs_it_comes_through() -> None:
+    """Behind the last filter of a block there is no sign: what the gradient says of it is what happens."""
+    rows = re.findall(
+        r"(\w+) +(\d)x\d, +(\d+) -> +\d+: +(\d+) values, belief (\d\.\d\d)", run("examples/course/04_block.py").stdout
+    )
+    assert [int(values) - 1 for *_, values, _ in rows] == [int(k) ** 2 * int(channels) for _, k, channels, _, _ in rows]
+    plain, paths = ([float(row[-1]) for row in rows if row[0] == name] for name in ("bottleneck", "hpm"))
+    for beliefs in (plain, paths):
+        assert beliefs == sorted(beliefs)
+        assert beliefs[-1] >= 0.99
+    assert all(here > there for here, there in zip(paths[:2], plain[:2], strict=True))
 
 
 @pytest.mark.parametrize("lesson", ANSWERS)

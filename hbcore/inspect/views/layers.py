@@ -28,8 +28,9 @@ class Row:
     """One convolution with its unit, or everything else.
 
     bits: of (weights, activations), 1 or 32. shape: (kH, kW, channels, filters). output: (height, width, filters).
-    one_bit, real: parameters. size: bytes, one-bit weights as bits and the others as float32. field: height and width
-    of what a pixel in the middle of its map sees, in input pixels. share: of the time of a pass, layer by layer.
+    one_bit, real: parameters; alpha is none, as it follows from them. size: bytes, one-bit weights as bits and the
+    others as float32. field: height and width of what a pixel in the middle of its map sees, in input pixels. share: of
+    the time of a pass, layer by layer.
     """
 
     name: str
