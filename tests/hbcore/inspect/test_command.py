@@ -95,3 +95,18 @@ def test_summary_prints_a_table(capsys):
     lines = run(capsys, "m.safetensors").out.splitlines()
     assert lines[1].split()[:2] == ["layer", "bits"]
     assert lines[2].split()[:6] == ["stem.0", "32", "7x7", "3->4", "16x16x4", "0"]
+
+
+WITHOUT_PILLOW = (
+    "import sys; sys.modules['PIL'] = None; from hbcore.inspect.__main__ import main; sys.exit(main(sys.argv[1:]))"
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [(["m.safetensors"], 0), (["m.safetensors", "photos"], 3), (["bits", "m.safetensors", "--out", "seen"], 2)],
+)
+def test_pillow_is_needed_for_picture_files_alone(words, code):
+    done = subprocess.run([sys.executable, "-c", WITHOUT_PILLOW, *words], capture_output=True, text=True, check=False)
+    missing = 'inspect: picture files need Pillow, which is missing: pip install "hbcore[pictures]"\n'
+    assert (done.returncode, done.stderr) == (code, missing if code else "")
