@@ -2,18 +2,63 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hbcore.autograd.function import Array
 from hbcore.inspect.subject import InspectError, Subject
 
 COLUMNS = "picture", "name", "x", "y"
 MOST = 1 << 28
 """Bytes of a table."""
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """Where points are (N, K, 2), in input pixels, NaN where that is not known; and in what errors are measured.
+
+    norm: a length of each picture (N,), in the same pixels, that its errors are divided by: the side of the picture, or
+    the distance between two points. near: the share of it within which a point counts as found.
+    """
+
+    points: Array
+    norm: Array
+    near: float | None = None
+
+    def errors(self, found: Array) -> Array:
+        """Of points (N, K, 2): (N, K), in percent of the norm, NaN where nothing is known."""
+        return np.asarray(100 * np.linalg.norm(found - self.points, axis=-1) / self.norm[:, None])
+
+
+def known(subject: Subject, options: argparse.Namespace) -> Truth | None:
+    """The truth that the options name, if any. InspectError where they do not fit each other or the model."""
+    if options.points is None:
+        for name in ("norm", "near"):
+            if getattr(options, name) is not None:
+                raise InspectError(f"--{name} says how errors are measured: name a table of the truth with --points")
+        return None
+    points = read_truth(options.points, subject)
+    if options.near is not None and not 0 < options.near < np.inf:
+        raise InspectError(f"--near {options.near:g}: a share above 0")
+    if options.norm is None:
+        return Truth(points, np.full(len(points), float(subject.size)), options.near)
+    assert subject.description is not None  # or `read_truth` would have said so
+    places = {name: place for place, name in enumerate(subject.description.names)}
+    first, _, second = options.norm.partition(",")
+    for name in (first, second):
+        if name not in places:
+            raise InspectError(f"--norm {options.norm}: {name!r} is no point of this model: {', '.join(places)}")
+    norm = np.linalg.norm(points[:, places[first]] - points[:, places[second]], axis=-1)
+    norm[~(norm > 0)] = np.nan  # a picture without that length is left out
+    if np.isnan(norm).all():
+        raise InspectError(f"--norm {options.norm}: {options.points} has both points of no picture")
+    return Truth(points, norm, options.near)
 
 
 def read_truth(path: Path, subject: Subject) -> NDArray[np.float64]:

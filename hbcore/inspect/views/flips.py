@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +21,7 @@ from hbcore.inspect.view import View, table
 HELP = "sign changes of a training run, layer by layer, and weights that never settled"
 STATE, FORMAT, LOG = "state.safetensors", "hbcore-run/1", "flips.csv"
 TENTHS = 10
+BARS = "▁▂▃▄▅▆▇█"
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ class Settled:
 
     changes: of signs in the whole run. ever, late: weights whose sign changed at all, and in the last tenth of it.
     middle: the median of |latent weight|; small: the share of weights below a tenth of that, which a nudge turns over.
+    latent: how many latent weights lie in each twentieth of -1 to 1, those beyond in the outer ones.
     """
 
     name: str
@@ -37,6 +40,7 @@ class Settled:
     late: int
     middle: float
     small: float
+    latent: tuple[int, ...]
 
 
 def read_log(path: Path) -> tuple[list[str], NDArray[np.int64]]:
@@ -59,7 +63,26 @@ def settled(name: str, last: Array, latent: Array, changes: int) -> Settled:
     size, middle = np.abs(latent), float(np.median(np.abs(latent)))
     late = int(np.count_nonzero(last > PARTS - PARTS // TENTHS))
     small = float(np.mean(size < middle / 10))
-    return Settled(name, last.size, changes, int(np.count_nonzero(last)), late, middle, small)
+    counts, _ = np.histogram(np.clip(latent, -1, 1), bins=2 * TENTHS, range=(-1, 1))
+    return Settled(name, last.size, changes, int(np.count_nonzero(last)), late, middle, small, tuple(map(int, counts)))
+
+
+def of_run(folder: Path) -> tuple[list[Settled], NDArray[np.int64]]:
+    """Every binary layer of the run in a folder, and the rows of its log, see `read_log`.
+
+    ModelFileError where there is no checkpoint, InspectError where the log is not its own.
+    """
+    names, rows = read_log(folder / LOG)
+    arrays, _ = read_arrays(folder / STATE, FORMAT)
+    latents = {name.removeprefix("model/").replace("modules.", ""): array for name, array in arrays.items()}
+    found = []
+    for place, name in enumerate(names, start=1):
+        last = arrays.get(f"flips/{name}")
+        latent = next((array for key, array in latents.items() if _is_weight_of(key, name)), None)
+        if last is None or latent is None:
+            raise InspectError(f"{folder / STATE}: holds no sign changes of {name}: it belongs to another run")
+        found.append(settled(name, last, latent, int(rows[:, place].sum())))
+    return found, rows
 
 
 def course(rows: NDArray[np.int64], weights: int) -> list[tuple[int, float]]:
@@ -77,6 +100,12 @@ def course(rows: NDArray[np.int64], weights: int) -> list[tuple[int, float]]:
     ]
 
 
+def bars(counts: Sequence[int]) -> str:
+    """Counts as a row of bars, the largest of full height."""
+    most = max(counts)
+    return "".join(" " if not n else BARS[(len(BARS) - 1) * n // most] for n in counts)
+
+
 def options(parser: argparse.ArgumentParser) -> None:
     """None of its own."""
 
@@ -85,16 +114,7 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     folder = Path(subject.name)
     if not folder.is_dir():
         raise InspectError(f"{subject.name}: flips looks at a run folder, which knows how its weights changed")
-    names, rows = read_log(folder / LOG)
-    arrays, _ = read_arrays(folder / STATE, FORMAT)
-    latents = {name.removeprefix("model/").replace("modules.", ""): array for name, array in arrays.items()}
-    found = []
-    for place, name in enumerate(names, start=1):
-        last = arrays.get(f"flips/{name}")
-        latent = next((array for key, array in latents.items() if _is_weight_of(key, name)), None)
-        if last is None or latent is None:
-            raise InspectError(f"{folder / STATE}: holds no sign changes of {name}: it belongs to another run")
-        found.append(settled(name, last, latent, int(rows[:, place].sum())))
+    found, rows = of_run(folder)
     if not found:
         raise InspectError(f"{subject.name}: this network has no binary layer")
     weights, changes, ever, late = (
@@ -102,17 +122,27 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     )
     cells = [
         (s.name, f"{s.weights:,}", f"{s.changes:,}", _percent(s.ever / s.weights), _percent(s.late / s.weights),
-         f"{s.middle:.3g}", _percent(s.small))
+         f"{s.middle:.3g}", _percent(s.small), bars(s.latent))
         for s in found
     ]  # fmt: skip
     tenths = course(rows, weights)
     lines = [
         *table(
-            ("layer", "weights", "sign changes", "changed ever", "in the last tenth", "median |w|", "near 0"), cells
+            (
+                "layer",
+                "weights",
+                "sign changes",
+                "changed ever",
+                "in the last tenth",
+                "median |w|",
+                "near 0",
+                "-1 to 1",
+            ),
+            cells,
         ),
         f"{changes:,} sign changes of {weights:,} weights; {_percent(ever / weights)} changed at all, "
         f"{_percent(late / weights)} in the last tenth of the run: these never settled",
-        "near 0: below a tenth of the median",
+        "near 0: below a tenth of the median; -1 to 1: how many latent weights there are in each twentieth of it",
         "",
         *table(
             ("up to step", "changes per million weights and step"), [(step, f"{rate:.1f}") for step, rate in tenths]

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from hbcore.autograd.function import Array
 from hbcore.inspect.observe import run_once
 from hbcore.inspect.subject import InspectError, Subject, binary_units
-from hbcore.inspect.truth import read_truth
+from hbcore.inspect.truth import Truth, known
 from hbcore.inspect.view import View, table
 from hbcore.nn.module import Module
 
@@ -29,7 +29,8 @@ LEAST = np.finfo(np.float32).tiny  # what stands for a zero whose bit is 1: -0.0
 class Shift:
     """What `flips` random bits do. mean, worst: of the movement of landmarks in percent of the picture's side, the mean
     over all of them and that of the picture where it is largest; of a model of parts, pixels of another class, percent.
-    error: the same mean, not from the answers without flips but from the truth; None where that is not known.
+    error: the same mean, not from the answers without flips but from the truth; None where that is not known. within:
+    the share of points, in percent, that are near enough to the truth; None where it is not said what that is.
     """
 
     of: str
@@ -38,16 +39,17 @@ class Shift:
     mean: float
     worst: float
     error: float | None = None
+    within: float | None = None
 
 
-def shifts(subject: Subject, of: str, flips: int, seeds: int, truth: Array | None = None) -> Shift:
+def shifts(subject: Subject, of: str, flips: int, seeds: int, truth: Truth | None = None) -> Shift:
     """With `flips` bits of the "weights", or of the "activations" of each picture, flipped at random, `seeds` times.
 
-    Bits of weights are flipped for all pictures alike. truth: where points are (N, K, 2), in input pixels, NaN where
-    that is not known. InspectError where there are not so many bits.
+    Bits of weights are flipped for all pictures alike. The error is the mean over the points of each picture, and of
+    that over the pictures. InspectError where there are not so many bits.
     """
     right = answers(subject)
-    moved, errors, total = [], [], 0
+    moved, errors, found, total = [], [], [], 0
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
         if of == "weights":
@@ -57,10 +59,15 @@ def shifts(subject: Subject, of: str, flips: int, seeds: int, truth: Array | Non
             other, total = with_flipped_activations(subject, flips, rng)
         moved.append(movement(right, other, subject.size))
         if truth is not None:
-            errors.append(np.nanmean(np.linalg.norm(other - truth, axis=-1)) * 100 / subject.size)
+            wrong = truth.errors(other)
+            labelled = np.isfinite(wrong)
+            there = labelled.any(axis=1)
+            errors.append(np.nanmean(wrong[there], axis=1).mean())
+            if truth.near is not None:
+                found.append(100 * np.mean(wrong[labelled] <= 100 * truth.near))
     by_picture = np.concatenate(moved)
-    error = float(np.mean(errors)) if errors else None
-    return Shift(of, flips, total, float(by_picture.mean()), float(by_picture.max()), error)
+    error, within = (float(np.mean(values)) if values else None for values in (errors, found))
+    return Shift(of, flips, total, float(by_picture.mean()), float(by_picture.max()), error, within)
 
 
 def answers(subject: Subject) -> Array:
@@ -160,28 +167,42 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--points", type=Path, metavar="CSV", help="where points are: picture, name, x, y; adds the error"
     )
+    parser.add_argument(
+        "--norm", metavar="A,B", help="divide errors by the distance of these two points, and not by the picture's side"
+    )
+    parser.add_argument(
+        "--near", type=float, metavar="SHARE", help="count the points whose error is at most this share of it: PCK"
+    )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how often, with other bits each time")
+
+
+def in_words(options: argparse.Namespace) -> str:
+    """What the columns beside the shifts are."""
+    norm = f"of the distance of {options.norm.replace(',', ' and ')}" if options.norm else "in the same unit"
+    near = "" if options.near is None else f"; found: points with an error of at most {100 * options.near:g} %"
+    return f"error: distance from the points of the table, {norm}{near}"
 
 
 def view(subject: Subject, options: argparse.Namespace) -> View:
     subject.require_photos("robustness")
     if options.seeds < 1:
         raise InspectError(f"--seeds {options.seeds}: at least 1")
-    truth = read_truth(options.points, subject) if options.points else None
+    truth = known(subject, options)
     counts = options.flips or FLIPS if truth is None else (0, *(options.flips or FLIPS))
     found = [shifts(subject, of, flips, options.seeds, truth) for of in ("weights", "activations") for flips in counts]
     rows = [
         (
             *(s.of, f"{s.flips:,}", f"{100 * s.flips / s.bits:.4f} %", f"{s.mean:.3f} %", f"{s.worst:.2f} %"),
-            *([] if s.error is None else [f"{s.error:.3f} %"]),
+            *(f"{value:.3f} %" for value in (s.error, s.within) if value is not None),
         )
         for s in found
     ]
-    head = ("bits of", "flipped", "share", "mean shift", "of the worst picture", *(["error"] if options.points else []))
+    more = [] if truth is None else ["error"] if truth.near is None else ["error", "found"]
+    head = ("bits of", "flipped", "share", "mean shift", "of the worst picture", *more)
     lines = [
         *table(head, rows),
         f"{len(subject.pictures)} pictures, {options.seeds} times; shifts in percent of the {subject.size} pixels that "
         "the network sees, or of pixels whose class changes; activations: flips in each picture",
-        *(["error: distance from the points of the table, in the same unit"] if options.points else []),
+        *([] if truth is None else [in_words(options)]),
     ]
     return View(lines, {"model": subject.name, "pictures": len(subject.pictures), "shifts": [asdict(s) for s in found]})

@@ -10,7 +10,7 @@ from hbcore import BinaryConv2d, save_model
 from hbcore.inspect import __main__ as entry
 from hbcore.inspect.changes import SignChanges
 from hbcore.inspect.subject import binary_units
-from hbcore.inspect.views.flips import course, settled
+from hbcore.inspect.views.flips import bars, course, settled
 from hbcore.nn.module import Sequential
 from tests.command_lines import Outcome
 from tests.hbcore.inspect.models import HEADER, model
@@ -36,10 +36,16 @@ def test_changes_step_by_step():
 
 def test_what_became_of_a_layer():
     last = np.array([0, 1, 900, 901, 1000], dtype=np.uint16)
-    latent = np.array([1, -2, 0.1, 3, -0.05])  # the median of their sizes is 1
+    latent = np.array([1, -2, 0.15, 3, -0.05])  # the median of their sizes is 1
     layer = settled("name", last, latent, 12)
     assert (layer.weights, layer.changes, layer.ever, layer.late) == (5, 12, 4, 2)
     assert (layer.middle, layer.small) == (1, 0.2)
+    # -2 and -0.05, then 0.15, 1 and 3: the first twentieth, the last below 0, the second above it, and the last
+    assert {place: count for place, count in enumerate(layer.latent) if count} == {0: 1, 9: 1, 11: 1, 19: 2}
+
+
+def test_bars_are_as_high_as_their_counts():
+    assert bars([0, 1, 7, 14]) == " ▁▄█"
 
 
 def test_the_course_of_a_run_in_tenths():

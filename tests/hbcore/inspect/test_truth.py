@@ -10,7 +10,7 @@ from PIL import Image
 from hbcore import save_model
 from hbcore.inspect import __main__ as entry
 from hbcore.inspect.subject import InspectError, Subject
-from hbcore.inspect.truth import read_truth
+from hbcore.inspect.truth import Truth, read_truth
 from hbcore.inspect.views.robustness import answers, shifts
 from tests.command_lines import Outcome
 from tests.hbcore.inspect.models import HEADER, PARTS, model
@@ -47,7 +47,8 @@ def test_the_error_is_the_distance_from_the_truth():
     looking = Subject.read("m.safetensors")
     truth = answers(looking).astype(float) + np.array([3, 4])  # five pixels of 32 away, where anything is known
     truth[0, 1] = np.nan
-    assert shifts(looking, "weights", 0, 2, truth).error == pytest.approx(100 * 5 / 32)
+    side = np.array([32.0])
+    assert shifts(looking, "weights", 0, 2, Truth(truth, side)).error == pytest.approx(100 * 5 / 32)
     assert shifts(looking, "weights", 0, 2).error is None
 
 
@@ -85,3 +86,32 @@ def test_a_model_that_needs_boxes_says_so(capsys):
     assert (outcome.code, outcome.errors.count("\n")) == (0, 1)
     assert "give it --boxes" in outcome.errors
     assert Outcome(entry.main, capsys, "summary", "boxes.safetensors").errors == ""
+
+
+def test_errors_in_another_length_and_points_that_are_found():
+    """A picture whose points are 3 pixels away from the truth, and one without a known length."""
+    points = np.array([[[0.0, 0], [0, 0], [np.nan] * 2], [[0, 0]] * 3])
+    truth = Truth(points, np.array([10, np.nan]), 0.35)
+    wrong = truth.errors(points + np.array([3, 0]))
+    assert wrong[0, :2].tolist() == [30, 30]
+    assert np.isnan(wrong[0, 2])
+    assert np.isnan(wrong[1]).all()
+
+
+def test_the_command_measures_nme_and_pck(capsys):
+    Path("t.csv").write_text("picture,name,x,y\none.png,a,0,0\none.png,b,30,40\n")  # 25 input pixels apart
+    words = ["robustness", "m.safetensors", "one.png", "--flips", "1", "--seeds", "1", "--points", "t.csv"]
+    said = Outcome(entry.main, capsys, *words, "--norm", "a,b", "--near", "1e9", "--json")
+    plain = Outcome(entry.main, capsys, *words, "--json")
+    (ours, *_), (other, *_) = (json.loads(outcome.out)["shifts"] for outcome in (said, plain))
+    assert ours["error"] == pytest.approx(other["error"] * 32 / 25)
+    assert (ours["within"], other["within"]) == (100, None)
+    told = Outcome(entry.main, capsys, *words, "--norm", "a,b", "--near", "0.1").out
+    assert "of the distance of a and b; found: points with an error of at most 10 %" in told
+    for more, message in (
+        (["--norm", "a,d"], "--norm a,d: 'd' is no point of this model: a, b, c"),
+        (["--norm", "a,c"], "t.csv has both points of no picture"),
+        (["--near", "0"], "--near 0: a share above 0"),
+    ):
+        Outcome(entry.main, capsys, *words, *more).fails(3, message)
+    Outcome(entry.main, capsys, *words[:-2], "--near", "1").fails(3, "name a table of the truth with --points")
