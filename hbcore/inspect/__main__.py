@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
+from hbcore.inspect.documents import page
 from hbcore.inspect.subject import InspectError, Subject
 from hbcore.inspect.view import View
 from hbcore.inspect.views import attention, dead, difference, flips, layers, microscope, planes, robustness
@@ -30,6 +31,7 @@ VERBS: dict[str, Any] = {
     "diff": difference,
     "attention": attention,
     "flips": flips,
+    "page": page,
 }
 """Each a module with HELP, options(parser) and view(subject, options)."""
 
@@ -93,8 +95,22 @@ def files(paths: Sequence[str]) -> Iterator[Path]:
         yield from within
 
 
-def write(folder: Path, view: View) -> list[str]:
-    """The pictures of a view as PNG files in a folder; what there is to say about it. ModelFileError, InspectError."""
+def write(out: Path, view: View) -> list[str]:
+    """The document of a view, or its pictures; what there is to say about it. ModelFileError, InspectError."""
+    return document(out, view.document) if view.document else pictures(out, view)
+
+
+def document(file: Path, text: str) -> list[str]:
+    """Write a text file where there is none. ModelFileError."""
+    if os.path.lexists(file):
+        raise ModelFileError(f"{file}: is there already: choose another --out")
+    content = text.encode()
+    write_whole(file, content)
+    return [f"{file}, {len(content):,} bytes"]
+
+
+def pictures(folder: Path, view: View) -> list[str]:
+    """Write the pictures of a view as PNG files into a folder. ModelFileError, InspectError."""
     try:
         from hbcore.photos.drawing import png
     except ModuleNotFoundError as error:

@@ -12,11 +12,14 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """lines: for the terminal. data: for JSON. pictures: levels (H, W) or colours (H, W, 3), uint8, by name."""
+    """lines: for the terminal. data: for JSON. pictures: levels (H, W) or colours (H, W, 3), uint8, by name. document:
+    the text of a file, where there is one to be written.
+    """
 
     lines: list[str]
     data: Any
     pictures: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+    document: str = ""
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:

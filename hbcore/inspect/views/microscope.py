@@ -90,18 +90,8 @@ class Slide:
     @classmethod
     def of(cls, subject: Subject, layer: str) -> Slide:
         """The layer of that name, and what the first picture is there. InspectError where there is none."""
-        units = binary_units(subject.network)
-        name = choose(layer, list(units))
-        norm, conv, _ = units[name]
-        seen: dict[int, tuple[Any, Any]] = {}
-
-        def note(_: str, module: Module, inputs: tuple[Any, ...], result: Any) -> None:
-            if module is norm or module is conv:
-                seen[id(module)] = inputs[0], result
-
-        run_once(subject.network, subject.pictures[:1], note, graph=True)
-        (x, v), (_, y) = seen[id(norm)], seen[id(conv)]
-        return cls(name, norm, conv, x.data[0], v.data[0], y.data[0], y)
+        name = choose(layer, list(binary_units(subject.network)))
+        return next(slide for slide in slides(subject) if slide.name == name)
 
     def at(self, y: int, x: int, channel: int) -> Sample:
         """One number of the result. InspectError where there is none."""
@@ -140,6 +130,25 @@ class Slide:
         v = self.v[pixel]
         columns = self.x[pixel], scale, shift, v, t, flip, (v < 0).astype(int)
         return tuple(Normed(*row) for row in zip(*(column.tolist() for column in columns), strict=True))
+
+
+def slides(subject: Subject) -> list[Slide]:
+    """Every binary layer with what the first picture is there, in the order of the network. InspectError where there
+    is none."""
+    units = binary_units(subject.network)
+    seen: dict[int, tuple[Any, Any]] = {}
+    watched = {id(part) for norm, conv, _ in units.values() for part in (norm, conv)}
+
+    def note(_: str, module: Module, inputs: tuple[Any, ...], result: Any) -> None:
+        if id(module) in watched:
+            seen[id(module)] = inputs[0], result
+
+    run_once(subject.network, subject.pictures[:1], note, graph=True)
+    found = []
+    for name, (norm, conv, _) in units.items():
+        (x, v), (_, y) = seen[id(norm)], seen[id(conv)]
+        found.append(Slide(name, norm, conv, x.data[0], v.data[0], y.data[0], y))
+    return found
 
 
 def _tap(pixel: tuple[int, int], w: Array, v: Array | None) -> Tap:
