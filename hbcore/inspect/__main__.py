@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
-from hbcore.inspect.documents import page
+from hbcore.inspect.documents import graph, page
 from hbcore.inspect.subject import InspectError, Subject
 from hbcore.inspect.view import View
 from hbcore.inspect.views import attention, dead, difference, flips, layers, microscope, planes, robustness
@@ -32,6 +32,7 @@ VERBS: dict[str, Any] = {
     "attention": attention,
     "flips": flips,
     "page": page,
+    "graph": graph,
 }
 """Each a module with HELP, options(parser) and view(subject, options)."""
 
