@@ -138,7 +138,9 @@ def samples(records: Sequence[Record], answers: Sequence[Answers], names: Sequen
         if chosen:
             text += markup.paragraph(f"Where {name} is better by most, first {names[0]}, then {names[1]}:")
             shown = [portraits(r.task, a, chosen, ROOM // 4) for r, a in zip(records, answers, strict=True)]
-            text += markup.pictures([cell for pair in zip(*shown, strict=False) for cell in pair])
+            count = min(map(len, shown))  # as far as there was room for both
+            pairs = zip(*(cells[:count] for cells in shown), strict=True)
+            text += markup.pictures([cell for pair in pairs for cell in pair])
     return text
 
 

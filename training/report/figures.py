@@ -6,7 +6,6 @@ import hashlib
 import io
 import re
 from collections.abc import Mapping, Sequence
-from itertools import cycle
 from typing import Any
 
 import numpy as np
@@ -28,11 +27,19 @@ def lines(curves: Mapping[str, Curve], x: str, y: str, *, log: bool = False, tit
     figure = new_figure(5, 3.1)
     axes = figure.subplots()
     positive = True
-    for (name, (at, values)), colour in zip(curves.items(), cycle(LINES), strict=False):
+    for number, (name, (at, values)) in enumerate(curves.items()):
         there = np.isfinite(values)
         positive = positive and bool(np.all(values[there] > 0))
         marker = "o" if there.sum() <= 30 else ""
-        axes.plot(at[there], values[there], label=name, color=colour, marker=marker, markersize=3, linewidth=1.6)
+        axes.plot(
+            at[there],
+            values[there],
+            label=name,
+            color=LINES[number % len(LINES)],
+            marker=marker,
+            markersize=3,
+            linewidth=1.6,
+        )
     if log and positive:
         axes.set_yscale("log")
     plain_ticks(axes)
