@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hbcore.autograd.function import Array
 from hbcore.inspect.subject import InspectError, Subject
+from hbcore.photos.boxes import row_of
 
 COLUMNS = "picture", "name", "x", "y"
 MOST = 1 << 28
@@ -65,7 +66,7 @@ def read_truth(path: Path, subject: Subject) -> NDArray[np.float64]:
     """The points (N, K, 2) of a subject's pictures in input pixels, NaN where the table has none.
 
     The table is CSV with the columns picture, name, x, y and maybe instance, from 1, and others, as `python -m hbcore
-    landmarks` writes it. Pictures are found by their path, which starts at the table's folder, or by their name alone.
+    landmarks` writes it. Pictures are found as boxes are, see `row_of` in `hbcore/photos/boxes.py`.
     InspectError where it is no such table, or has not a single point that can be compared.
     """
     if subject.description is None or subject.description.parts:
@@ -75,18 +76,18 @@ def read_truth(path: Path, subject: Subject) -> NDArray[np.float64]:
     rows = _rows(path)
     found = np.full((len(subject.pictures), len(places), 2), np.nan)
     for index, (source, crop) in enumerate(zip(subject.sources, subject.crops or (), strict=True)):
-        for key in ((os.path.realpath(source[0]), source[1]), (os.path.basename(source[0]), source[1])):
-            for name, x, y in rows.get(key, ()):
-                if name in places:
-                    found[index, places[name]] = crop.to_input(np.array([x, y]))
+        photo, instance = source
+        for name, x, y in (row_of(Path(photo), rows) or {}).get(instance, ()):
+            if name in places:
+                found[index, places[name]] = crop.to_input(np.array([x, y]))
     if np.isnan(found).all():
         raise InspectError(f"{path}: has no point of these pictures by the names of this model")
     return found
 
 
-def _rows(path: Path) -> dict[tuple[str, int], list[tuple[str, float, float]]]:
-    """Points by picture and instance, each picture under its real path and under its name alone."""
-    found: dict[tuple[str, int], list[tuple[str, float, float]]] = {}
+def _rows(path: Path) -> dict[str, dict[int, list[tuple[str, float, float]]]]:
+    """Points by the real path of their picture, and by instance."""
+    found: dict[str, dict[int, list[tuple[str, float, float]]]] = {}
     try:
         if path.stat().st_size > MOST:
             raise InspectError(f"{path}: more than {MOST >> 20} MB are no table of points")
@@ -101,8 +102,7 @@ def _rows(path: Path) -> dict[tuple[str, int], list[tuple[str, float, float]]]:
                 real = os.path.realpath(path.parent / row["picture"])
             except (TypeError, ValueError):
                 raise InspectError(f"{path}, line {reader.line_num}: no picture, name, x and y") from None
-            for key in (real, os.path.basename(real)):
-                found.setdefault((key, instance), []).append(point)
+            found.setdefault(real, {}).setdefault(instance, []).append(point)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         said = error.strerror if isinstance(error, OSError) else "no table in UTF-8"
         raise InspectError(f"--points: {path}: {said}") from None

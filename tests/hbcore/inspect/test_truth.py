@@ -33,14 +33,28 @@ def subject(boxes=None):
 def test_points_are_found_by_picture_instance_and_name():
     Path("t.csv").write_text(
         "picture,instance,name,x,y,score\none.png,1,a,20.5,10.5,1\none.png,2,b,1,1,1\nelsewhere.png,1,c,1,1,1\n"
-        "some/folder/one.png,1,c,0.5,62.5,1\none.png,1,unknown,1,1,1\n"
+        "one.png,1,c,0.5,62.5,1\none.png,1,unknown,1,1,1\n"
     )
     found = read_truth(Path("t.csv"), subject())
     assert found[0, 0].tolist() == [10, 5]
     assert np.isnan(found[0, 1]).all()
-    assert found[0, 2].tolist() == [0, 31]  # by the name of its file alone
+    assert found[0, 2].tolist() == [0, 31]
     pair = read_truth(Path("t.csv"), subject(np.array([[-0.5, -0.5, 63.5, 63.5]] * 2)))
     assert np.isfinite(pair[:, :, 0]).tolist() == [[True, False, True], [False, True, False]]
+
+
+def test_pictures_of_the_same_name_have_their_own_points():
+    """Two folders with a 1.png each; what lies elsewhere counts by its name only where there is one of that name."""
+    photo = np.zeros((64, 64, 3), dtype=np.uint8)
+    looking = Subject.read("m.safetensors").looking_at([(name, photo, None) for name in ("a/1.png", "b/1.png")])
+    Path("t.csv").write_text("picture,name,x,y\na/1.png,a,10.5,10.5\nb/1.png,a,60.5,60.5\n")
+    assert read_truth(Path("t.csv"), looking)[:, 0].tolist() == [[5, 5], [30, 30]]
+    elsewhere = looking.looking_at([(name, photo, None) for name in ("c/1.png", "b/1.png")])
+    found = read_truth(Path("t.csv"), elsewhere)[:, 0]
+    assert np.isnan(found[0]).all()
+    assert found[1].tolist() == [30, 30]
+    Path("t.csv").write_text("picture,name,x,y\nelsewhere/1.png,a,10.5,10.5\n")
+    assert read_truth(Path("t.csv"), looking)[:, 0].tolist() == [[5, 5], [5, 5]]
 
 
 def test_the_error_is_the_distance_from_the_truth():
