@@ -41,18 +41,19 @@ def attention(subject: Subject, patch: int, step: int) -> Attention:
     if subject.network.architecture["sharpness"] is not None:
         raise InspectError(f"{subject.name}: its signs are smooth, in the middle of training: finish the run first")
     corners = np.unique(np.append(np.arange(0, size - patch + 1, step), size - patch))
-    grey = picture.mean(axis=(0, 1))
+    mean = picture.mean(axis=(0, 1))
     places = [(top, left) for top in corners for left in corners]
     engine, one = Engine(subject.network, size, size, batch=BATCH), Engine(subject.network, size, size)
-    maps = [one(picture[None])]
+    right = subject.answers(one(picture[None]))[0]
+    effect = []
     for start in range(0, len(places), BATCH):
+        some = places[start : start + BATCH]
         covered = np.repeat(picture[None], BATCH, axis=0)  # the last of them maybe in vain
-        for copy, (top, left) in enumerate(places[start : start + BATCH]):
-            covered[copy, top : top + patch, left : left + patch] = grey
-        maps.append(engine(covered))
-    found = subject.answers(np.concatenate(maps)[: 1 + len(places)])
-    effect = changes(found[0], found[1:], size, subject.network.architecture["joints"])
-    return Attention(patch, corners, found[0], effect.reshape(len(corners), len(corners), -1))
+        for copy, (top, left) in enumerate(some):
+            covered[copy, top : top + patch, left : left + patch] = mean
+        found = subject.answers(engine(covered)[: len(some)])  # thousands of maps at once would be gigabytes
+        effect.append(changes(right, found, size, subject.network.architecture["joints"]))
+    return Attention(patch, corners, right, np.concatenate(effect).reshape(len(corners), len(corners), -1))
 
 
 def changes(right: Array, others: Array, size: int, count: int) -> NDArray[np.float64]:

@@ -72,8 +72,8 @@ def shifts(subject: Subject, of: str, flips: int, seeds: int, truth: Truth | Non
 
 def answers(subject: Subject) -> Array:
     """Of all pictures, see :meth:`Subject.answers`."""
-    maps = [heatmaps(subject, subject.pictures[at : at + BATCH]) for at in range(0, len(subject.pictures), BATCH)]
-    return subject.answers(np.concatenate(maps))
+    batches = (subject.pictures[at : at + BATCH] for at in range(0, len(subject.pictures), BATCH))
+    return np.concatenate([subject.answers(heatmaps(subject, batch)) for batch in batches])
 
 
 def heatmaps(subject: Subject, pictures: Array, callback: Any = None) -> Array:
@@ -127,7 +127,7 @@ def with_flipped_activations(subject: Subject, count: int, rng: np.random.Genera
 
     heatmaps(subject, subject.pictures[:1], measure)
     total = sum(sizes)
-    maps = []
+    found = []
     for picture in subject.pictures[:, None]:
         parts = iter(np.split(chosen(total, count, rng), np.cumsum(sizes)[:-1]))
 
@@ -135,8 +135,8 @@ def with_flipped_activations(subject: Subject, count: int, rng: np.random.Genera
             if id(module) in norms:
                 negate(result.data.reshape(-1), next(parts))
 
-        maps.append(heatmaps(subject, picture, disturb))
-    return subject.answers(np.concatenate(maps)), total
+        found.append(subject.answers(heatmaps(subject, picture, disturb)))
+    return np.concatenate(found), total
 
 
 def flip(arrays: list[Array], count: int, rng: np.random.Generator) -> int:

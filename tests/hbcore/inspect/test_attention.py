@@ -11,7 +11,7 @@ from hbcore.inspect import __main__ as entry
 from hbcore.inspect.subject import Subject
 from hbcore.inspect.views.attention import Attention, attention, changes, heat
 from tests.command_lines import Outcome
-from tests.hbcore.inspect.models import HEADER, PARTS, model
+from tests.hbcore.inspect.models import HEADER, PARTS, batches_of, model
 
 
 @pytest.fixture(autouse=True)
@@ -45,6 +45,14 @@ def test_each_patch_is_what_the_network_says_of_the_covered_picture():
     moved = 100 / 32 * np.linalg.norm(closed - open_, axis=1)
     assert found.effect[1, 2] == pytest.approx(moved, abs=1e-5)
     assert moved.max() > 0
+
+
+def test_maps_are_held_for_a_batch_at_a_time(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(Subject, "answers", batches_of(Subject.answers, sizes))
+    found = attention(Subject.read("m.safetensors"), 8, 8)
+    assert sizes == [1, 8, 8]
+    assert found.effect.shape == (4, 4, 3)
 
 
 def test_heat_is_red_where_it_counts():

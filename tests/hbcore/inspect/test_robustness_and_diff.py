@@ -1,6 +1,7 @@
 """Bits that flip by chance, and bits that differ between two models: by hand."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,9 +12,17 @@ from hbcore.inspect import __main__ as entry
 from hbcore.inspect.observe import observe
 from hbcore.inspect.subject import InspectError, Subject, binary_units
 from hbcore.inspect.views.difference import distances
-from hbcore.inspect.views.robustness import chosen, flipped_weights, movement, negate, shifts, with_flipped_activations
+from hbcore.inspect.views.robustness import (
+    answers,
+    chosen,
+    flipped_weights,
+    movement,
+    negate,
+    shifts,
+    with_flipped_activations,
+)
 from tests.command_lines import Outcome
-from tests.hbcore.inspect.models import HEADER, model
+from tests.hbcore.inspect.models import HEADER, batches_of, model
 
 LAYER = "heads.0.block.conv1"
 
@@ -76,6 +85,17 @@ def test_signs_are_flipped_before_the_convolution_takes_them():
     opposite, _ = taken(total)
     assert np.array_equal(opposite, ~usual)
     assert total > usual.size
+
+
+def test_maps_are_held_for_a_batch_at_a_time(monkeypatch):
+    sizes = []
+    monkeypatch.setattr(Subject, "answers", batches_of(Subject.answers, sizes))
+    subject = Subject.read("m.safetensors")
+    subject = replace(subject, pictures=np.random.default_rng(3).random((17, 32, 32, 3), dtype=np.float32))
+    assert len(answers(subject)) == 17
+    assert sizes == [16, 1]
+    assert len(with_flipped_activations(subject, 3, np.random.default_rng(0))[0]) == 17
+    assert max(sizes) == 16
 
 
 def test_without_flips_nothing_moves_and_with_many_something_does():
