@@ -5,16 +5,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.inspect.documents import graph, page
+from hbcore.inspect.seen import looking, without_pillow
 from hbcore.inspect.subject import InspectError, Subject
 from hbcore.inspect.view import View
 from hbcore.inspect.views import attention, dead, difference, flips, layers, microscope, planes, robustness
@@ -34,7 +32,7 @@ VERBS: dict[str, Any] = {
     "page": page,
     "graph": graph,
 }
-"""Each a module with HELP, options(parser) and view(subject, options)."""
+"""Each a module with HELP, PICTURES, how many it looks at at most, options(parser) and view(subject, options)."""
 
 
 def parser() -> Parser:
@@ -59,41 +57,6 @@ def parser() -> Parser:
         verb.add_argument("--json", action="store_true", help="print JSON")
         module.options(verb)
     return parser
-
-
-def photos(paths: Sequence[str], boxes: Sequence[str] | None) -> list[tuple[str, NDArray[np.uint8], Any]]:
-    """Names of photos, their pixels and their boxes. InspectError for one that cannot be used, or without Pillow."""
-    try:
-        from hbcore.photos.boxes import BoxesError, read_boxes
-        from hbcore.photos.reading import PictureError, read_picture
-    except ModuleNotFoundError as error:
-        raise without_pillow(error) from None
-    try:
-        places = read_boxes(boxes) if boxes else None
-        return [(str(path), read_picture(path), places.of(path) if places else None) for path in files(paths)]
-    except (BoxesError, PictureError) as error:
-        raise InspectError(str(error)) from None
-
-
-def without_pillow(error: ModuleNotFoundError) -> Exception:
-    """What to say of a module that is missing; if that is not Pillow, the error itself."""
-    if error.name != "PIL":
-        return error
-    return InspectError('picture files need Pillow, which is missing: pip install "hbcore[pictures]"')
-
-
-def files(paths: Sequence[str]) -> Iterator[Path]:
-    """Picture files, and those in folders, in the order of their names. InspectError for a folder without one."""
-    from hbcore.photos.reading import ENDINGS
-
-    for path in map(Path, paths):
-        if not path.is_dir():
-            yield path
-            continue
-        within = sorted(file for file in path.iterdir() if file.suffix.lower() in ENDINGS)
-        if not within:
-            raise InspectError(f"{path}: holds no picture")
-        yield from within
 
 
 def write(out: Path, view: View) -> list[str]:
@@ -138,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         subject = Subject.read(chosen.model, chosen.size)
         if chosen.pictures:
-            subject = subject.looking_at(photos(chosen.pictures, chosen.boxes))
+            subject = looking(subject, chosen.pictures, chosen.boxes, chosen.verb, VERBS[chosen.verb].PICTURES)
             if subject.description and subject.description.needs_box and not chosen.boxes:
                 tell(NAME, "this model was trained on squares around boxes, but looks at whole photos: give it --boxes")
         view: View = VERBS[chosen.verb].view(subject, chosen)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -69,8 +69,10 @@ class Subject:
         """Pixels of the side of what the network sees."""
         return int(self.pictures.shape[1])
 
-    def looking_at(self, photos: Sequence[tuple[str, NDArray[np.uint8], NDArray[np.float64] | None]]) -> Self:
+    def looking_at(self, photos: Iterable[tuple[str, NDArray[np.uint8], NDArray[np.float64] | None]]) -> Self:
         """The same with photos: names, uint8 RGB (H, W, 3), and boxes (n, 4), or None for the whole photo.
+
+        They may come one by one: only their squares are kept.
 
         InspectError where a box does not fit its photo.
         """

@@ -18,6 +18,7 @@ from hbcore.nn.layers import BinaryConv2d, Conv2d
 from hbcore.nn.module import Module, Sequential
 
 HELP = "a drawing of the network, as SVG"
+PICTURES = 0
 OPENED = {
     "blocks": (StackedHourglass, Hourglass, Head),
     "layers": (StackedHourglass, Hourglass, Head, Bottleneck, Hierarchy, MultiScale),

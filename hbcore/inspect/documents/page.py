@@ -17,6 +17,7 @@ from hbcore.inspect.view import View
 from hbcore.inspect.views.microscope import Slide, slides
 
 HELP = "the microscope as an HTML page, which needs no network and no server"
+PICTURES = 1
 TEMPLATE = Path(__file__).with_suffix(".html")
 ROOM = 12_000_000
 """Characters that the layers of a page may take; layers beyond are left out, unless they are named."""

@@ -15,6 +15,7 @@ from hbcore.inspect.subject import InspectError, Subject
 from hbcore.inspect.view import View, table
 
 HELP = "which pixels move a landmark, by occlusion"
+PICTURES = 1
 BATCH = 8
 
 

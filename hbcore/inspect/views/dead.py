@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from hbcore.inspect.view import View, table
 from hbcore.nn.module import Module
 
 HELP = "channels whose sign never changes, filters that are copies of each other"
+PICTURES = math.inf
 BATCH = 16
 
 

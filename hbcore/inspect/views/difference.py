@@ -14,6 +14,7 @@ from hbcore.nn.blocks import Unit
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d
 
 HELP = "Hamming distance of two models, layer by layer"
+PICTURES = 1
 
 
 @dataclass(frozen=True)

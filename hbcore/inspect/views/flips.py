@@ -19,6 +19,7 @@ from hbcore.inspect.subject import InspectError, Subject
 from hbcore.inspect.view import View, table
 
 HELP = "sign changes of a training run, layer by layer, and weights that never settled"
+PICTURES = 0
 STATE, FORMAT, LOG = "state.safetensors", "hbcore-run/1", "flips.csv"
 TENTHS = 10
 BARS = "▁▂▃▄▅▆▇█"

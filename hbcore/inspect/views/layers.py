@@ -19,6 +19,7 @@ from hbcore.nn.layers import BinaryConv2d, Conv2d
 from hbcore.nn.module import Module
 
 HELP = "size, cost, receptive field and share of the time of every layer"
+PICTURES = 0
 REST = "everything else"
 REPEATS = 5
 

@@ -19,6 +19,7 @@ from hbcore.nn.layers import BatchNorm2d, BinaryConv2d
 from hbcore.nn.module import Module
 
 HELP = "one number of a binary layer, with the words, the xor, the popcount and the pixels behind it"
+PICTURES = 1
 SHOWN = 16  # channels of the batch norm that are printed; JSON has them all
 
 

@@ -17,6 +17,7 @@ from hbcore.inspect.view import View, table
 from hbcore.nn.module import Module
 
 HELP = "pictures of weight bits and of sign maps"
+PICTURES = 1
 WHITE, BLACK, GAP = 255, 0, 128
 
 

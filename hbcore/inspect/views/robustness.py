@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -20,6 +21,7 @@ from hbcore.inspect.view import View, table
 from hbcore.nn.module import Module
 
 HELP = "how far the answers move when random bits flip"
+PICTURES = math.inf
 BATCH = 16
 FLIPS = 1, 10, 100, 1000, 10000
 LEAST = np.finfo(np.float32).tiny  # what stands for a zero whose bit is 1: -0.0 would be a plus

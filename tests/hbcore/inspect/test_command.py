@@ -1,8 +1,10 @@
 """`python -m hbcore.inspect`: what it says, and one line for all that goes wrong."""
 
 import json
+import math
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -10,6 +12,8 @@ from PIL import Image
 
 from hbcore import save_model
 from hbcore.inspect import __main__ as entry
+from hbcore.inspect.seen import looking
+from hbcore.inspect.subject import Subject
 from tests.command_lines import Outcome
 from tests.hbcore.inspect.models import HEADER, model
 
@@ -41,16 +45,40 @@ def run(capsys, *words):
         (["empty"], 3, "empty/last.safetensors: "),
         (["m.safetensors", "--size", "30"], 3, "--size 30: this network takes multiples of 8, up to 4096"),
         (["m.safetensors", "--size", "8000000"], 3, "--size 8000000: this network takes multiples of 8, up to 4096"),
-        (["m.safetensors", "none.png"], 3, "none.png: no such picture"),
-        (["m.safetensors", "empty"], 3, "empty: holds no picture"),
-        (["m.safetensors", "photos", "--boxes", "5,5,1,1"], 3, "the box 5,5,1,1 has no area"),
-        (["bare.safetensors", "photos", "--boxes", "1,1,5,5"], 3, "the box 1,1,5,5 is of no use"),
+        (["bits", "m.safetensors", "none.png"], 3, "none.png: no such picture"),
+        (["bits", "m.safetensors", "empty"], 3, "empty: holds no picture"),
+        (["bits", "m.safetensors", "photos", "--boxes", "5,5,1,1"], 3, "the box 5,5,1,1 has no area"),
+        (["bits", "bare.safetensors", "photos", "--boxes", "1,1,5,5"], 3, "the box 1,1,5,5 is of no use"),
+        (["m.safetensors", "photos"], 3, "summary looks at no picture, not at 1"),
+        (["graph", "m.safetensors", "photos"], 3, "graph looks at no picture, not at 1"),
+        (["bits", "m.safetensors", "photos", "photos"], 3, "bits looks at one picture, not at 2"),
+        (["bits", "m.safetensors", "none.png", "none.png"], 3, "bits looks at one picture, not at 2"),
+        (
+            ["bits", "m.safetensors", "photos", "--boxes", "1,1,9,9", "--boxes", "2,2,9,9"],
+            3,
+            "bits looks at one place, and --boxes has 2 in photos/one.png: name one",
+        ),
         (["m.safetensors", "--nothing"], 2, "unrecognized arguments: --nothing"),
         ([], 2, "required: "),
     ],
 )
 def test_mistakes_are_one_line(words, code, message, capsys):
     run(capsys, *words).fails(code, message)
+
+
+def test_photos_are_read_one_after_the_other(monkeypatch):
+    """When the next is read, only the one before may still be there: a folder of them need not fit into memory."""
+    pictures = []
+
+    def read(path):
+        assert sum(picture() is not None for picture in pictures) <= 1
+        picture = np.zeros((40, 60, 3), dtype=np.uint8)
+        pictures.append(weakref.ref(picture))
+        return picture
+
+    monkeypatch.setattr("hbcore.photos.reading.read_picture", read)
+    seen = looking(Subject.read("m.safetensors"), ["a.png", "b.png", "c.png"], None, "dead", math.inf)
+    assert (len(pictures), len(seen.pictures)) == (3, 3)
 
 
 @pytest.mark.parametrize("verb", ["bits", "dead", "robustness", "microscope --layer stem.0"])
@@ -62,9 +90,7 @@ def test_networks_without_binary_layers_are_named(verb, kind, capsys):
 
 
 def test_it_runs_as_a_module():
-    done = subprocess.run(
-        [sys.executable, "-m", "hbcore.inspect", "run", "photos"], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-m", "hbcore.inspect", "run"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("run at 32 x 32 pixels\n")
     assert done.stderr == ""
 
@@ -104,7 +130,7 @@ WITHOUT_PILLOW = (
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(["m.safetensors"], 0), (["m.safetensors", "photos"], 3), (["bits", "m.safetensors", "--out", "seen"], 2)],
+    [(["m.safetensors"], 0), (["bits", "m.safetensors", "photos"], 3), (["bits", "m.safetensors", "--out", "seen"], 2)],
 )
 def test_pillow_is_needed_for_picture_files_alone(words, code):
     done = subprocess.run([sys.executable, "-c", WITHOUT_PILLOW, *words], capture_output=True, text=True, check=False)

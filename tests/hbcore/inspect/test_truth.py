@@ -96,7 +96,7 @@ def test_the_command(capsys):
 
 def test_a_model_that_needs_boxes_says_so(capsys):
     save_model(model(), "boxes.safetensors", HEADER | {"crops": [{"around": "box", "margin": 1.25}]})
-    outcome = Outcome(entry.main, capsys, "summary", "boxes.safetensors", "one.png")
+    outcome = Outcome(entry.main, capsys, "bits", "boxes.safetensors", "one.png")
     assert (outcome.code, outcome.errors.count("\n")) == (0, 1)
     assert "give it --boxes" in outcome.errors
     assert Outcome(entry.main, capsys, "summary", "boxes.safetensors").errors == ""
