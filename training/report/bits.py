@@ -59,10 +59,10 @@ def _changes(record: Record) -> tuple[list[Settled] | None, list[tuple[int, floa
     if not (record.folder / LOG).exists():  # of a version that did not count
         return None, []
     try:
-        found, table = of_run(record.folder)
+        run = of_run(record.folder)
     except InspectError as error:
         raise DataError(str(error)) from None
-    return found, course(table, sum(layer.weights for layer in found)) if found else []
+    return run.layers, course(run.rows, sum(layer.weights for layer in run.layers)) if run.layers else []
 
 
 def _maps(subject: Subject) -> int:

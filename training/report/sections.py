@@ -236,8 +236,8 @@ def bits(inside: Inside) -> str:
             ]
         )
         text += markup.paragraph(
-            f"{late:,} of {of:,} weights, {100 * late / of:.2f} %, changed their sign in the last tenth of the run: "
-            "they never settled."
+            f"{late:,} of {of:,} weights, {100 * late / of:.2f} %, changed their sign in the last tenth of the steps "
+            "so far: if the run is at its end, they never settled."
         )
     else:
         text += markup.paragraph("This run did not count sign changes of its weights.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
@@ -29,7 +30,7 @@ BARS = "▁▂▃▄▅▆▇█"
 class Settled:
     """The weights of one binary layer.
 
-    changes: of signs in the whole run. ever, late: weights whose sign changed at all, and in the last tenth of it.
+    changes: of signs in the steps so far. ever, late: weights whose sign changed at all, and in the last tenth of them.
     middle: the median of |latent weight|; small: the share of weights below a tenth of that, which a nudge turns over.
     latent: how many latent weights lie in each twentieth of -1 to 1, those beyond in the outer ones.
     """
@@ -42,6 +43,16 @@ class Settled:
     middle: float
     small: float
     latent: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """layers: all that have weights of one bit. rows: of the log, see `read_log`. step: how far of `steps` it is."""
+
+    layers: list[Settled]
+    rows: NDArray[np.int64]
+    step: int
+    steps: int
 
 
 def read_log(path: Path) -> tuple[list[str], NDArray[np.int64]]:
@@ -59,22 +70,24 @@ def read_log(path: Path) -> tuple[list[str], NDArray[np.int64]]:
     return names[1:], table
 
 
-def settled(name: str, last: Array, latent: Array, changes: int) -> Settled:
-    """What became of one layer: last of `SignChanges`, and the latent weights."""
+def settled(name: str, last: Array, latent: Array, changes: int, done: float = 1) -> Settled:
+    """What became of one layer: last of `SignChanges`, and the latent weights. done: the share of the run so far."""
     size, middle = np.abs(latent), float(np.median(np.abs(latent)))
-    late = int(np.count_nonzero(last > PARTS - PARTS // TENTHS))
+    late = int(np.count_nonzero(last > PARTS * done * (1 - 1 / TENTHS)))
     small = float(np.mean(size < middle / 10))
     counts, _ = np.histogram(np.clip(latent, -1, 1), bins=2 * TENTHS, range=(-1, 1))
     return Settled(name, last.size, changes, int(np.count_nonzero(last)), late, middle, small, tuple(map(int, counts)))
 
 
-def of_run(folder: Path) -> tuple[list[Settled], NDArray[np.int64]]:
-    """Every binary layer of the run in a folder, and the rows of its log, see `read_log`.
-
-    ModelFileError where there is no checkpoint, InspectError where the log is not its own.
-    """
+def of_run(folder: Path) -> Run:
+    """The run in a folder. ModelFileError where there is no checkpoint, InspectError where the log is not its own."""
     names, rows = read_log(folder / LOG)
-    arrays, _ = read_arrays(folder / STATE, FORMAT)
+    arrays, header = read_arrays(folder / STATE, FORMAT)
+    try:
+        step, steps = header["progress"]["step"], tomllib.loads(header["config"])["optim"]["steps"]
+        done = step / max(step, steps)
+    except (KeyError, TypeError, ValueError, ZeroDivisionError):
+        raise InspectError(f"{folder / STATE}: does not say how far the run is; runs of this version do") from None
     latents = {name.removeprefix("model/").replace("modules.", ""): array for name, array in arrays.items()}
     found = []
     for place, name in enumerate(names, start=1):
@@ -82,8 +95,8 @@ def of_run(folder: Path) -> tuple[list[Settled], NDArray[np.int64]]:
         latent = next((array for key, array in latents.items() if _is_weight_of(key, name)), None)
         if last is None or latent is None:
             raise InspectError(f"{folder / STATE}: holds no sign changes of {name}: it belongs to another run")
-        found.append(settled(name, last, latent, int(rows[:, place].sum())))
-    return found, rows
+        found.append(settled(name, last, latent, int(rows[:, place].sum()), done))
+    return Run(found, rows, step, steps)
 
 
 def course(rows: NDArray[np.int64], weights: int) -> list[tuple[int, float]]:
@@ -115,7 +128,8 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     folder = Path(subject.name)
     if not folder.is_dir():
         raise InspectError(f"{subject.name}: flips looks at a run folder, which knows how its weights changed")
-    found, rows = of_run(folder)
+    run = of_run(folder)
+    found = run.layers
     if not found:
         raise InspectError(f"{subject.name}: this network has no binary layer")
     weights, changes, ever, late = (
@@ -126,7 +140,10 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
          f"{s.middle:.3g}", _percent(s.small), bars(s.latent))
         for s in found
     ]  # fmt: skip
-    tenths = course(rows, weights)
+    tenths = course(run.rows, weights)
+    of = "of the run: these never settled"
+    if run.step < run.steps:
+        of = f"of the {run.step:,} steps so far; what would never settle is only known at step {run.steps:,}"
     lines = [
         *table(
             (
@@ -142,15 +159,16 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
             cells,
         ),
         f"{changes:,} sign changes of {weights:,} weights; {_percent(ever / weights)} changed at all, "
-        f"{_percent(late / weights)} in the last tenth of the run: these never settled",
+        f"{_percent(late / weights)} in the last tenth {of}",
         "near 0: below a tenth of the median; -1 to 1: how many latent weights there are in each twentieth of it",
         "",
         *table(
             ("up to step", "changes per million weights and step"), [(step, f"{rate:.1f}") for step, rate in tenths]
         ),
     ]
-    data = {"run": subject.name, "layers": [asdict(s) for s in found], "course": tenths}
-    return View(lines, data | {"weights": weights, "changes": changes, "ever": ever, "late": late})
+    sums = {"weights": weights, "changes": changes, "ever": ever, "late": late}
+    data = {"run": subject.name, "step": run.step, "steps": run.steps, "layers": [asdict(s) for s in found]}
+    return View(lines, data | {"course": tenths} | sums)
 
 
 def _is_weight_of(key: str, layer: str) -> bool:

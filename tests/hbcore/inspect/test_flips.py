@@ -39,6 +39,8 @@ def test_what_became_of_a_layer():
     latent = np.array([1, -2, 0.15, 3, -0.05])  # the median of their sizes is 1
     layer = settled("name", last, latent, 12)
     assert (layer.weights, layer.changes, layer.ever, layer.late) == (5, 12, 4, 2)
+    half = np.array([0, 449, 450, 451, 500], dtype=np.uint16)  # of a run that stopped in the middle
+    assert settled("name", half, latent, 12, 0.5).late == 2
     assert (layer.middle, layer.small) == (1, 0.2)
     # -2 and -0.05, then 0.15, 1 and 3: the first twentieth, the last below 0, the second above it, and the last
     assert {place: count for place, count in enumerate(layer.latent) if count} == {0: 1, 9: 1, 11: 1, 19: 2}
@@ -53,6 +55,13 @@ def test_the_course_of_a_run_in_tenths():
     # 10 changes in 10 steps of 100 weights: 10,000 per million and step
     assert course(rows, 100) == [(10, 10000.0), (20, 1000.0), (40, 2000.0)]
     assert course(rows[:0], 100) == []
+
+
+def save_state(folder, network, last, step=20, config="[optim]\nsteps = 20\n"):
+    """A checkpoint as runs write it, without what only training needs."""
+    arrays = {f"model/{name}": array for name, array in network.state_dict().items()} | last
+    header = {"format": "hbcore-run/1", "config": config, "progress": {"step": step}}
+    save_file(arrays, folder / "state.safetensors", {"hbcore": json.dumps(header)})
 
 
 @pytest.fixture
@@ -72,8 +81,7 @@ def run(tmp_path, monkeypatch):
     }
     for array in last.values():
         array[0, 0, 0, :2] = 1000, 900
-    arrays = {f"model/{name}": array for name, array in network.state_dict().items()} | last
-    save_file(arrays, folder / "state.safetensors", {"hbcore": json.dumps({"format": "hbcore-run/1"})})
+    save_state(folder, network, last)
     return folder, len(names)
 
 
@@ -91,3 +99,20 @@ def test_the_command(run, capsys):
         Outcome(entry.main, capsys, "flips", "run").fails(3, "flips.csv: no table of sign changes")
     (folder / "flips.csv").unlink()
     Outcome(entry.main, capsys, "flips", "run").fails(3, "flips.csv: No such file or directory; runs of this version")
+
+
+def test_a_run_that_stopped_early_is_measured_by_its_own_steps(run, capsys):
+    """Half of it is done: the weights that changed at 480 of 1,000 did so in its last tenth."""
+    folder, layers = run
+    units = binary_units(model()).items()
+    last = {f"flips/{name}": np.zeros(conv.weight.shape, np.uint16) for name, (_, conv, _) in units}
+    for array in last.values():
+        array[0, 0, :2, :2] = [[480, 460], [440, 0]]
+    save_state(folder, model(), last, step=10)
+    said = json.loads(Outcome(entry.main, capsys, "flips", "run", "--json").out)
+    assert (said["step"], said["steps"], said["ever"], said["late"]) == (10, 20, 3 * layers, 2 * layers)
+    text = Outcome(entry.main, capsys, "flips", "run").out
+    assert "in the last tenth of the 10 steps so far; what would never settle is only known at step 20\n" in text
+    for config in ("", "[optim]\n", "=", "[optim]\nsteps = 'x'\n"):
+        save_state(folder, model(), last, config=config)
+        Outcome(entry.main, capsys, "flips", "run").fails(3, "state.safetensors: does not say how far the run is")
