@@ -9,7 +9,9 @@ import sys
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from hbcore import load_model, save_model
 from hbcore.landmarks.landmarker import find_model
@@ -39,32 +41,40 @@ def blocks(language):
             yield pytest.param(text, id=f"{name(document)}-{place}")
 
 
-@pytest.mark.parametrize("program", list(blocks("python")))
-def test_programs_run(program, tmp_path):
-    """In a folder with a run, on a picture; what is only a part of a program names what it needs from another file."""
+def programs():
+    """(texts) of all programs of a document, of every one that has some."""
+    found = {}
+    for block in blocks("python"):
+        found.setdefault(block.id.rpartition("-")[0], []).append(block.values[0])
+    return [pytest.param(texts, id=document) for document, texts in found.items()]
+
+
+@pytest.mark.parametrize("texts", programs())
+def test_programs_run(texts, tmp_path):
+    """One after the other in one folder, with a run, two labelled faces of LFPW, and a picture."""
     (tmp_path / "runs" / "pose").mkdir(parents=True)
     network, header = load_model(find_model("face68-tiny"))
     kept = {key: header[key] for key in ("task", "skeleton", "codec", "output", "crops")}
     save_model(network, tmp_path / "runs" / "pose" / "last.safetensors", kept)
-    shape = "1, 128, 128, 3" if "engine(picture)" in program else "300, 300, 3"
-    given = GIVEN.format(shape=shape)
-    if "subject" in program:
-        given += (
-            "from hbcore.inspect.subject import Subject\n"
-            "from hbcore.inspect.views.robustness import answers, with_flipped_activations\n"
-            "subject = Subject.read('face68-tiny')\n"
-            "truth = answers(subject)\n"
+    faces = tmp_path / "PATH" / "lfpw" / "testset"
+    faces.mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in "ab":
+        Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(faces / f"{name}.jpg")
+        points = "".join(f"{x:.2f} {y:.2f}\n" for x, y in rng.uniform(20, 80, (68, 2)))
+        (faces / f"{name}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}}}\n")
+    for program in texts:
+        shape = "1, 128, 128, 3" if "engine(picture)" in program else "300, 300, 3"
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", GIVEN.format(shape=shape) + program],
+            cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
         )
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", given + program],
-        cwd=tmp_path,
-        env=os.environ | {"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, done.stderr
 
 
 def commands():
