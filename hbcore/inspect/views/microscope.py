@@ -20,6 +20,7 @@ from hbcore.nn.module import Module
 
 HELP = "one number of a binary layer, with the words, the xor, the popcount and the pixels behind it"
 PICTURES = 1
+PACKED = "without signs: not known, as a packed file has no latent weights, and of a batch norm the threshold alone"
 SHOWN = 16  # channels of the batch norm that are printed; JSON has them all
 
 
@@ -55,8 +56,8 @@ class Sample:
     """How a binary layer comes to one number, by hand and by the kernel.
 
     factors: K of `bits.py`. dot: K - 2 popcount. value: alpha dot + bias, in float32. kernel: what the layer computed.
-    simulated: the dot product of the signs as numbers. real: that of v and the latent weights, without any sign.
-    pixels: of the network's input that it depends on.
+    simulated: the dot product of the signs as numbers. real: that of v and the latent weights, without any sign; None
+    where these are not known, see `has_latents`. pixels: of the network's input that it depends on.
     """
 
     layer: str
@@ -71,7 +72,7 @@ class Sample:
     value: float
     kernel: float
     simulated: float
-    real: float
+    real: float | None
     middle: tuple[Normed, ...]
     pixels: Box
 
@@ -121,7 +122,7 @@ class Slide:
         box = footprint(self.result, y, x)
         return Sample(
             self.name, channel, (y, x), tuple(taps), factors, popcount, dot, float(alpha), float(bias), value, kernel,
-            simulated, real, middle, box,
+            simulated, real if has_latents(conv.weight.data) else None, middle, box,
         )  # fmt: skip
 
     def normed(self, pixel: tuple[int, int]) -> tuple[Normed, ...]:
@@ -150,6 +151,12 @@ def slides(subject: Subject) -> list[Slide]:
         (x, v), (_, y) = seen[id(norm)], seen[id(conv)]
         found.append(Slide(name, norm, conv, x.data[0], v.data[0], y.data[0], y))
     return found
+
+
+def has_latents(w: Array) -> bool:
+    """Whether filters (kH, kW, C, O) have weights of any size. A packed file has one size for each: all of alpha."""
+    sizes = np.abs(w.reshape(-1, w.shape[3]))
+    return bool((sizes != sizes[0]).any())
 
 
 def _tap(pixel: tuple[int, int], w: Array, v: Array | None) -> Tap:
@@ -227,7 +234,7 @@ def _lines(subject: Subject, slide: Slide, sample: Sample, digits: int) -> list[
         f"y = alpha dot{plus} = {sample.alpha:.9g} * {sample.dot}{bias} = {sample.value:.9g}",
         f"the layer computed {sample.kernel:.9g}",
         f"the same from numbers of +1 and -1: dot = {sample.simulated:g}",
-        f"without signs, of v and the latent weights: {sample.real:.9g}",
+        PACKED if sample.real is None else f"without signs, of v and the latent weights: {sample.real:.9g}",
         "",
         f"batch norm at pixel {middle[0]},{middle[1]}: v = scale x + shift, bit = v < 0 = (x < t) xor flip{more}",
         *table(("channel", "x", "scale", "shift", "v", "t", "flip", "bit"), norms),

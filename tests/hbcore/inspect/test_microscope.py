@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hbcore import BinaryConv2d, save_model
+from hbcore.deploy import packed_file
 from hbcore.inspect import __main__ as entry
 from hbcore.inspect.observe import run_once
 from hbcore.inspect.subject import InspectError, Subject, binary_units
@@ -20,13 +21,17 @@ from tests.hbcore.inspect.models import model
 
 
 def toy():
-    """A 3x3 filter of +0.5, but for -0.5 in channel 0 of its middle; a picture of +1, but for -1 at one place."""
+    """A 3x3 filter of +0.5, but for -0.5 in channel 0 of its middle; a picture of +1, but for -1 at one place.
+
+    Two weights of one corner have other sizes: it lies outside of the picture where the tests look.
+    """
     unit = Unit(3, 1, 3, Style(rng=np.random.default_rng(0)))
     norm, conv = unit.modules
     norm.gamma.data[:], norm.beta.data[:] = 2, 1
     norm.running_mean[:], norm.running_variance[:] = 0.5, 1 - np.float32(norm.eps)
     conv.weight.data[:] = 0.5
     conv.weight.data[1, 1, 0, 0] = -0.5
+    conv.weight.data[0, 2, :2, 0] = 0.25, 0.75
     picture = np.ones((1, 2, 2, 3), dtype=np.float32)
     picture[0, 0, 0, 0] = -1
     return Subject("toy", Sequential(unit), None, picture)
@@ -54,6 +59,14 @@ def test_bits_that_differ_by_hand():
     sample = Slide.of(toy(), "0").at(1, 1, 0)
     assert (sample.factors, sample.popcount, sample.dot, sample.kernel) == (12, 2, 8, 4)
     assert sample.real == pytest.approx(8, rel=1e-4)
+
+
+def test_a_packed_file_has_no_latent_weights(tmp_path, capsys):
+    path = tmp_path / "p.safetensors"
+    path.write_bytes(packed_file.packed_bytes(*packed_file.packed(model(), {})))
+    words = ["microscope", path, "--size", 32, "--layer", "heads.0.block.conv1"]
+    assert json.loads(Outcome(entry.main, capsys, *words, "--json").out)["real"] is None
+    assert "\nwithout signs: not known, as a packed file has no latent" in Outcome(entry.main, capsys, *words).out
 
 
 NETWORKS = {block: {"block": block} for block in BLOCKS} | {"ends": {"binary_ends": True, "activation": "prelu"}}
