@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.inspect.documents import graph, page
 from hbcore.inspect.seen import looking, without_pillow
 from hbcore.inspect.subject import InspectError, Subject
-from hbcore.inspect.view import View
+from hbcore.inspect.view import View, as_json
 from hbcore.inspect.views import attention, dead, difference, flips, layers, microscope, planes, robustness
 from hbcore.landmarks.landmarker import model_names
 from hbcore.threads import set_threads, usable_cores
@@ -120,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ModelFileError, InspectError) as error:
         tell(NAME, str(error))
         return DISK if isinstance(error, ModelFileError) else USAGE
-    return say(NAME, [json.dumps(view.data, indent=1)] if chosen.json else [*view.lines, *written])
+    return say(NAME, [as_json(view.data)] if chosen.json else [*view.lines, *written])
 
 
 if __name__ == "__main__":

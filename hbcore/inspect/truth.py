@@ -100,8 +100,10 @@ def _rows(path: Path) -> dict[str, dict[int, list[tuple[str, float, float]]]]:
                 point = row["name"], float(row["x"]), float(row["y"])
                 instance = int(row.get("instance") or 1)
                 real = os.path.realpath(path.parent / row["picture"])
+                if not np.isfinite(point[1:]).all():
+                    raise ValueError
             except (TypeError, ValueError):
-                raise InspectError(f"{path}, line {reader.line_num}: no picture, name, x and y") from None
+                raise InspectError(f"{path}, line {reader.line_num}: needs a picture, a name, x and y") from None
             found.setdefault(real, {}).setdefault(instance, []).append(point)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         said = error.strerror if isinstance(error, OSError) else "no table in UTF-8"

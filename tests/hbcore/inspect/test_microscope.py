@@ -69,6 +69,22 @@ def test_a_packed_file_has_no_latent_weights(tmp_path, capsys):
     assert "\nwithout signs: not known, as a packed file has no latent" in Outcome(entry.main, capsys, *words).out
 
 
+def test_thresholds_that_no_number_reaches_are_words_in_json(tmp_path, capsys):
+    """Batch norms that multiply by 0: the bit is that of their shift, whatever x is, and the threshold infinite."""
+    network = model()
+    norm, *_ = binary_units(network)["heads.0.block.conv1"]
+    norm.gamma.data[:], norm.beta.data[:3] = 0, (1, -1, 1)
+    save_model(network, tmp_path / "m.safetensors")
+    words = ["microscope", tmp_path / "m.safetensors", "--size", 32, "--layer", "heads.0.block.conv1", "--json"]
+
+    def never(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    said = json.loads(Outcome(entry.main, capsys, *words).out, parse_constant=never)
+    assert [normed["bit"] for normed in said["middle"][:3]] == [0, 1, 0]
+    assert {normed["threshold"] for normed in said["middle"]} <= {"inf", "-inf"}
+
+
 NETWORKS = {block: {"block": block} for block in BLOCKS} | {"ends": {"binary_ends": True, "activation": "prelu"}}
 
 

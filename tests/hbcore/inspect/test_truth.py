@@ -70,8 +70,10 @@ def test_the_error_is_the_distance_from_the_truth():
     ("text", "message"),
     [
         ("picture,name,x\n", "t.csv: has no column 'y'"),
-        ("picture,name,x,y\none.png,a,1,north\n", "t.csv, line 2: no picture, name, x and y"),
-        ("picture,name,x,y\none.png,a,1\n", "t.csv, line 2: no picture, name, x and y"),
+        ("picture,name,x,y\none.png,a,1,north\n", "t.csv, line 2: needs a picture, a name, x and y"),
+        ("picture,name,x,y\none.png,a,1\n", "t.csv, line 2: needs a picture, a name, x and y"),
+        ("picture,name,x,y\none.png,a,1,inf\n", "t.csv, line 2: needs a picture, a name, x and y"),
+        ("picture,name,x,y\none.png,a,nan,1\n", "t.csv, line 2: needs a picture, a name, x and y"),
         ("picture,name,x,y\ntwo.png,a,1,1\n", "t.csv: has no point of these pictures"),
         ("picture,name,x,y\none.png,d,1,1\n", "t.csv: has no point of these pictures"),
     ],
