@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import sys
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from hbcore.inspect.views import attention, dead, difference, flips, layers, mic
 from hbcore.landmarks.landmarker import model_names
 from hbcore.threads import set_threads, usable_cores
 
-NAME = "inspect"
+NAME, PROGRAM = "inspect", "python -m hbcore.inspect"
 VERBS: dict[str, Any] = {
     "summary": layers,
     "microscope": microscope,
@@ -34,28 +35,47 @@ VERBS: dict[str, Any] = {
 """Each a module with HELP, PICTURES, how many it looks at at most, options(parser) and view(subject, options)."""
 
 
-def parser() -> Parser:
-    parser = Parser(prog="python -m hbcore.inspect", description="Look into a network. Without a verb: summary.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="|".join(VERBS))
-    for name, module in VERBS.items():
-        verb = verbs.add_parser(name, help=module.HELP, description=module.__doc__.partition(": ")[2])
-        names = ", ".join(model_names())
-        verb.add_argument(
-            "model", metavar="MODEL", help=f"a name ({names}), a model file, packed or not, or a run folder"
-        )
-        verb.add_argument(
-            "pictures", nargs="*", metavar="PICTURE", help="picture files, or folders of them. Without any: noise"
-        )
-        verb.add_argument(
-            "--boxes",
-            action="append",
-            metavar="x0,y0,x1,y1|CSV",
-            help="where to look in every picture, in pixels, as `python -m hbcore landmarks` has it; else the whole",
-        )
-        verb.add_argument("--size", type=int, metavar="PIXELS", help="side of what the network sees, if not its own")
-        verb.add_argument("--json", action="store_true", help="print JSON")
-        module.options(verb)
+def overview() -> Parser:
+    """What says which verbs there are."""
+    verbs = "\n".join(f"  {name:12}{module.HELP}" for name, module in VERBS.items())
+    return Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [VERB] MODEL [PICTURE ...]",
+        description="Look into a network. Without a verb: summary.",
+        epilog=f"verbs:\n{verbs}\n\nVERB --help says more.",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def parser(verb: str) -> Parser:
+    module = VERBS[verb]
+    parser = Parser(prog=f"{PROGRAM} {verb}", description=module.__doc__.partition(": ")[2])
+    names = ", ".join(model_names())
+    parser.add_argument(
+        "model", metavar="MODEL", help=f"a name ({names}), a model file, packed or not, or a run folder"
+    )
+    parser.add_argument(
+        "pictures", nargs="*", metavar="PICTURE", help="picture files, or folders of them. Without any: noise"
+    )
+    parser.add_argument(
+        "--boxes",
+        action="append",
+        metavar="x0,y0,x1,y1|CSV",
+        help="where to look in every picture, in pixels, as `python -m hbcore landmarks` has it; else the whole",
+    )
+    parser.add_argument("--size", type=int, metavar="PIXELS", help="side of what the network sees, if not its own")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    module.options(parser)
     return parser
+
+
+def parsed(words: list[str]) -> argparse.Namespace:
+    """The options, and `verb`, which is summary where the first word is none. Options may stand between the others."""
+    if words[:1] in (["-h"], ["--help"]):
+        overview().print_help()
+        sys.exit()
+    verb, rest = (words[0], words[1:]) if words and words[0] in VERBS else ("summary", words)
+    return parser(verb).parse_intermixed_args(rest, argparse.Namespace(verb=verb))
 
 
 def write(out: Path, view: View) -> list[str]:
@@ -92,10 +112,7 @@ def pictures(folder: Path, view: View) -> list[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code, see `hbcore/commands.py`."""
-    words = list(sys.argv[1:] if arguments is None else arguments)
-    if words and words[0] not in VERBS and not words[0].startswith("-"):
-        words = ["summary", *words]
-    chosen = parser().parse_args(words)
+    chosen = parsed(list(sys.argv[1:] if arguments is None else arguments))
     set_threads(usable_cores())
     try:
         subject = Subject.read(chosen.model, chosen.size)

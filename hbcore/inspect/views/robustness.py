@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -165,7 +166,7 @@ def negate(numbers: Array, where: NDArray[np.bool_]) -> None:
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--flips", type=int, nargs="+", metavar="K", help="bits to flip, several numbers in turn")
+    parser.add_argument("--flips", type=_counts, default=FLIPS, metavar="K,K", help="bits to flip, in turn")
     parser.add_argument(
         "--points", type=Path, metavar="CSV", help="where points are: picture, name, x, y; adds the error"
     )
@@ -176,6 +177,12 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--near", type=float, metavar="SHARE", help="count the points whose error is at most this share of it: PCK"
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="how often, with other bits each time")
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    if not re.fullmatch(r"\d{1,12}(,\d{1,12})*", text, re.ASCII):
+        raise argparse.ArgumentTypeError(f"{text!r} is not K or K,K,..., whole numbers from 0")
+    return tuple(map(int, text.split(",")))
 
 
 def in_words(options: argparse.Namespace) -> str:
@@ -190,7 +197,7 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     if options.seeds < 1:
         raise InspectError(f"--seeds {options.seeds}: at least 1")
     truth = known(subject, options)
-    counts = options.flips or FLIPS if truth is None else (0, *(options.flips or FLIPS))
+    counts = options.flips if truth is None else (0, *options.flips)
     found = [shifts(subject, of, flips, options.seeds, truth) for of in ("weights", "activations") for flips in counts]
     rows = [
         (

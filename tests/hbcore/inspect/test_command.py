@@ -89,6 +89,27 @@ def test_networks_without_binary_layers_are_named(verb, kind, capsys):
     run(capsys, name, "other.safetensors", "photos", *more).fails(3, "this network has no binary layer")
 
 
+@pytest.mark.parametrize(
+    "words",
+    ["m.safetensors photos --layer stem.3.conv1", "--layer stem.3.conv1 m.safetensors photos",
+     "m.safetensors --layer stem.3.conv1 photos", "--json m.safetensors --layer stem.3.conv1 photos"],
+)  # fmt: skip
+def test_options_may_stand_anywhere(words, capsys):
+    usual = run(capsys, "bits", "m.safetensors", "photos", "--layer", "stem.3.conv1", "--json")
+    assert run(capsys, "bits", *words.replace("--json ", "").split(), "--json").out == usual.out != ""
+
+
+def test_without_a_verb_options_may_stand_first(capsys):
+    assert json.loads(run(capsys, "--json", "m.safetensors").out)["model"] == "m.safetensors"
+
+
+def test_help_names_every_verb(capsys):
+    outcome = run(capsys, "--help")
+    assert outcome.code in (0, None)
+    assert all(f"  {verb} " in outcome.out for verb in entry.VERBS)
+    assert "--layer NAME" in run(capsys, "microscope", "--help").out
+
+
 def test_it_runs_as_a_module():
     done = subprocess.run([sys.executable, "-m", "hbcore.inspect", "run"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("run at 32 x 32 pixels\n")

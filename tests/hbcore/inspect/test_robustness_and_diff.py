@@ -124,13 +124,16 @@ def test_distance_by_hand():
 
 
 def test_the_commands(capsys):
-    words = "robustness", "m.safetensors", "one.png", "--flips", 0, 500, "--seeds", 1
+    words = "robustness", "m.safetensors", "one.png", "--flips", "0,500", "--seeds", 1
     said = json.loads(Outcome(entry.main, capsys, *words, "--json").out)
     assert [(s["of"], s["flips"]) for s in said["shifts"]] == [
         (of, flips) for of in ("weights", "activations") for flips in (0, 500)
     ]
     assert "1 pictures, 1 times" in Outcome(entry.main, capsys, *words).out
     Outcome(entry.main, capsys, *words[:-1], 0).fails(3, "--seeds 0: at least 1")
+    for odd in ("-1", "1,,2", "x", "1e3"):
+        message = f"argument --flips: {odd!r} is not K or K,K,..., whole numbers from 0"
+        Outcome(entry.main, capsys, *words[:4], odd).fails(2, message)
     Outcome(entry.main, capsys, "robustness", "m.safetensors").fails(3, "robustness needs pictures")
     save_model(model(), "bare.safetensors")
     message = "bare.safetensors: its file does not say what its maps mean"
