@@ -10,7 +10,7 @@ from hbcore.inspect.observe import run_once
 from hbcore.inspect.subject import Subject, binary_units
 from hbcore.inspect.truth import Truth
 from hbcore.inspect.views.dead import dead
-from hbcore.inspect.views.robustness import shifts
+from hbcore.inspect.views.robustness import answers, shifts
 
 pictures, points = draw(np.random.default_rng(2), 64)
 subject = replace(Subject.read(str(MODEL)), pictures=pictures)
@@ -53,10 +53,8 @@ print(
 
 # And how many may be wrong? Flip some at random, and see how far the answers are from the truth.
 truth = Truth(points, np.full(len(points), float(SIZE)))
-for count in (0, 1, 10, 100, 1000):
-    shift = shifts(subject, "weights", count, 2, truth)
-    pixels = shift.error * SIZE / 100
-    print(f"{count:<16d}weights flipped: error {pixels:.1f} pixels")
+for shift in shifts(subject, answers(subject), "weights", (0, 1, 10, 100, 1000), 2, truth):
+    print(f"{shift.flips:<16d}weights flipped: error {shift.error * SIZE / 100:.1f} pixels")
 
 # Exercise. A 3x3 layer has 64 filters over 32 channels. Eight channels are still, and two filters are copies of others.
 # How many of its weights are idle?  python examples/course/answer.py 8 NUMBER

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -45,22 +45,39 @@ class Shift:
     within: float | None = None
 
 
-def shifts(subject: Subject, of: str, flips: int, seeds: int, truth: Truth | None = None) -> Shift:
-    """With `flips` bits of the "weights", or of the "activations" of each picture, flipped at random, `seeds` times.
+def shifts(
+    subject: Subject, right: Array, of: str, counts: Sequence[int], seeds: int, truth: Truth | None = None
+) -> list[Shift]:
+    """With so many bits of the "weights", or of the "activations" of each picture, flipped at random, `seeds` times.
 
-    Bits of weights are flipped for all pictures alike. The error is the mean over the points of each picture, and of
-    that over the pictures. InspectError where there are not so many bits.
+    right: the answers without flips. Bits of weights are flipped for all pictures alike. InspectError where there are
+    not so many bits.
     """
-    right = answers(subject)
-    moved, errors, found, total = [], [], [], 0
-    for seed in range(seeds):
-        rng = np.random.default_rng(seed)
-        if of == "weights":
-            with flipped_weights(subject, flips, rng) as total:
-                other = answers(subject)
-        else:
-            other, total = with_flipped_activations(subject, flips, rng)
-        moved.append(movement(right, other, subject.size))
+    sizes = weights(subject) if of == "weights" else activations(subject)
+    found = []
+    for flips in counts:
+        others = []
+        for seed in range(seeds if flips else 0):
+            rng = np.random.default_rng(seed)
+            if of == "weights":
+                with flipped_weights(subject, flips, rng):
+                    others.append(answers(subject))
+            else:
+                others.append(with_flipped_activations(subject, flips, rng, sizes))
+        found.append(measured(of, flips, sum(sizes), right, others or [right], subject.size, truth))
+    return found
+
+
+def measured(
+    of: str, flips: int, bits: int, right: Array, others: Sequence[Array], size: int, truth: Truth | None
+) -> Shift:
+    """How far answers, one array for each seed, are from those without flips, and from the truth.
+
+    The error is the mean over the points of each picture, and of that over the pictures.
+    """
+    moved, errors, found = [], [], []
+    for other in others:
+        moved.append(movement(right, other, size))
         if truth is not None:
             wrong = truth.errors(other)
             labelled = np.isfinite(wrong)
@@ -70,7 +87,7 @@ def shifts(subject: Subject, of: str, flips: int, seeds: int, truth: Truth | Non
                 found.append(100 * np.mean(wrong[labelled] <= 100 * truth.near))
     by_picture = np.concatenate(moved)
     error, within = (float(np.mean(values)) if values else None for values in (errors, found))
-    return Shift(of, flips, total, float(by_picture.mean()), float(by_picture.max()), error, within)
+    return Shift(of, flips, bits, float(by_picture.mean()), float(by_picture.max()), error, within)
 
 
 def answers(subject: Subject) -> Array:
@@ -100,27 +117,13 @@ def movement(right: Array, other: Array, size: int) -> NDArray[np.float64]:
     return np.asarray(100 / size * np.linalg.norm(right - other, axis=-1).mean(axis=1))
 
 
-@contextmanager
-def flipped_weights(subject: Subject, count: int, rng: np.random.Generator) -> Iterator[int]:
-    """Within this context `count` random binary weights have the other sign; how many there are. Scales stay."""
-    weights = [conv.weight for _, conv, _ in binary_units(subject.network).values()]
-    before = [weight.data for weight in weights]
-    copies = [data.copy() for data in before]
-    total = flip([copy.reshape(-1) for copy in copies], count, rng)
-    try:
-        for weight, copy in zip(weights, copies, strict=True):
-            weight.data = copy
-        yield total
-    finally:
-        for weight, data in zip(weights, before, strict=True):
-            weight.data = data
+def weights(subject: Subject) -> list[int]:
+    """How many weights each binary layer has."""
+    return [conv.weight.data.size for _, conv, _ in binary_units(subject.network).values()]
 
 
-def with_flipped_activations(subject: Subject, count: int, rng: np.random.Generator) -> tuple[Array, int]:
-    """The answers with `count` random signs of each picture flipped behind batch norms; how many signs there are.
-
-    The network is not changed: what a batch norm gives is changed before the convolution takes its signs.
-    """
+def activations(subject: Subject) -> list[int]:
+    """How many signs go into each binary layer for one picture, in the order of computing."""
     norms = {id(norm) for norm, _, _ in binary_units(subject.network).values()}
     sizes: list[int] = []
 
@@ -128,41 +131,61 @@ def with_flipped_activations(subject: Subject, count: int, rng: np.random.Genera
         if id(module) in norms:
             sizes.append(result.data.size)
 
-    heatmaps(subject, subject.pictures[:1], measure)
-    total = sum(sizes)
+    run_once(subject.network, subject.pictures[:1], measure)
+    return sizes
+
+
+@contextmanager
+def flipped_weights(subject: Subject, count: int, rng: np.random.Generator) -> Iterator[None]:
+    """Within this context `count` random binary weights have the other sign. Scales stay."""
+    changed = [conv.weight for _, conv, _ in binary_units(subject.network).values()]
+    before = [weight.data for weight in changed]
+    try:
+        for weight, places in zip(changed, chosen(weights(subject), count, rng), strict=True):
+            weight.data = weight.data.copy()
+            negate(weight.data.reshape(-1), places)
+        yield
+    finally:
+        for weight, data in zip(changed, before, strict=True):
+            weight.data = data
+
+
+def with_flipped_activations(
+    subject: Subject, count: int, rng: np.random.Generator, sizes: Sequence[int] | None = None
+) -> Array:
+    """The answers with `count` random signs of each picture flipped behind batch norms. sizes: of `activations`.
+
+    The network is not changed: what a batch norm gives is changed before the convolution takes its signs.
+    """
+    norms = {id(norm) for norm, _, _ in binary_units(subject.network).values()}
+    sizes = activations(subject) if sizes is None else sizes
     found = []
-    for picture in subject.pictures[:, None]:
-        parts = iter(np.split(chosen(total, count, rng), np.cumsum(sizes)[:-1]))
+    for at in range(0, len(subject.pictures), BATCH):
+        batch = subject.pictures[at : at + BATCH]
+        layers = zip(*(chosen(sizes, count, rng) for _ in batch), strict=True)  # of each, the places in every picture
 
-        def disturb(_: str, module: Module, inputs: tuple[Any, ...], result: Any, parts: Any = parts) -> None:
+        def disturb(_: str, module: Module, inputs: tuple[Any, ...], result: Any, layers: Any = layers) -> None:
             if id(module) in norms:
-                negate(result.data.reshape(-1), next(parts))
+                for numbers, places in zip(result.data, next(layers), strict=True):
+                    negate(numbers.reshape(-1), places)
 
-        found.append(subject.answers(heatmaps(subject, picture, disturb)))
-    return np.concatenate(found), total
-
-
-def flip(arrays: list[Array], count: int, rng: np.random.Generator) -> int:
-    """Give `count` random numbers of some flat arrays the other sign bit, in place; how many numbers there are."""
-    sizes = [len(array) for array in arrays]
-    parts = np.split(chosen(sum(sizes), count, rng), np.cumsum(sizes)[:-1])
-    for array, part in zip(arrays, parts, strict=True):
-        negate(array, part)
-    return sum(sizes)
+        found.append(subject.answers(heatmaps(subject, batch, disturb)))
+    return np.concatenate(found)
 
 
-def chosen(total: int, count: int, rng: np.random.Generator) -> NDArray[np.bool_]:
-    """`count` of so many, at random: (total,). InspectError where that is too many."""
-    if not 0 <= count <= total:
-        raise InspectError(f"--flips {count}: there are {total} bits")
-    mask = np.zeros(total, dtype=np.bool_)
-    mask[rng.choice(total, count, replace=False)] = True
-    return mask
+def chosen(sizes: Sequence[int], count: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """`count` places at random among those of flat arrays of these sizes, by array. InspectError for too many."""
+    ends = np.cumsum(sizes)
+    if count > ends[-1]:
+        raise InspectError(f"--flips {count}: there are {ends[-1]} bits")
+    places = np.sort(rng.choice(ends[-1], count, replace=False))
+    parts = np.split(places, np.searchsorted(places, ends[:-1]))
+    return [part - (end - size) for part, end, size in zip(parts, ends, sizes, strict=True)]
 
 
-def negate(numbers: Array, where: NDArray[np.bool_]) -> None:
-    """Give some numbers the other bit, in place: -x, and of zero the least number below it."""
-    numbers[where] = np.where(numbers[where] == 0, -LEAST, -numbers[where])
+def negate(numbers: Array, places: NDArray[np.int64]) -> None:
+    """Give numbers at some places the other bit, in place: -x, and of zero the least number below it."""
+    numbers[places] = np.where(numbers[places] == 0, -LEAST, -numbers[places])
 
 
 def options(parser: argparse.ArgumentParser) -> None:
@@ -198,7 +221,8 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
         raise InspectError(f"--seeds {options.seeds}: at least 1")
     truth = known(subject, options)
     counts = options.flips if truth is None else (0, *options.flips)
-    found = [shifts(subject, of, flips, options.seeds, truth) for of in ("weights", "activations") for flips in counts]
+    right = answers(subject)
+    found = [s for of in ("weights", "activations") for s in shifts(subject, right, of, counts, options.seeds, truth)]
     rows = [
         (
             *(s.of, f"{s.flips:,}", f"{100 * s.flips / s.bits:.4f} %", f"{s.mean:.3f} %", f"{s.worst:.2f} %"),

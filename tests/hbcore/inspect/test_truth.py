@@ -61,9 +61,10 @@ def test_the_error_is_the_distance_from_the_truth():
     looking = Subject.read("m.safetensors")
     truth = answers(looking).astype(float) + np.array([3, 4])  # five pixels of 32 away, where anything is known
     truth[0, 1] = np.nan
-    side = np.array([32.0])
-    assert shifts(looking, "weights", 0, 2, Truth(truth, side)).error == pytest.approx(100 * 5 / 32)
-    assert shifts(looking, "weights", 0, 2).error is None
+    (found,) = shifts(looking, answers(looking), "weights", [0], 2, Truth(truth, np.array([32.0])))
+    assert found.error == pytest.approx(100 * 5 / 32)
+    (found,) = shifts(looking, answers(looking), "weights", [0], 2)
+    assert found.error is None
 
 
 @pytest.mark.parametrize(
