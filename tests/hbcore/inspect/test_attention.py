@@ -1,6 +1,7 @@
 """Covering a picture, patch by patch: by hand, and by the network itself."""
 
 import json
+from argparse import Namespace
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from hbcore import Tensor, no_grad, save_model
 from hbcore.inspect import __main__ as entry
 from hbcore.inspect.subject import Subject
+from hbcore.inspect.views import attention as module
 from hbcore.inspect.views.attention import Attention, attention, changes, heat
 from tests.command_lines import Outcome
 from tests.hbcore.inspect.models import HEADER, PARTS, batches_of, model
@@ -62,6 +64,26 @@ def test_heat_is_red_where_it_counts():
     assert drawn[0, 2].tolist() == [255, 25, 0]  # covered by that patch alone
     assert drawn[2, 0].tolist() == [102, 102, 102]  # not by it
     assert drawn[0, 1].tolist() == [178, 63, 51]  # half of the patches there
+
+
+def test_what_is_said_of_patches_beside_the_diagonal(monkeypatch):
+    """Point b is moved by the patch at the top right and a little by others, point a by that at the bottom left."""
+    effect = np.zeros((3, 3, 3))
+    effect[0, 2, 1], effect[1, 1, 1], effect[2, 0, 0] = 9, 4.5, 1
+    points = np.array([[7.5, 20.5], [3.5, 7.5], [0, 0]])
+    found = Attention(16, np.array([0, 8, 16]), points, effect)
+    monkeypatch.setattr(module, "attention", lambda subject, patch, step: found)
+    subject = Subject.read("m.safetensors").looking_at([("one.png", np.zeros((32, 32, 3), np.uint8), None)])
+    seen = module.view(subject, Namespace(point="b", patch=16, step=None, out=None))
+    a, b, _ = seen.data["points"]
+    assert (b["patch"], b["largest"], b["mean"], b["apart"]) == ([23.5, 7.5], 9, 1.5, 20)  # x, then y
+    assert (a["patch"], a["apart"]) == ([7.5, 23.5], 3)
+    assert "23.5,7.5" in seen.lines[2]
+    drawn = seen.pictures["attention-1"]
+    assert drawn[0, 31].tolist() == [255, 25, 0]  # where b is moved
+    assert drawn[31, 0].tolist() == [0, 0, 0]  # and not where a is
+    every = module.view(subject, Namespace(point=None, patch=16, step=None, out=None)).pictures["attention"]
+    assert every[31, 0, 0] > 0
 
 
 def test_the_command(capsys):

@@ -62,6 +62,16 @@ def test_idle_bits_by_hand():
     assert (found.weights, found.idle) == (12, 10)  # channel 0 of filters 0 and 3 is all that is left
 
 
+def test_more_pictures_than_a_batch_are_looked_at():
+    """Channel 1 is negative in the last of 17 pictures alone."""
+    x = np.ones((17, 2, 2, 3), dtype=np.float32)
+    x[16, 0, 0, 1] = x[..., 2] = -1
+    subject = Subject("toy", Sequential(unit()), None, x)
+    negative, pixels = counts(subject)
+    assert (negative["0"].tolist(), pixels["0"]) == ([0, 1, 68], 68)
+    assert dead(subject)[0].still == (0, 2)
+
+
 def test_signs_are_those_of_the_first_picture():
     found = signs(Subject("toy", Sequential(unit()), None, pictures()[::-1]))["0"]
     assert found.shape == (2, 2, 3)

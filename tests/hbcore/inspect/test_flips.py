@@ -66,14 +66,17 @@ def save_state(folder, network, last, step=20, config="[optim]\nsteps = 20\n"):
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """A run folder of 20 steps: every layer changed 3 + 4 signs, and one weight of each never settled."""
+    """A run folder of 20 steps. Layer number i, from 1, changed i + 4 signs, has one weight that never settled, and
+    latent weights of the size i."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "run"
     folder.mkdir()
     network = model()
     save_model(network, folder / "last.safetensors", HEADER)
     names = list(binary_units(network))
-    rows = [["step", *names], [10, *[3] * len(names)], [20, *[4] * len(names)]]
+    rows = [["step", *names], [10, *range(1, len(names) + 1)], [20, *[4] * len(names)]]
+    for size, (_, conv, _) in enumerate(binary_units(network).values(), start=1):
+        conv.weight.data[:] = size
     text = "".join(",".join(map(str, row)) + "\n" for row in rows)
     (folder / "flips.csv").write_text(text + "30,1")  # torn
     last = {
@@ -88,9 +91,12 @@ def run(tmp_path, monkeypatch):
 def test_the_command(run, capsys):
     folder, layers = run
     said = json.loads(Outcome(entry.main, capsys, "flips", "run", "--json").out)
-    assert (said["changes"], said["ever"], said["late"]) == (7 * layers, 2 * layers, layers)
+    changes = 4 * layers + layers * (layers + 1) // 2
+    assert (said["changes"], said["ever"], said["late"]) == (changes, 2 * layers, layers)
+    assert [layer["changes"] for layer in said["layers"]] == [size + 4 for size in range(1, layers + 1)]
+    assert [layer["middle"] for layer in said["layers"]] == list(range(1, layers + 1))
     assert [step for step, _ in said["course"]] == [10, 20]
-    assert f"{7 * layers:,} sign changes of " in Outcome(entry.main, capsys, "flips", "run").out
+    assert f"{changes:,} sign changes of " in Outcome(entry.main, capsys, "flips", "run").out
     Outcome(entry.main, capsys, "flips", "run/last.safetensors").fails(3, "flips looks at a run folder")
     (folder / "flips.csv").write_text("step,elsewhere\n1,2\n")
     Outcome(entry.main, capsys, "flips", "run").fails(3, "holds no sign changes of elsewhere")

@@ -184,6 +184,24 @@ def test_distance_by_hand():
     assert found["heads.0.block.conv2"].signs > 0
 
 
+def test_both_models_look_at_the_same_picture():
+    """Whose signs, behind the same batch norm, depend on it: a black picture and a white one differ."""
+    one = Subject.read("m.safetensors")
+    black, white = (one.looking_at([("p", np.full((32, 32, 3), grey, np.uint8), None)]) for grey in (0, 255))
+    for subject in (black, white):
+        assert all(d.signs == 0 for d in distances(subject, subject.also("m.safetensors")))
+    assert any(d.signs > 0 for d in distances(black, white))
+
+
+def test_layers_of_one_model_alone_are_counted(capsys):
+    """A deeper hourglass has all layers of the other, and some more."""
+    save_model(model(depth=2), "deep.safetensors", HEADER)
+    ours, more = (len(binary_units(model(depth=depth))) for depth in (1, 2))
+    said = json.loads(Outcome(entry.main, capsys, "diff", "m.safetensors", "--with", "deep.safetensors", "--json").out)
+    assert said["without_counterpart"] == (ours - len(said["layers"])) + (more - len(said["layers"]))
+    assert 0 < len(said["layers"]) <= ours < more
+
+
 def test_the_commands(capsys):
     words = "robustness", "m.safetensors", "one.png", "--flips", "0,500", "--seeds", 1
     said = json.loads(Outcome(entry.main, capsys, *words, "--json").out)
