@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import difflib
+import mimetypes
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
+from hbcore.commands import DATA, DISK, INTERRUPTED, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.inspect.documents import graph, page
 from hbcore.inspect.seen import looking, without_pillow
 from hbcore.inspect.subject import InspectError, Subject
-from hbcore.inspect.view import View, as_json
+from hbcore.inspect.view import View, as_json, counted
 from hbcore.inspect.views import attention, dead, difference, flips, layers, microscope, planes, robustness
 from hbcore.landmarks.landmarker import model_names
 from hbcore.threads import set_threads, usable_cores
@@ -107,36 +109,55 @@ def pictures(folder: Path, view: View) -> list[str]:
         raise ModelFileError(f"{folder / taken[0]}.png: is there already: choose another folder")
     for name, levels in view.pictures.items():
         write_whole(folder / f"{name}.png", png(levels))
-    return [f"{len(view.pictures)} pictures in {folder}"]
+    return [f"{counted(len(view.pictures), 'picture')} in {folder}"]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code, see `hbcore/commands.py`."""
-    chosen = parsed(list(sys.argv[1:] if arguments is None else arguments))
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    chosen = parsed(words)
     set_threads(usable_cores())
+    code = DATA
     try:
-        subject = Subject.read(chosen.model, chosen.size)
-        if chosen.pictures:
-            subject = looking(subject, chosen.pictures, chosen.boxes, chosen.verb, VERBS[chosen.verb].PICTURES)
-            if subject.description and subject.description.needs_box and not chosen.boxes:
-                tell(NAME, "this model was trained on squares around boxes, but looks at whole photos: give it --boxes")
-        view: View = VERBS[chosen.verb].view(subject, chosen)
+        require_model(chosen.model, words)
+        view = looked_into(chosen)
+        code = DISK
+        out: Path | None = getattr(chosen, "out", None)
+        written = write(out, view) if out else []
     except (ModelFileError, InspectError, FloatingPointError) as error:
         tell(NAME, str(error))
-        return DATA
+        return code
     except MemoryError:
         tell(NAME, "not enough memory: choose a smaller --size, or fewer pictures")
-        return DATA
+        return code
     except KeyboardInterrupt:
         tell(NAME, "interrupted")
         return INTERRUPTED
-    out: Path | None = getattr(chosen, "out", None)
-    try:
-        written = write(out, view) if out else []
-    except (ModelFileError, InspectError) as error:
-        tell(NAME, str(error))
-        return DISK if isinstance(error, ModelFileError) else USAGE
     return say(NAME, [as_json(view.data)] if chosen.json else [*view.lines, *written])
+
+
+def require_model(word: str, words: Sequence[str]) -> None:
+    """InspectError where the word for a model is that for a verb, or nearly, or a picture."""
+    kind = mimetypes.guess_type(word)[0] or ""
+    if kind.startswith("image/"):
+        raise InspectError(f"{word}: is a picture: MODEL comes first, then pictures")
+    near = difflib.get_close_matches(word, VERBS, n=1)
+    if words[0] not in VERBS and near and word not in model_names() and not os.path.exists(word):
+        raise InspectError(f"unknown verb or model {word!r}: is it {near[0]!r}? The verb comes first")
+
+
+def looked_into(chosen: argparse.Namespace) -> View:
+    """What the verb has to say. ModelFileError, InspectError, FloatingPointError."""
+    verb = VERBS[chosen.verb]
+    subject = Subject.read(chosen.model, chosen.size)
+    if chosen.pictures:
+        subject = looking(subject, chosen.pictures, chosen.boxes, chosen.verb, verb.PICTURES)
+        if subject.description and subject.description.needs_box and not chosen.boxes:
+            tell(NAME, "this model was trained on squares around boxes, but looks at whole photos: give it --boxes")
+    elif chosen.boxes:
+        raise InspectError("--boxes says where to look in pictures: name some, or leave it out")
+    view: View = verb.view(subject, chosen)
+    return view
 
 
 if __name__ == "__main__":

@@ -57,8 +57,8 @@ class Subject:
             description = Description.read(header, network) if "codec" in header else None
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: not a model of this version ({reason(error)})") from None
-        side = size or (description.codec.input_size if description else SIZE)
-        if not network.multiple <= side <= MOST or side % network.multiple:
+        side = size if size is not None else description.codec.input_size if description else SIZE
+        if not _takes(network, side):
             raise InspectError(f"--size {side}: this network takes multiples of {network.multiple}, up to {MOST}")
         noise = np.random.default_rng(0).random((1, side, side, 3), dtype=np.float32)
         use_packed(network)
@@ -89,10 +89,11 @@ class Subject:
         return replace(self, pictures=to_input(np.stack(seen)), crops=tuple(crops), sources=tuple(sources))
 
     def also(self, model: str) -> Self:
-        """Another model that looks at the same crops. ModelFileError, InspectError as `read`."""
-        return replace(
-            type(self).read(model, self.size), pictures=self.pictures, crops=self.crops, sources=self.sources
-        )
+        """Another model that looks at the same crops, or, if it takes none of that size, at noise. ModelFileError."""
+        other = type(self).read(model)
+        if not _takes(other.network, self.size):
+            return other
+        return replace(other, pictures=self.pictures, crops=self.crops, sources=self.sources)
 
     def _square(self, photo: NDArray[np.uint8], box: NDArray[np.float64] | None) -> Crop:
         if self.description is None:
@@ -118,6 +119,10 @@ class Subject:
         if self.size != described.codec.input_size:
             raise InspectError(f"--size {self.size}: this model answers at {described.codec.input_size} pixels only")
         return described.codec.decode(to_maps(heatmaps, described.output))[0]
+
+
+def _takes(network: StackedHourglass, side: int) -> bool:
+    return network.multiple <= side <= MOST and side % network.multiple == 0
 
 
 def short(name: str) -> str:
@@ -158,5 +163,5 @@ def choose(wanted: str, names: Sequence[str]) -> str:
     name = short(wanted)
     if name in names:
         return name
-    near = difflib.get_close_matches(name, names, n=3, cutoff=0) or names[:3]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0)
     raise InspectError(f"--layer {wanted}: no binary layer of this network; similar: {', '.join(near)}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,9 +53,12 @@ def known(subject: Subject, options: argparse.Namespace) -> Truth | None:
     assert subject.description is not None  # or `read_truth` would have said so
     places = {name: place for place, name in enumerate(subject.description.names)}
     first, _, second = options.norm.partition(",")
+    if first == second or not second:
+        raise InspectError(f"--norm {options.norm}: name two points, A,B")
     for name in (first, second):
         if name not in places:
-            raise InspectError(f"--norm {options.norm}: {name!r} is no point of this model: {', '.join(places)}")
+            near = ", ".join(difflib.get_close_matches(name, places, n=3, cutoff=0))
+            raise InspectError(f"--norm {options.norm}: {name!r} is no point of this model; similar: {near}")
     norm = np.linalg.norm(points[:, places[first]] - points[:, places[second]], axis=-1)
     norm[~(norm > 0)] = np.nan  # a picture without that length is left out
     if np.isnan(norm).all():

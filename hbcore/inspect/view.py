@@ -31,6 +31,11 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
     return ["  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip() for row in cells]
 
 
+def counted(number: int, what: str) -> str:
+    """A number of things, in words: 1 picture, 2 pictures."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def as_json(value: Any) -> str:
     """Values as JSON, which has no infinity: numbers that are not finite stand there as "inf", "-inf" or "nan"."""
     return json.dumps(_finite(value), indent=1, allow_nan=False)

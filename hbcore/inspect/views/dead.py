@@ -15,7 +15,7 @@ from hbcore import bits
 from hbcore.autograd.function import Array
 from hbcore.inspect.observe import run_once
 from hbcore.inspect.subject import Subject, binary_units
-from hbcore.inspect.view import View, table
+from hbcore.inspect.view import View, counted, table
 from hbcore.nn.module import Module
 
 HELP = "channels whose sign never changes, filters that are copies of each other"
@@ -109,7 +109,7 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     weights, idle = sum(d.weights for d in found), sum(d.idle for d in found)
     lines = [
         *(table(("layer", "still channels", "copies", "negatives", "idle bits"), rows) if rows else []),
-        f"{still} of {channels} channels never change their sign over {len(subject.pictures)} pictures",
+        f"{still} of {channels} channels never change their sign over {counted(len(subject.pictures), 'picture')}",
         f"{idle:,} of {weights:,} weight bits are idle, {100 * idle / weights:.2f} %",
     ]
     data = {"model": subject.name, "pictures": len(subject.pictures), "layers": [asdict(d) for d in found]}

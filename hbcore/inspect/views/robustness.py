@@ -18,7 +18,7 @@ from hbcore.autograd.function import Array
 from hbcore.inspect.observe import run_once
 from hbcore.inspect.subject import InspectError, Subject, binary_units
 from hbcore.inspect.truth import Truth, known
-from hbcore.inspect.view import View, table
+from hbcore.inspect.view import View, counted, table
 from hbcore.nn.module import Module
 
 HELP = "how far the answers move when random bits flip"
@@ -234,8 +234,9 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     head = ("bits of", "flipped", "share", "mean shift", "of the worst picture", *more)
     lines = [
         *table(head, rows),
-        f"{len(subject.pictures)} pictures, {options.seeds} times; shifts in percent of the {subject.size} pixels that "
-        "the network sees, or of pixels whose class changes; activations: flips in each picture",
+        f"{counted(len(subject.pictures), 'picture')}, {counted(options.seeds, 'time')}; shifts in percent of the "
+        f"{subject.size} pixels that the network sees, or of pixels whose class changes; activations: flips in each "
+        "picture",
         *([] if truth is None else [in_words(options)]),
     ]
     return View(lines, {"model": subject.name, "pictures": len(subject.pictures), "shifts": [asdict(s) for s in found]})

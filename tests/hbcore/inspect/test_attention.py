@@ -91,7 +91,7 @@ def test_the_command(capsys):
     said = json.loads(Outcome(entry.main, capsys, *words, "--patch", 16, "--step", 8, "--json").out)
     assert (said["patch"], said["corners"]) == (16, [0, 8, 16])
     assert [point["name"] for point in said["points"]] == ["a", "b", "c"]
-    assert Outcome(entry.main, capsys, *words, "--point", "b", "--out", "seen").out.endswith("1 pictures in seen\n")
+    assert Outcome(entry.main, capsys, *words, "--point", "b", "--out", "seen").out.endswith("1 picture in seen\n")
     with Image.open("seen/attention-1.png") as image:
         assert image.size == (32, 32)
     Outcome(entry.main, capsys, *words, "--point", "d").fails(3, "--point d: the points are a, b, c\n")

@@ -100,4 +100,4 @@ def test_bits_are_written_once(tmp_path, capsys):
 def test_dead_needs_pictures(capsys):
     Outcome(entry.main, capsys, "dead", "m.safetensors").fails(3, "dead needs pictures to look at")
     out = Outcome(entry.main, capsys, "dead", "m.safetensors", "one.png", "--size", 32).out
-    assert " channels never change their sign over 1 pictures\n" in out
+    assert " channels never change their sign over 1 picture\n" in out

@@ -42,6 +42,15 @@ def run(capsys, *words):
     [
         (["summary", "nobody"], 3, "unknown model 'nobody'"),
         (["nobody"], 3, "unknown model 'nobody'"),
+        (
+            ["microscop", "m.safetensors"],
+            3,
+            "unknown verb or model 'microscop': is it 'microscope'? The verb comes first",
+        ),
+        (["--json", "bits", "m.safetensors"], 3, "unknown verb or model 'bits': is it 'bits'? The verb comes first"),
+        (["dead", "photos/one.png"], 3, "photos/one.png: is a picture: MODEL comes first, then pictures"),
+        (["m.safetensors", "--size", "0"], 3, "--size 0: this network takes multiples of 8, up to 4096"),
+        (["bits", "m.safetensors", "--boxes", "1,1,5,5"], 3, "--boxes says where to look in pictures: name some"),
         (["empty"], 3, "empty/last.safetensors: "),
         (["m.safetensors", "--size", "30"], 3, "--size 30: this network takes multiples of 8, up to 4096"),
         (["m.safetensors", "--size", "8000000"], 3, "--size 8000000: this network takes multiples of 8, up to 4096"),
@@ -103,6 +112,19 @@ def test_without_a_verb_options_may_stand_first(capsys):
     assert json.loads(run(capsys, "--json", "m.safetensors").out)["model"] == "m.safetensors"
 
 
+def test_an_interrupt_while_pictures_are_written_is_one_line(monkeypatch, capsys):
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "write_whole", stopped)
+    run(capsys, "bits", "m.safetensors", "photos", "--out", "seen").fails(130, "interrupted")
+
+
+def test_a_verb_that_is_the_name_of_a_run_folder_too_is_a_model(tmp_path, capsys):
+    (tmp_path / "run").rename(tmp_path / "bit")
+    assert run(capsys, "bit").out.startswith("bit at 32 x 32 pixels\n")
+
+
 def test_help_names_every_verb(capsys):
     outcome = run(capsys, "--help")
     assert outcome.code in (0, None)
@@ -151,7 +173,7 @@ WITHOUT_PILLOW = (
 
 @pytest.mark.parametrize(
     ("words", "code"),
-    [(["m.safetensors"], 0), (["bits", "m.safetensors", "photos"], 3), (["bits", "m.safetensors", "--out", "seen"], 2)],
+    [(["m.safetensors"], 0), (["bits", "m.safetensors", "photos"], 3), (["bits", "m.safetensors", "--out", "seen"], 5)],
 )
 def test_pillow_is_needed_for_picture_files_alone(words, code):
     done = subprocess.run([sys.executable, "-c", WITHOUT_PILLOW, *words], capture_output=True, text=True, check=False)

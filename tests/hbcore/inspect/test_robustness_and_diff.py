@@ -202,13 +202,26 @@ def test_layers_of_one_model_alone_are_counted(capsys):
     assert 0 < len(said["layers"]) <= ours < more
 
 
+def test_models_of_other_sizes_are_compared_by_their_weights(capsys):
+    """One takes multiples of 8 pixels and looks at 32, the other multiples of 64 alone."""
+    header = HEADER | {"codec": HEADER["codec"] | {"input_size": 64}}
+    save_model(model(depth=4), "deep.safetensors", header)
+    words = "diff", "m.safetensors", "--with", "deep.safetensors"
+    said = json.loads(Outcome(entry.main, capsys, *words, "--json").out)
+    assert said["layers"]
+    assert {layer["signs"] for layer in said["layers"]} == {None}
+    out = Outcome(entry.main, capsys, *words).out
+    assert "input signs" not in out
+    assert "deep.safetensors cannot see 32 pixels as m.safetensors does: signs are not compared\n" in out
+
+
 def test_the_commands(capsys):
     words = "robustness", "m.safetensors", "one.png", "--flips", "0,500", "--seeds", 1
     said = json.loads(Outcome(entry.main, capsys, *words, "--json").out)
     assert [(s["of"], s["flips"]) for s in said["shifts"]] == [
         (of, flips) for of in ("weights", "activations") for flips in (0, 500)
     ]
-    assert "1 pictures, 1 times" in Outcome(entry.main, capsys, *words).out
+    assert "1 picture, 1 time;" in Outcome(entry.main, capsys, *words).out
     Outcome(entry.main, capsys, *words[:-1], 0).fails(3, "--seeds 0: at least 1")
     for odd in ("-1", "1,,2", "x", "1e3"):
         message = f"argument --flips: {odd!r} is not K or K,K,..., whole numbers from 0"

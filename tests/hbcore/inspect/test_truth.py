@@ -126,7 +126,9 @@ def test_the_command_measures_nme_and_pck(capsys):
     told = Outcome(entry.main, capsys, *words, "--norm", "a,b", "--near", "0.1").out
     assert "of the distance of a and b; found: points with an error of at most 10 %" in told
     for more, message in (
-        (["--norm", "a,d"], "--norm a,d: 'd' is no point of this model: a, b, c"),
+        (["--norm", "a,d"], "--norm a,d: 'd' is no point of this model; similar: "),
+        (["--norm", "a"], "--norm a: name two points, A,B"),
+        (["--norm", "a,a"], "--norm a,a: name two points, A,B"),
         (["--norm", "a,c"], "t.csv has both points of no picture"),
         (["--near", "0"], "--near 0: a share above 0"),
     ):
