@@ -22,6 +22,7 @@ from hbcore.inspect.view import View, table
 HELP = "sign changes of a training run, layer by layer, and weights that never settled"
 PICTURES = 0
 STATE, FORMAT, LOG = "state.safetensors", "hbcore-run/1", "flips.csv"
+MOST = 1 << 40  # of a step, or of changes
 TENTHS = 10
 BARS = "▁▂▃▄▅▆▇█"
 
@@ -64,7 +65,9 @@ def read_log(path: Path) -> tuple[list[str], NDArray[np.int64]]:
         lines = path.read_text(encoding="utf-8").split("\n")[:-1]
         names, *rows = csv.reader(lines)
         table = np.array(rows, dtype=np.int64).reshape(-1, len(names))
-    except (OSError, ValueError) as error:
+        if not (np.all((table >= 0) & (table <= MOST)) and np.all(np.diff(table[:, 0], prepend=0) > 0)):
+            raise ValueError("a step or a number of changes that cannot be")
+    except (OSError, ValueError, OverflowError, csv.Error) as error:
         said = error.strerror if isinstance(error, OSError) else "no table of sign changes"
         raise InspectError(f"{path}: {said}; runs of this version write it") from None
     return names[1:], table
@@ -82,6 +85,8 @@ def settled(name: str, last: Array, latent: Array, changes: int, done: float = 1
 def of_run(folder: Path) -> Run:
     """The run in a folder. ModelFileError where there is no checkpoint, InspectError where the log is not its own."""
     names, rows = read_log(folder / LOG)
+    if not (folder / STATE).exists():
+        raise InspectError(f"{folder / STATE}: is missing: a run keeps its checkpoint there, which flips reads")
     arrays, header = read_arrays(folder / STATE, FORMAT)
     try:
         step, steps = header["progress"]["step"], tomllib.loads(header["config"])["optim"]["steps"]

@@ -100,11 +100,17 @@ def test_the_command(run, capsys):
     Outcome(entry.main, capsys, "flips", "run/last.safetensors").fails(3, "flips looks at a run folder")
     (folder / "flips.csv").write_text("step,elsewhere\n1,2\n")
     Outcome(entry.main, capsys, "flips", "run").fails(3, "holds no sign changes of elsewhere")
-    for text in ("", "step,a\n1,2,3\n", "step,a\n1,x\n"):
+    damaged = ("", "step,a\n1,2,3\n", "step,a\n1,x\n", f"step,a\n{'1' * 23},2\n", f"step,a\n1,{'1' * 131073}\n")
+    for text in (*damaged, "step,a\n2,1\n2,1\n", "step,a\n0,1\n", "step,a\n1,-1\n", f"step,a\n1,{2**62}\n"):
         (folder / "flips.csv").write_text(text)
         Outcome(entry.main, capsys, "flips", "run").fails(3, "flips.csv: no table of sign changes")
     (folder / "flips.csv").unlink()
     Outcome(entry.main, capsys, "flips", "run").fails(3, "flips.csv: No such file or directory; runs of this version")
+
+
+def test_a_run_without_its_checkpoint_is_named(run, capsys):
+    (run[0] / "state.safetensors").unlink()
+    Outcome(entry.main, capsys, "flips", "run").fails(3, "state.safetensors: is missing: a run keeps its checkpoint")
 
 
 def test_a_run_that_stopped_early_is_measured_by_its_own_steps(run, capsys):
