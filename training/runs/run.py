@@ -109,7 +109,7 @@ class Run:
         metrics = ["train_loss", "lr", "grad_norm", self.headline]
         self.log = CsvLog(self.folder / "log.csv", ["step", "epoch", *metrics])
         self.changes = SignChanges(self.trainer.network, self.progress.flips)
-        self.flips = CsvLog(self.folder / "flips.csv", ["step", *self.changes.weights])
+        self.flips = CsvLog(self.folder / "flips.csv", ["step", *self.changes.layers])
 
     @property
     def judged_on(self) -> TestSet:
@@ -238,7 +238,7 @@ class Run:
                             self.headline: score,
                         }
                     )
-                    nothing = dict.fromkeys(self.changes.weights, 0)
+                    nothing = dict.fromkeys(self.changes.layers, 0)
                     self.flips.append({"step": progress.step} | nothing | progress.flips)
                     progress.losses.clear()
                     progress.flips.clear()

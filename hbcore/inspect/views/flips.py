@@ -89,13 +89,17 @@ def of_run(folder: Path) -> Run:
         raise InspectError(f"{folder / STATE}: is missing: a run keeps its checkpoint there, which flips reads")
     arrays, header = read_arrays(folder / STATE, FORMAT)
     try:
-        step, steps = header["progress"]["step"], tomllib.loads(header["config"])["optim"]["steps"]
-        done = step / max(step, steps)
+        config = tomllib.loads(header["config"])
+        step, steps = header["progress"]["step"], config["optim"]["steps"]
+        one_bit = config["model"]["binarize"] != "activations"
+        done = step / steps
+        if not 0 <= done <= 1:
+            raise ValueError(f"step {step} of {steps}")
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         raise InspectError(f"{folder / STATE}: does not say how far the run is; runs of this version do") from None
     latents = {name.removeprefix("model/").replace("modules.", ""): array for name, array in arrays.items()}
     found = []
-    for place, name in enumerate(names, start=1):
+    for place, name in enumerate(names if one_bit else (), start=1):
         last = arrays.get(f"flips/{name}")
         latent = next((array for key, array in latents.items() if _is_weight_of(key, name)), None)
         if last is None or latent is None:
@@ -136,7 +140,7 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     run = of_run(folder)
     found = run.layers
     if not found:
-        raise InspectError(f"{subject.name}: this network has no binary layer")
+        raise InspectError(f"{subject.name}: this network has no layer with weights of one bit")
     weights, changes, ever, late = (
         sum(getattr(s, key) for s in found) for key in ("weights", "changes", "ever", "late")
     )

@@ -34,6 +34,20 @@ def test_changes_step_by_step():
     assert changes.last["0"].reshape(-1).tolist() == [7, 751]
 
 
+def test_signs_of_real_weights_are_no_bits():
+    """A run that begins with real weights: what changes then does not count, and what changes later does."""
+    conv = BinaryConv2d(2, 1, 1, np.random.default_rng(0))
+    w = conv.weight.data.reshape(-1)
+    w[:] = 1, 1
+    changes = SignChanges(Sequential(conv), {})
+    for step, (kind, values) in enumerate([("activations", [-1, 1]), ("both", [-1, -1])], start=1):
+        conv.binarize = kind
+        w[:] = values
+        changes.update(step, 2)
+    assert changes.counts == {"0": 1}
+    assert changes.last["0"].reshape(-1).tolist() == [0, 501]
+
+
 def test_what_became_of_a_layer():
     last = np.array([0, 1, 900, 901, 1000], dtype=np.uint16)
     latent = np.array([1, -2, 0.15, 3, -0.05])  # the median of their sizes is 1
@@ -57,7 +71,10 @@ def test_the_course_of_a_run_in_tenths():
     assert course(rows[:0], 100) == []
 
 
-def save_state(folder, network, last, step=20, config="[optim]\nsteps = 20\n"):
+CONFIG = "[optim]\nsteps = 20\n[model]\nbinarize = 'both'\n"
+
+
+def save_state(folder, network, last, step=20, config=CONFIG):
     """A checkpoint as runs write it, without what only training needs."""
     arrays = {f"model/{name}": array for name, array in network.state_dict().items()} | last
     header = {"format": "hbcore-run/1", "config": config, "progress": {"step": step}}
@@ -108,6 +125,11 @@ def test_the_command(run, capsys):
     Outcome(entry.main, capsys, "flips", "run").fails(3, "flips.csv: No such file or directory; runs of this version")
 
 
+def test_a_run_with_real_weights_has_nothing_to_count(run, capsys):
+    save_state(run[0], model(), {}, config=CONFIG.replace("both", "activations"))
+    Outcome(entry.main, capsys, "flips", "run").fails(3, "run: this network has no layer with weights of one bit")
+
+
 def test_a_run_without_its_checkpoint_is_named(run, capsys):
     (run[0] / "state.safetensors").unlink()
     Outcome(entry.main, capsys, "flips", "run").fails(3, "state.safetensors: is missing: a run keeps its checkpoint")
@@ -125,6 +147,6 @@ def test_a_run_that_stopped_early_is_measured_by_its_own_steps(run, capsys):
     assert (said["step"], said["steps"], said["ever"], said["late"]) == (10, 20, 3 * layers, 2 * layers)
     text = Outcome(entry.main, capsys, "flips", "run").out
     assert "in the last tenth of the 10 steps so far; what would never settle is only known at step 20\n" in text
-    for config in ("", "[optim]\n", "=", "[optim]\nsteps = 'x'\n"):
+    for config in ("", "=", "[optim]\nsteps = 20\n", CONFIG.replace("20", "'x'"), CONFIG.replace("20", "nan")):
         save_state(folder, model(), last, config=config)
         Outcome(entry.main, capsys, "flips", "run").fails(3, "state.safetensors: does not say how far the run is")
