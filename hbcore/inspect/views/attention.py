@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +22,7 @@ BATCH = 8
 
 @dataclass(frozen=True, eq=False)
 class Attention:
-    """What a grey patch does to each answer, wherever it lies.
+    """What a patch of the picture's mean colour does to each answer, wherever it lies.
 
     patch: pixels of its side. corners: (n,), rows and columns of its top left alike. answers: points (K, 2) in input
     pixels, or classes (S, S), of the open picture. effect (n, n, K): how far it moves each point, in percent of the
@@ -85,7 +86,7 @@ def heat(subject: Subject, found: Attention, effect: NDArray[np.float64]) -> NDA
 
 
 def options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--patch", type=int, metavar="PIXELS", help="side of the grey patch; else an eighth")
+    parser.add_argument("--patch", type=int, metavar="PIXELS", help="side of the patch; else an eighth")
     parser.add_argument("--step", type=int, metavar="PIXELS", help="how far it moves each time; else half of itself")
     parser.add_argument("--point", metavar="NAME", help="which point to draw; else the mean of all")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where to write the drawing, as PNG")
@@ -103,18 +104,21 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     for index, name in enumerate(names):
         effect = found.effect[..., index]
         row, column = np.unravel_index(effect.argmax(), effect.shape)
-        centre = [float(found.corners[at] + (patch - 1) / 2) for at in (column, row)]
-        said = {"name": name, "largest": float(effect.max()), "mean": float(effect.mean()), "patch": centre}
+        largest, mean = float(effect.max()), float(effect.mean())
+        centre = [float(found.corners[at] + (patch - 1) / 2) for at in (column, row)] if largest > 0 else None
+        said: dict[str, Any] = {"name": name, "largest": largest, "mean": mean, "patch": centre}
         if found.answers.dtype != np.uint8:
             said["point"] = [float(number) for number in found.answers[index]]
-            said["apart"] = float(np.hypot(*(found.answers[index] - centre)))
+            said["apart"] = None if centre is None else float(np.hypot(*(found.answers[index] - centre)))
         data.append(said)
-        apart = f"{said['apart']:.1f}" if "apart" in said else ""
-        rows.append((name, f"{said['largest']:.2f} %", f"{said['mean']:.2f} %", f"{centre[0]:g},{centre[1]:g}", apart))
+        place = "" if centre is None else f"{centre[0]:g},{centre[1]:g}"
+        apart = "" if said.get("apart") is None else f"{said['apart']:.1f}"
+        rows.append((name, f"{largest:.2f} %", f"{mean:.2f} %", place, apart))
     lines = [
         *table(("point", "largest shift", "mean shift", "by the patch at x,y", "pixels apart"), rows),
-        f"{len(found.corners) ** 2} grey patches of {patch} x {patch} on {subject.size} x {subject.size} pixels; "
-        "shifts in percent of the side, or of a class's pixels",
+        f"{len(found.corners) ** 2} patches of {patch} x {patch} on {subject.size} x {subject.size} pixels, of the "
+        "picture's mean colour; shifts in percent of the side, or of a class's pixels",
+        *([] if options.out else ["--out FOLDER draws the picture, red where it counts"]),
     ]
     content = {"model": subject.name, "patch": patch, "corners": found.corners.tolist(), "points": data}
     name = "attention" if options.point is None else f"attention-{names.index(options.point)}"

@@ -75,7 +75,9 @@ def test_what_is_said_of_patches_beside_the_diagonal(monkeypatch):
     monkeypatch.setattr(module, "attention", lambda subject, patch, step: found)
     subject = Subject.read("m.safetensors").looking_at([("one.png", np.zeros((32, 32, 3), np.uint8), None)])
     seen = module.view(subject, Namespace(point="b", patch=16, step=None, out=None))
-    a, b, _ = seen.data["points"]
+    a, b, c = seen.data["points"]
+    assert (c["patch"], c["apart"], c["largest"]) == (None, None, 0)  # nothing moves it
+    assert seen.lines[3].split() == ["c", "0.00", "%", "0.00", "%"]
     assert (b["patch"], b["largest"], b["mean"], b["apart"]) == ([23.5, 7.5], 9, 1.5, 20)  # x, then y
     assert (a["patch"], a["apart"]) == ([7.5, 23.5], 3)
     assert "23.5,7.5" in seen.lines[2]
@@ -92,6 +94,7 @@ def test_the_command(capsys):
     assert (said["patch"], said["corners"]) == (16, [0, 8, 16])
     assert [point["name"] for point in said["points"]] == ["a", "b", "c"]
     assert Outcome(entry.main, capsys, *words, "--point", "b", "--out", "seen").out.endswith("1 picture in seen\n")
+    assert "--out FOLDER draws the picture" in Outcome(entry.main, capsys, *words).out
     with Image.open("seen/attention-1.png") as image:
         assert image.size == (32, 32)
     Outcome(entry.main, capsys, *words, "--point", "d").fails(3, "--point d: the points are a, b, c\n")
