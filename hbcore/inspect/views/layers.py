@@ -77,15 +77,21 @@ def unit_name(units: dict[str, tuple[Any, Unit | None]], layer: str) -> str:
 
 
 def receptive_fields(subject: Subject) -> dict[str, tuple[int, int]]:
-    """Height and width of what a pixel in the middle of each convolution's map sees, in input pixels."""
+    """Height and width of what a pixel in the middle of each convolution's map sees, in input pixels.
+
+    Borders do not count, so that a small picture says it as well, without the memory that a large graph takes. Its
+    middle has to lie in the grid of all poolings as that of the large one does: sizes differ by twice the multiple.
+    """
     units, fields = convolutions(subject.network), {}
+    multiple = subject.network.multiple
+    side = multiple + (subject.size - multiple) % (2 * multiple)
 
     def note(name: str, module: Module, inputs: tuple[Any, ...], result: Any) -> None:
         if isinstance(module, Conv2d | BinaryConv2d):
             box = footprint(result, result.shape[1] // 2, result.shape[2] // 2)
             fields[unit_name(units, name)] = box.height, box.width
 
-    run_once(subject.network, subject.pictures[:1], note, graph=True)
+    run_once(subject.network, np.zeros((1, side, side, 3), dtype=np.float32), note, graph=True)
     return fields
 
 
@@ -123,7 +129,7 @@ HEAD = (
 )
 SUMS = "one_bit", "real", "size", "binary_macs", "real_macs"
 LEGEND = (
-    "sees: height x width, in input pixels, of what a pixel in the middle depends on",
+    "sees: height x width, in input pixels, of what a pixel can depend on: in theory, as if there were no borders",
     "time: share of one pass layer by layer, with batch norm and activation; a deployed plan joins these",
 )
 

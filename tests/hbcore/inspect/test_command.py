@@ -12,8 +12,12 @@ from PIL import Image
 
 from hbcore import save_model
 from hbcore.inspect import __main__ as entry
+from hbcore.inspect.footprint import footprint
+from hbcore.inspect.observe import observe, run_once
 from hbcore.inspect.seen import looking
-from hbcore.inspect.subject import Subject
+from hbcore.inspect.subject import Subject, convolutions
+from hbcore.inspect.views.layers import receptive_fields, unit_name
+from hbcore.nn.layers import BinaryConv2d, Conv2d
 from tests.command_lines import Outcome
 from tests.hbcore.inspect.models import HEADER, model
 
@@ -158,6 +162,26 @@ def test_summary_by_hand(capsys):
     assert said["all"]["one_bit"] + said["all"]["real"] == every
     assert sum(row["share"] for row in said["layers"]) == pytest.approx(1)
     assert all(row["share"] > 0 for row in said["layers"])
+
+
+@pytest.mark.parametrize("size", [8, 16, 24, 64, 72])
+def test_receptive_fields_are_those_of_the_whole_picture(size):
+    """In memory for a small one: beside the graph of the picture itself."""
+    subject = Subject.read("m.safetensors", size)
+    units, whole, sides = convolutions(subject.network), {}, []
+
+    def note(name, module, inputs, result):
+        if isinstance(module, Conv2d | BinaryConv2d):
+            box = footprint(result, result.shape[1] // 2, result.shape[2] // 2)
+            whole[unit_name(units, name)] = box.height, box.width
+            sides.append(inputs[0].shape[1])
+
+    run_once(subject.network, subject.pictures, note, graph=True)
+    assert sides[0] == size
+    with observe(subject.network, lambda _, module, inputs, result: sides.append(inputs[0].shape[1])):
+        sides.clear()
+        assert receptive_fields(subject) == whole
+    assert max(sides) <= 16
 
 
 def test_summary_prints_a_table(capsys):
