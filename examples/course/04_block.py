@@ -35,9 +35,8 @@ for name, kind in (("bottleneck", Bottleneck), ("hpm", HPMBlock)):
     for seed in range(8):
         rng = np.random.default_rng(seed)
         x, direction = (Tensor(rng.standard_normal((1, 8, 8, 32)).astype(np.float32)) for _ in range(2))
-        block = kind(
-            32, 32, Style(rng=rng, scale=False)
-        )  # without alpha: the derivative by a sign is that by its weight
+        style = Style(rng=rng, scale=False)  # without alpha: the derivative by a sign is that by its weight
+        block = kind(32, 32, style)
         found.append([belief(block, conv, x, direction, rng) for conv in convolutions(block)])
     for conv, correlation in zip(convolutions(block), np.mean(found, axis=0), strict=True):
         height, width, channels, filters = conv.weight.shape
