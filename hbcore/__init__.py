@@ -9,12 +9,12 @@ Read it in this order, room by room; each stands on the ones before:
     autograd     Function, the graph, one walk back through it; Tensor; real-valued operations; gradcheck
     binary       sign with the straight-through estimator, the scaled binary convolution, a sign of finite sharpness
     nn           from parameters and layers to the paper's blocks and networks
-    inspect      looking inside
     optim        what training adds: losses, optimizers, schedules
     deploy       model files, and a trained network as one plan
     landmarks    from a picture to an answer: crop, what maps say, trained models in three lines
     commands     what command lines do alike
     photos       photos in files, and `python -m hbcore landmarks`: needs Pillow
+    inspect      looking inside: `python -m hbcore.inspect`
     export       model files in other forms
 """
 

@@ -114,7 +114,7 @@ def backward(root: Function | Leaf, grad: Array) -> None:
 
     RuntimeError, with nothing done, if data of the graph was changed since the forward pass.
     """
-    order = _children_first(root)
+    order = children_first(root)
     for node in order:
         if isinstance(node, Function):
             node.require_unchanged()
@@ -181,7 +181,7 @@ class _Gradients:
         return g if own else g.copy()
 
 
-def _children_first(root: Function | Leaf) -> list[Function | Leaf]:
+def children_first(root: Function | Leaf) -> list[Function | Leaf]:
     """Depth-first post-order: popping from the end yields each node after all nodes that use it."""
     order: list[Function | Leaf] = []
     seen: set[int] = {id(root)}

@@ -1,1 +1,1 @@
-"""Looking into a network."""
+"""Looking into a network: `python -m hbcore.inspect`."""

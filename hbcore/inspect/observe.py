@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 
 import numpy as np
@@ -61,14 +61,20 @@ def first_not_finite(model: Module, pictures: np.ndarray) -> str | None:
 
 
 def run_once(
-    model: Module, pictures: np.ndarray, callback: Callable[[str, Module, tuple[Any, ...], Any], None]
+    model: Module,
+    pictures: np.ndarray,
+    callback: Callable[[str, Module, tuple[Any, ...], Any], None],
+    graph: bool = False,
 ) -> None:
-    """Forward pass in evaluation mode under observation; every module then has its own mode again."""
+    """Forward pass in evaluation mode under observation; every module then has its own mode again.
+
+    graph: record it, and have the graph reach down to the pictures.
+    """
     modes = [(module, module.training) for module in model.walk()]
     model.eval()
     try:
-        with no_grad(), observe(model, callback):
-            model(Tensor(pictures))
+        with nullcontext() if graph else no_grad(), observe(model, callback):
+            model(Tensor(pictures, requires_grad=graph))
     finally:
         for module, training in modes:
             module.training = training

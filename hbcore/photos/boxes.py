@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,7 @@ MOST = 1 << 26
 """Bytes of a file of boxes: a million rows."""
 
 Box = tuple[float, ...]
+T = TypeVar("T")
 
 
 class BoxesError(ValueError):
@@ -31,17 +33,20 @@ class Boxes:
     rows: dict[str, list[Box]] = field(default_factory=dict)
 
     def of(self, photo: Path) -> NDArray[np.float64]:
-        """The boxes (n, 4) in one photo. BoxesError where no row names it.
-
-        A name that leads to no file counts by its last part, where no other row has the same.
-        """
-        found = self.rows.get(os.path.realpath(photo))
-        if found is None:
-            alike = [path for path in self.rows if os.path.basename(path) == photo.name]
-            found = self.rows[alike[0]] if len(alike) == 1 else []
+        """The boxes (n, 4) in one photo. BoxesError where no row names it."""
+        found = row_of(photo, self.rows)
         if not self.same and not found:
             raise BoxesError(f"{photo}: has no box in {self.source}")
         return np.array(self.same or found, dtype=np.float64)
+
+
+def row_of(photo: Path, rows: Mapping[str, T]) -> T | None:
+    """What a table by real paths has of a photo; or, where that is elsewhere, by its name, if only one path has it."""
+    found = rows.get(os.path.realpath(photo))
+    if found is None:
+        alike = [path for path in rows if os.path.basename(path) == photo.name]
+        found = rows[alike[0]] if len(alike) == 1 else None
+    return found
 
 
 def read_boxes(words: Sequence[str]) -> Boxes:

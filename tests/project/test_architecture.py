@@ -115,9 +115,9 @@ SPOILED = {
         r"hbcore\.threads imports training\.errors: hbcore must not know training",
     ),
     "upward between rooms": (
-        ("hbcore/inspect/summary.py", "from hbcore.optim.losses import heatmap_mse"),
-        r"hbcore\.inspect\.summary imports hbcore\.optim\.losses, but docs/architecture\.md has hbcore\.optim after "
-        r"hbcore\.inspect",
+        ("hbcore/nn/layers.py", "from hbcore.optim.losses import heatmap_mse"),
+        r"hbcore\.nn\.layers imports hbcore\.optim\.losses, but docs/architecture\.md has hbcore\.optim after "
+        r"hbcore\.nn",
     ),
     "new arrow": (
         ("hbcore/optim/schedules.py", "from hbcore import threads"),

@@ -23,7 +23,7 @@ class TestSet:
     """The crops of a test split, decoded once: pictures uint8 (N, S, S, 3), keypoints and norms in their pixels.
 
     head_size, box_size, area and yaw (degrees) are nan where the data set has none. bad: names and reasons of
-    pictures left out. masks: uint8 (N, S, S), where parts are labelled and not keypoints.
+    pictures left out. masks: uint8 (N, S, S), where parts are labelled and not keypoints. names: of the samples.
     """
 
     __test__ = False  # for pytest: not a test class
@@ -39,6 +39,7 @@ class TestSet:
     protocol: str
     bad: tuple[tuple[str, str], ...]
     masks: Mask | None = None
+    names: tuple[str, ...] = ()
 
     @property
     def skeleton(self) -> Skeleton:
@@ -52,7 +53,7 @@ class TestSet:
         Raises UserError if the data sets label different keypoints, DataError if no picture can be read.
         """
         scheme = ConcatenatedDataset(datasets).scheme
-        examples, measures, bad = [], [], []
+        examples, measures, names, bad = [], [], [], []
         for dataset in datasets:
             for index in follow(range(len(dataset))):
                 try:
@@ -63,6 +64,7 @@ class TestSet:
                     bad.append((f"{dataset.name}/{dataset.split}/{index}", str(error)))
                     continue
                 examples.append(plain(sample, size))
+                names.append(sample.name)
                 zoom = size / sample.side
                 lengths = sample.head_size * zoom, sample.box_size * zoom
                 measures.append((*lengths, sample.area * zoom**2, sample.yaw))
@@ -84,4 +86,5 @@ class TestSet:
             protocol,
             tuple(bad),
             masks,
+            tuple(names),
         )

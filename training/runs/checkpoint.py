@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -31,8 +32,9 @@ class Progress:
     """Where a run is: steps done, best score so far and when, evaluations since, seconds of training.
 
     people: the number of samples to train on, since their order depends on it; 0: not known yet. teacher: SHA-256 of
-    the file of a model that is learned from, if there is one. task: its name. losses: those that await the next row of
-    the log. norm: of the last gradient. bad: pictures that could not be read so far, as index -> reason.
+    the file of a model that is learned from, if there is one. task: its name. losses, flips: those that await the next
+    row of the logs, flips by layer. norm: of the last gradient. bad: pictures that could not be read so far, as
+    index -> reason.
     """
 
     step: int = 0
@@ -44,6 +46,7 @@ class Progress:
     teacher: str = ""
     task: str = ""
     losses: list[float] = field(default_factory=list)
+    flips: dict[str, int] = field(default_factory=dict)
     norm: float = 0.0
     bad: dict[str, str] = field(default_factory=dict)
 
@@ -55,11 +58,13 @@ def save_checkpoint(
     model: Module,
     optimizer: Optimizer,
     average: ExponentialMovingAverage | None,
+    flips: Mapping[str, Array] | None = None,
 ) -> None:
-    """Replace the checkpoint at `path`. Raises DiskError, with the old one untouched."""
+    """Replace the checkpoint at `path`. flips: when signs changed last. DiskError, with the old one untouched."""
     arrays: dict[str, Array] = {f"model/{name}": array for name, array in model.state_dict().items()}
     arrays |= {f"optimizer/{name}": array for name, array in optimizer.state.items()}
     arrays |= {f"average/{name}": array for name, array in (average.state if average else {}).items()}
+    arrays |= {f"flips/{name}": array for name, array in (flips or {}).items()}
     header = {"format": FORMAT, "config": config, "progress": asdict(progress)}
     atomic_write(path, save(arrays, {"hbcore": json.dumps(header, sort_keys=True)}))
 
@@ -75,6 +80,11 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Array], str, Progress]:
         raise DataError(f"{path}: not a checkpoint of this version ({error})") from None
 
 
+def part(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The arrays of a checkpoint whose names begin so, without that."""
+    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+
 def restore(
     arrays: dict[str, Array],
     progress: Progress,
@@ -84,13 +94,10 @@ def restore(
 ) -> None:
     """Put a checkpoint's arrays back. Raises DataError if they belong to another network."""
 
-    def part(prefix: str) -> dict[str, Array]:
-        return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
     try:
-        model.load_state_dict(part("model/"))
-        optimizer.load_state(part("optimizer/"), progress.step)
-        averages, saved = average.state if average else {}, part("average/")
+        model.load_state_dict(part(arrays, "model/"))
+        optimizer.load_state(part(arrays, "optimizer/"), progress.step)
+        averages, saved = average.state if average else {}, part(arrays, "average/")
         if averages.keys() != saved.keys():
             raise ValueError("the average is that of another network")
         for name, array in averages.items():

@@ -12,6 +12,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from hbcore.inspect.changes import SignChanges
 from hbcore.kernels import keep_memory
 from hbcore.landmarks.squares import crop_rules
 from training.configuration.settings import Config
@@ -25,7 +26,16 @@ from training.loading.test_set import TestSet
 from training.pictures.augmentation import Augmentation
 from training.prediction.model import Model, NotFinite
 from training.runs.bad_pictures import check_share, write_bad_pictures
-from training.runs.checkpoint import STATE, Progress, check_same, check_space, read_checkpoint, restore, save_checkpoint
+from training.runs.checkpoint import (
+    STATE,
+    Progress,
+    check_same,
+    check_space,
+    part,
+    read_checkpoint,
+    restore,
+    save_checkpoint,
+)
 from training.runs.network import OUTPUTS
 from training.runs.signals import Stop, stop_signals
 from training.runs.techniques import Phase, Teacher, phase, settled
@@ -97,6 +107,8 @@ class Run:
         self.headline = task.headline(task.score(judge, task.truth(judge)))  # the metric that "best" goes by
         metrics = ["train_loss", "lr", "grad_norm", self.headline]
         self.log = CsvLog(self.folder / "log.csv", ["step", "epoch", *metrics])
+        self.changes = SignChanges(self.trainer.network, self.progress.flips)
+        self.flips = CsvLog(self.folder / "flips.csv", ["step", *self.changes.layers])
 
     @property
     def judged_on(self) -> TestSet:
@@ -122,7 +134,9 @@ class Run:
             trainer = self.trainer
             restore(arrays, progress, trainer.network, trainer.optimizer, trainer.average)
             self.progress = progress
+            self.changes.begin(progress.flips, part(arrays, "flips/"))
         self.log.truncate_after(self.progress.step)
+        self.flips.truncate_after(self.progress.step)
 
     def save(self) -> None:
         """Checkpoint and the model as it is now. Raises Diverged rather than overwrite a good checkpoint with a bad."""
@@ -130,9 +144,8 @@ class Run:
         for name, array in trainer.network.state_dict().items():
             if not np.isfinite(array).all():
                 self.diverged(f"{name} is not finite")
-        save_checkpoint(
-            self.state_path, to_toml(self.config), self.progress, trainer.network, trainer.optimizer, trainer.average
-        )
+        state = trainer.network, trainer.optimizer, trainer.average, self.changes.last
+        save_checkpoint(self.state_path, to_toml(self.config), self.progress, *state)
         self.save_model("last")
 
     def model(self) -> Model:
@@ -224,7 +237,10 @@ class Run:
                             self.headline: score,
                         }
                     )
+                    nothing = dict.fromkeys(self.changes.layers, 0)
+                    self.flips.append({"step": progress.step} | nothing | progress.flips)
                     progress.losses.clear()
+                    progress.flips.clear()
                 if time.monotonic() - saved >= 60 * config.run.checkpoint_minutes:
                     self.save()
                     saved = time.monotonic()
@@ -271,6 +287,7 @@ class Run:
         except BadUpdate as error:
             self.diverged(str(error), batch)
         progress.step += 1
+        self.changes.update(progress.step, self.config.optim.steps)
         self.in_step = False
         return result
 

@@ -67,7 +67,7 @@ def command(*arguments: object, cwd: Path = ROOT) -> subprocess.CompletedProcess
 
 def test_a_run_folder_says_everything(trained: Path) -> None:
     assert {path.name for path in trained.iterdir()} == {
-        *("config.toml", "env.json", "log.csv", "metrics.json", "curves.png", "overlays.png", "run.lock"),
+        *("config.toml", "env.json", "log.csv", "flips.csv", "metrics.json", "curves.png", "overlays.png", "run.lock"),
         *("state.safetensors", "last.safetensors", "best.safetensors"),
     }
     stored = load(trained / "config.toml")

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -271,6 +272,7 @@ def test_a_run_leaves_its_files(tmp_path: Path) -> None:
     run.train()
     assert {path.name for path in tmp_path.iterdir()} == {
         "log.csv",
+        "flips.csv",
         "state.safetensors",
         "last.safetensors",
         "best.safetensors",
@@ -291,6 +293,31 @@ def test_the_logged_loss_is_the_mean_since_the_last_row(tmp_path: Path) -> None:
     run.train()
     rows = [np.mean(losses[0:2]), np.mean(losses[2:4]), losses[4]]
     assert read_log(tmp_path / "log.csv")["train_loss"].tolist() == rows
+
+
+def test_sign_changes_are_counted_and_a_resumed_run_goes_on_counting(tmp_path: Path) -> None:
+    """flips.csv beside what the weights themselves say after every step; rows every second step of six."""
+    more = ("optim.steps=6", "run.log_every=2", "optim.lr=0.05")
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    seen = []
+    name = "hourglasses.0.low1.conv1"
+    run = make(tmp_path / "a", *more)
+    weight = run.trainer.network.state_dict()[f"{name}.modules.1.weight"]
+    seen.append(weight < 0)
+    run.report = lambda step, values: seen.append(weight < 0)
+    run.train()
+    changed = [int(np.sum(one != other)) for one, other in pairwise(seen)]
+    log = read_log(tmp_path / "a/flips.csv")
+    assert log["step"].tolist() == [2, 4, 6]
+    assert log[name].tolist() == [changed[0] + changed[1], changed[2] + changed[3], changed[4] + changed[5]]
+    assert sum(changed) > 0
+    make(tmp_path / "b", *more, "run.stop_after=3").train()  # in the middle of a row
+    rest = make(tmp_path / "b", *more)
+    rest.resume()
+    rest.train()
+    assert (tmp_path / "b/flips.csv").read_bytes() == (tmp_path / "a/flips.csv").read_bytes()
+    assert all(np.array_equal(rest.changes.last[key], array) for key, array in run.changes.last.items())
 
 
 def test_the_best_model_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

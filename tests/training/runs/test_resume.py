@@ -284,7 +284,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 def test_the_state_is_finite_and_complete(undisturbed: dict[str, object]) -> None:
     state = undisturbed["state"]
     assert isinstance(state, dict)
-    assert {name.partition("/")[0] for name in state} == {"model", "optimizer", "average"}
+    assert {name.partition("/")[0] for name in state} == {"model", "optimizer", "average", "flips"}
     assert all(np.isfinite(np.frombuffer(data, np.float32)).all() for data in state.values())
 
 

@@ -1,0 +1,38 @@
+"""What batch norm becomes when a sign follows it: a comparison with one number."""
+
+import numpy as np
+
+from hbcore import BatchNorm2d, Tensor, bits, no_grad
+from hbcore.deploy.folding import norm_line, threshold
+
+# In evaluation, batch norm is a line: v = gamma (x - mean) / sqrt(variance + eps) + beta = scale x + shift.
+norm = BatchNorm2d(3).eval()
+norm.gamma.data[:] = 2, 0.5, -1
+norm.beta.data[:] = 1, -1, 2
+norm.running_mean[:] = 0, 3, 1
+norm.running_variance[:] = 4, 1, 0.25
+scale, shift = norm_line(norm)
+print("scale           ", scale.round(3))
+print("shift           ", shift.round(3))
+
+# Behind it only the sign counts. It changes where the line crosses 0, at x = -shift / scale; where the line falls, it
+# is -1 on the other side. One number and one bit per channel are all that is left of gamma, beta, mean and variance.
+t, flip = threshold(scale, shift)
+print("threshold       ", t.round(3))
+print("flip            ", flip.astype(int))
+
+# Are the bits the same? For every number that is tried, also for those right at the threshold.
+x = np.random.default_rng(0).uniform(-10, 10, (100_000, 3)).astype(np.float32)
+near = np.stack([np.nextafter(t, -np.inf), t, np.nextafter(t, np.inf)])
+x = np.concatenate([x, near]).astype(np.float32)
+with no_grad():
+    signs = bits.sign(norm(Tensor(x[None, None])).data)[0, 0]
+by_comparison = np.where((x < t) ^ flip, -1, 1)
+print("numbers tried   ", f"{x.size:,}, of which {np.sum(signs != by_comparison)} have another sign")
+
+# What that saves: a unit of 256 channels keeps 256 thresholds and 256 bits of four times 256 numbers.
+before, after = 4 * 256 * 4, 256 * 4 + 256 // 8
+print("bytes of 256    ", f"{before:,} before, {after:,} after")
+
+# Exercise. gamma = -2, beta = 3, mean = 1, variance = 4 (and eps so small that it does not matter). Where is the
+# threshold?  python examples/course/answer.py 3 NUMBER

@@ -1,0 +1,1 @@
+"""Verbs of `python -m hbcore.inspect` that write a document: a page, or a drawing."""
