@@ -2,7 +2,7 @@
 
 What is left of a binary unit is a comparison, a binary convolution and its scale (`folding.py`); bits go from
 convolution to convolution, and floats exist only in the residual stream. Every layer becomes a step of the plan
-(`lowering.py`), and all memory is laid out when the plan is made (`memory.py`). The result is that of
+(`lowering.py`, `table.py`), and all memory is laid out when the plan is made (`memory.py`). The result is that of
 ``model.eval()(picture)`` to the last bit.
 """
 
@@ -15,10 +15,10 @@ import numpy as np
 
 from hbcore import kernels
 from hbcore.autograd.function import Array
-from hbcore.deploy.lowering import Lowering, require_known
+from hbcore.deploy.lowering import lower
+from hbcore.deploy.memory import run_in
 from hbcore.deploy.model_file import require_evaluable
 from hbcore.nn.hourglass import StackedHourglass
-from hbcore.values import whole
 
 UNIT = np.float32(1 / 255)  # of a byte in [0, 1]
 
@@ -40,16 +40,8 @@ class Engine:
             if array.dtype != np.float32:
                 raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
         require_evaluable(state, largest=math.inf)
-        require_known(model)
-        step, batch = model.multiple, whole("batch", batch)
-        height, width = whole("height", height, least=0), whole("width", width, least=0)
-        if height < step or width < step or height % step or width % step:
-            raise ValueError(
-                f"this network takes heights and widths that are multiples of {step}, got {height} x {width}"
-            )
         self.plan = kernels.backend.new_plan()
-        self.picture = np.zeros((batch, height, width, 3), dtype=np.float32)
-        self.heatmaps = Lowering(self.plan).network(model, self.picture)
+        self.picture, self.heatmaps = run_in(self.plan, lower(model, height, width, batch))
         self.lock = threading.Lock()
 
     def __call__(self, pictures: Array) -> Array:
