@@ -8,7 +8,6 @@ convolution to convolution, and floats exist only in the residual stream. Every 
 
 from __future__ import annotations
 
-import math
 import threading
 
 import numpy as np
@@ -17,7 +16,6 @@ from hbcore import kernels
 from hbcore.autograd.function import Array
 from hbcore.deploy.lowering import lower
 from hbcore.deploy.memory import run_in
-from hbcore.deploy.model_file import require_evaluable
 from hbcore.nn.hourglass import StackedHourglass
 
 UNIT = np.float32(1 / 255)  # of a byte in [0, 1]
@@ -33,13 +31,6 @@ class Engine:
     """
 
     def __init__(self, model: StackedHourglass, height: int, width: int, batch: int = 1) -> None:
-        if model.architecture["sharpness"] is not None:
-            raise ValueError("a network whose signs are smooth is in the middle of its training: plans know hard signs")
-        state = model.state_dict()
-        for name, array in state.items():
-            if array.dtype != np.float32:
-                raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
-        require_evaluable(state, largest=math.inf)
         self.plan = kernels.backend.new_plan()
         self.picture, self.heatmaps = run_in(self.plan, lower(model, height, width, batch))
         self.lock = threading.Lock()

@@ -5,6 +5,7 @@ Whoever runs a network, writes it in another language or only asks what it takes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from hbcore import bits
 from hbcore.autograd.function import Array
 from hbcore.bits import conv_size
 from hbcore.deploy.folding import BinaryFolded, after_sums, conv_of, fold, norm_line, real_weights
+from hbcore.deploy.model_file import require_evaluable
 from hbcore.deploy.table import Area, Step, Table
 from hbcore.kernels.plan import Epilogue
 from hbcore.nn.blocks import Bottleneck, Hierarchy, HPMBlock, MultiScale, Unit
@@ -43,8 +45,16 @@ def require_known(model: Module) -> None:
 def lower(model: StackedHourglass, height: int, width: int, batch: int = 1) -> Table:
     """The table of a network for pictures (batch, height, width, 3), its weights copied.
 
-    Raises ValueError for layers that plans do not know, and for sizes that are no multiples of the network's.
+    Raises ValueError for a network with smooth signs or layers that plans do not know, sizes that do not fit, weights
+    that are not finite float32, or variances below zero.
     """
+    if model.architecture["sharpness"] is not None:
+        raise ValueError("a network whose signs are smooth is in the middle of its training: plans know hard signs")
+    state = model.state_dict()
+    for name, array in state.items():
+        if array.dtype != np.float32:
+            raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
+    require_evaluable(state, largest=math.inf)
     require_known(model)
     step, batch = model.multiple, whole("batch", batch)
     height, width = whole("height", height, least=0), whole("width", width, least=0)

@@ -1,0 +1,15 @@
+/* ------------------------------------------------------------------------------- weights, layer by layer
+ *
+ * Sizes: height, width and channels of x; kernel, stride, padding; height, width and filters of the result.
+ */
+${constants}
+
+/* ------------------------------------------------------------------------------------------- the network */
+${pointers}
+/* The maps of a picture, which lie in the arena. Offsets are bytes: where buffers share a place, no step needs both. */
+static const float *network(${name}_arena *arena, const picture *shown)
+{
+${calls}
+    return ${result};
+}
+

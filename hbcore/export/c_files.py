@@ -1,0 +1,168 @@
+"""A model as C files: one that computes, its header, an example with a Makefile, and a camera loop."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from hbcore.autograd.function import Array
+from hbcore.deploy.lowering import lower
+from hbcore.deploy.memory import run_in
+from hbcore.deploy.model_file import ModelFileError, load_model, reason, write_whole
+from hbcore.deploy.table import Table
+from hbcore.export.c_network import CNetwork
+from hbcore.export.in_order import InOrder
+from hbcore.landmarks.codec import Codec
+from hbcore.landmarks.description import Description
+from hbcore.landmarks.heatmaps import WINDOW, HeatmapCodec
+from hbcore.landmarks.landmarker import find_model
+
+TEXTS = Path(__file__).resolve().parent / "c"
+STEPS = {path.stem: folder for folder in ("convolutions", "pixels", "sizes") for path in (TEXTS / folder).glob("*.c")}
+FAINTEST = 1e-12  # of the decoder's Gaussian: less than the rounding of its sums
+POINTS = {
+    "what": "points", "into": "points", "element": "${name}_point", "count": "${NAME}_MAPS", "found": "float ",
+    "give": "return ",
+}  # fmt: skip
+CLASSES = {
+    "what": "classes", "into": "classes", "element": "uint8_t", "count": "${NAME}_HEIGHT * ${NAME}_WIDTH",
+    "found": "void ", "give": "",
+}  # fmt: skip
+
+
+def write_c(model: str | Path, folder: Path, name: str | None = None) -> list[str]:
+    """Write the files of a model into a folder, which is made; what there is to say about them.
+
+    name: what the files and all that they define begin with. ModelFileError, in one line, for a model or a folder that
+    cannot be used: nothing is written then, unless the disk is full.
+    """
+    path = find_model(model)
+    network, header = load_model(path)
+    try:
+        description = Description.read(header, network)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: does not say what its maps mean ({reason(error)})") from None
+    try:
+        table = lower(network, description.codec.input_size, description.codec.input_size)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: cannot be written in C: {reason(error)}") from None
+    named = c_name(path.stem if name is None else name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    files, facts = c_files(table, description.codec, description.output, named, digest)
+    try:
+        for file in files:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ModelFileError(f"{folder}: no folder can be made there: {error.strerror}") from None
+    for file, text in files.items():
+        write_whole(folder / file, text.encode("ascii"))
+    return [f"{folder / file}" for file in files] + [f"RAM {facts['ram']} bytes, constants {facts['flash']} bytes"]
+
+
+def c_name(name: str) -> str:
+    """A name that C takes: letters of ASCII, digits and underscores, the first no digit."""
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_").lower() or "model"
+    return f"model_{plain}" if plain[0].isdigit() else plain
+
+
+def c_files(table: Table, codec: Codec, output: str, name: str, digest: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Texts of the files by their paths in the folder, and the facts that were put into them.
+
+    table: of one picture; codec and output: what its maps mean, see :class:`Description`.
+    """
+    side = codec.heatmap_size
+    network = CNetwork(table, spare=3 * 8 * side * side if isinstance(codec, HeatmapCodec) else 0)
+    facts = _sizes(table, codec) | _goldens(table) | _of_network(network, table)
+    facts |= {"name": name, "NAME": name.upper(), "hash": digest}
+    facts |= _points(codec, output) if isinstance(codec, HeatmapCodec) else CLASSES
+    kind = facts["what"]
+    facts |= {key: Template(facts[key]).substitute(facts) for key in ("pointers", "element", "count")}
+    facts["declarations"] = _text(f"{kind}/header.h", facts)
+    facts["show"], facts["print"] = _text(f"{kind}/show.c", facts), _text(f"{kind}/print.ino", facts)
+    parts = ["frame/picture", "convolutions/ending", "convolutions/size"]
+    parts += ["convolutions/words"] if "binary_conv2d" in network.kinds else []
+    parts += [f"{STEPS[step]}/{step}" for step in sorted(network.kinds)]
+    parts += ["frame/network", f"{kind}/decoder", "frame/entries", "frame/selftest"]
+    begin = f'/* See {name}.h. */\n#include "{name}.h"\n\n#include <string.h>\n\n'
+    source, header = begin + "".join(_text(f"{part}.c", facts) for part in parts), _text("frame/model.h", facts)
+    library = f"arduino/{name}"
+    files = {
+        f"{name}.c": source,
+        f"{name}.h": header,
+        "example.c": _text("around/example.c", facts),
+        "Makefile": _text("around/Makefile", facts),
+        "esp-idf/CMakeLists.txt": _text("around/CMakeLists.txt", facts),
+        f"{library}/library.properties": _text("around/library.properties", facts),
+        f"{library}/src/{name}.c": source,
+        f"{library}/src/{name}.h": header,
+        f"{library}/examples/camera/camera.ino": _text("around/camera.ino", facts),
+    }
+    return files, facts
+
+
+def _text(file: str, facts: dict[str, str]) -> str:
+    return Template((TEXTS / file).read_text(encoding="ascii")).substitute(facts)
+
+
+def _sizes(table: Table, codec: Codec) -> dict[str, str]:
+    names = "height", "width", "map_height", "map_width", "maps", "stride"
+    values = *table.picture.shape[1:3], *table.maps.shape[1:], codec.stride
+    return {name: str(value) for name, value in zip(names, values, strict=True)}
+
+
+def _of_network(network: CNetwork, table: Table) -> dict[str, str]:
+    pointers = ["frame/numbers.c", *(["frame/pointer_to_words.c"] if network.channels else [])]
+    return {
+        "constants": "\n".join(network.constants.lines),
+        "calls": "\n".join(f"    {call}" for call in network.calls),
+        "pointers": "".join((TEXTS / file).read_text(encoding="ascii") for file in pointers),
+        "result": network.place(table.maps),
+        "decoding": str(network.decoding),
+        "ram": str(network.ram),
+        "flash": str(network.constants.bytes),
+    }
+
+
+def _points(codec: HeatmapCodec, output: str) -> dict[str, str]:
+    """What the texts of a model of points leave open."""
+    gaussian = np.exp(-0.5 * (np.arange(codec.heatmap_size) / codec.sigma) ** 2)
+    gaussian = gaussian[gaussian > FAINTEST]
+    return POINTS | {
+        "sigma": repr(float(codec.sigma)),
+        "radius": str(max(1, int(np.ceil(WINDOW * codec.sigma)))),
+        "reach": str(len(gaussian) - 1),
+        "gaussian": ",\n    ".join(repr(float(value)) for value in gaussian),
+        "value_of": _text(f"points/{output}.c", {}),
+    }
+
+
+def _goldens(table: Table) -> dict[str, str]:
+    """Hashes of the maps of the golden picture, with products and sums rounded once, and one by one."""
+    _, height, width, _ = table.picture.shape
+    found = {}
+    for name, fused in (("fused", True), ("separate", False)):
+        plan = InOrder(fused)
+        picture, maps = run_in(plan, table)
+        picture[...] = golden_picture(height, width) * np.float32(1 / 255)
+        plan.run()
+        found[name] = f"0x{fnv(maps):08x}"
+    return found
+
+
+def golden_picture(height: int, width: int) -> Array:
+    """The noise of the self-test: uint8 (height, width, 3), from whole numbers of 32 bits."""
+    v = np.arange(1, height * width * 3 + 1, dtype=np.uint32) * np.uint32(2654435761)
+    v = (v ^ (v >> np.uint32(15))) * np.uint32(2246822519)
+    return (v >> np.uint32(24)).astype(np.uint8).reshape(height, width, 3)
+
+
+def fnv(maps: Array) -> int:
+    """FNV-1a of float32 numbers, word by word instead of byte by byte."""
+    found = 2166136261
+    for word in np.ascontiguousarray(maps).view(np.uint32).ravel().tolist():
+        found = (found ^ word) * 16777619 & 0xFFFFFFFF
+    return found
