@@ -74,8 +74,7 @@ def c_files(table: Table, codec: Codec, output: str, name: str, digest: str) -> 
 
     table: of one picture; codec and output: what its maps mean, see :class:`Description`.
     """
-    side = codec.heatmap_size
-    network = CNetwork(table, spare=3 * 8 * side * side if isinstance(codec, HeatmapCodec) else 0)
+    network = c_network(table, codec)
     facts = _sizes(table, codec) | _goldens(table) | _of_network(network, table)
     facts |= {"name": name, "NAME": name.upper(), "hash": digest}
     facts |= _points(codec, output) if isinstance(codec, HeatmapCodec) else CLASSES
@@ -104,6 +103,15 @@ def c_files(table: Table, codec: Codec, output: str, name: str, digest: str) -> 
     return files, facts
 
 
+def c_network(table: Table, codec: Codec) -> CNetwork:
+    """The network with the decoder's memory and constants: its `ram` and the bytes of its constants are the file's."""
+    if not isinstance(codec, HeatmapCodec):
+        return CNetwork(table)
+    network = CNetwork(table, spare=3 * 8 * codec.heatmap_size**2)  # a map, smoothed along rows, and both ways
+    network.constants.bytes += _gaussian(codec).nbytes + 8  # and sigma
+    return network
+
+
 def _text(file: str, facts: dict[str, str]) -> str:
     return Template((TEXTS / file).read_text(encoding="ascii")).substitute(facts)
 
@@ -129,8 +137,7 @@ def _of_network(network: CNetwork, table: Table) -> dict[str, str]:
 
 def _points(codec: HeatmapCodec, output: str) -> dict[str, str]:
     """What the texts of a model of points leave open."""
-    gaussian = np.exp(-0.5 * (np.arange(codec.heatmap_size) / codec.sigma) ** 2)
-    gaussian = gaussian[gaussian > FAINTEST]
+    gaussian = _gaussian(codec)
     return POINTS | {
         "sigma": repr(float(codec.sigma)),
         "radius": str(max(1, int(np.ceil(WINDOW * codec.sigma)))),
@@ -138,6 +145,11 @@ def _points(codec: HeatmapCodec, output: str) -> dict[str, str]:
         "gaussian": ",\n    ".join(repr(float(value)) for value in gaussian),
         "value_of": _text(f"points/{output}.c", {}),
     }
+
+
+def _gaussian(codec: HeatmapCodec) -> Array:
+    values = np.exp(-0.5 * (np.arange(codec.heatmap_size) / codec.sigma) ** 2)
+    return np.asarray(values[values > FAINTEST])
 
 
 def _goldens(table: Table) -> dict[str, str]:
