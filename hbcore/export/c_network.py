@@ -9,7 +9,7 @@ import numpy as np
 
 from hbcore.deploy.memory import places
 from hbcore.deploy.table import Area, Step, Table
-from hbcore.export.c_numbers import Constants, comparison, grouped, in_bytes, words32
+from hbcore.export.c_numbers import GROUP, Constants, comparison, grouped, in_bytes, words32
 from hbcore.kernels.plan import Epilogue
 
 ALIGN = 8  # bytes: what a double asks for
@@ -50,14 +50,15 @@ class CNetwork:
         return buffer.bytes
 
     def _around(self, step: Step) -> int:
-        """Bytes of the neighbourhood of a pixel that a real-valued convolution gathers."""
+        """Bytes that a real-valued convolution takes: weights of a group of filters, rows of a picture with borders."""
         if step.kind != "conv2d":
             return 0
         x, (kernel_h, kernel_w, channels, _) = step.arguments["x"], step.arguments["w"].shape
+        stride, padding = step.arguments["stride"], step.arguments["padding"]
         given = x.buffer == self.table.picture.buffer and not self.loads
-        gathers = given or (kernel_h, kernel_w, step.arguments["stride"]) != (1, 1, 1)
-        size: int = 4 * kernel_h * kernel_w * channels
-        return size if gathers else 0
+        gathers = given or (kernel_h, kernel_w, stride) != (1, 1, 1)
+        rows = kernel_h * (x.shape[2] + 2 * padding) if gathers else 0
+        return 4 * int(channels) * int(kernel_h * kernel_w * GROUP + rows)
 
     # ------------------------------------------------------------------------------------------------- steps
 
@@ -85,7 +86,7 @@ class CNetwork:
         self._layer("layer", n, x, x.shape[3], w, stride, padding, weights, epilogue)
         given = x.buffer == self.table.picture.buffer and not self.loads
         source = "shown, NULL" if given else f"NULL, {self.place(x)}"
-        memory = f"numbers(arena, {self.around[n]})" if n in self.around else "NULL"
+        memory = f"numbers(arena, {self.around[n]})"
         return f"conv2d(&layer_{n}, {source}, {memory}, {self._stored(epilogue)});"
 
     def _binary_conv2d(

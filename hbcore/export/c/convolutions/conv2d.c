@@ -13,45 +13,66 @@ typedef struct {
     ending end;
 } layer;
 
-/* Real numbers, of x or of the picture. memory: of the kernel^2 channels numbers around a pixel; for 1x1, none. */
+/* The sums of one group of filters for some pixels of a row, `step` numbers apart. x: rows of `line` numbers. */
+static inline void add_products(float v[][GROUP], int32_t pixels, const float *x, int32_t step, int32_t line,
+                                const size *s, const float *w)
+{
+    for (int32_t i = 0; i < s->kernel; i++)
+        for (int32_t r = 0; r < s->kernel * s->channels; r++, w += GROUP)
+            for (int32_t p = 0; p < pixels; p++)
+                for (int32_t k = 0; k < GROUP; k++)
+                    v[p][k] = ADD_PRODUCT(v[p][k], x[p * step + i * line + r], w[k]);
+}
+
+/* The rows of x or of the picture that a row of outputs needs, with zeros around. */
+static void gather(const size *s, const picture *shown, const float *x, int32_t top, float *rows)
+{
+    int32_t c = s->channels;
+    for (int32_t y = top; y < top + s->kernel; y++)
+        for (int32_t ix = -s->padding; ix < s->width + s->padding; ix++, rows += c)
+            if (y < 0 || y >= s->height || ix < 0 || ix >= s->width)
+                for (int32_t k = 0; k < c; k++)
+                    rows[k] = 0.0f;
+            else if (shown)
+                colours(shown, y, ix, rows);
+            else
+                memcpy(rows, x + (y * s->width + ix) * c, (size_t)c * sizeof *rows);
+}
+
+/* Real numbers, of x or of the picture. memory: of the weights of a group of filters, and behind them of the rows that a
+ * row of outputs needs; for 1x1, not of these. */
 static void conv2d(const layer *l, const picture *shown, const float *x, float *memory, float *y, int32_t y_step,
                    const float *skip, int32_t skip_step)
 {
+    enum { TOGETHER = 4 }; /* pixels */
     const target to = {y, skip, NULL, y_step, skip_step};
     const size *s = &l->size;
-    int32_t row = s->kernel * s->channels, terms = s->kernel * row;
-    for (int32_t oy = 0; oy < s->out_height; oy++)
-        for (int32_t ox = 0; ox < s->out_width; ox++) {
-            const float *around = memory;
-            if (memory == NULL)
-                around = x + (oy * s->out_width + ox) * s->channels;
-            for (int32_t t = 0; memory && t < s->kernel * s->kernel; t++) {
-                int32_t iy = oy * s->stride - s->padding + t / s->kernel, ix = ox * s->stride - s->padding + t % s->kernel;
-                float *tap = memory + t * s->channels;
-                if (iy < 0 || iy >= s->height || ix < 0 || ix >= s->width)
-                    for (int32_t c = 0; c < s->channels; c++)
-                        tap[c] = 0.0f;
-                else if (shown)
-                    colours(shown, iy, ix, tap);
+    int32_t terms = s->kernel * s->kernel * s->channels, step = s->stride * s->channels;
+    int32_t line = (s->width + 2 * s->padding) * s->channels;
+    for (int32_t oy = 0; oy < s->out_height; oy++) {
+        const float *rows = x + oy * line;
+        if (shown || s->kernel > 1 || s->stride > 1) {
+            gather(s, shown, x, oy * s->stride - s->padding, memory + terms * GROUP);
+            rows = memory + terms * GROUP;
+        }
+        for (int32_t f = 0; f < s->filters; f += GROUP) {
+            int32_t count = s->filters - f < GROUP ? s->filters - f : GROUP;
+            const float *w = memory;
+            if (l->numbers)
+                w = l->numbers + f * terms;
+            for (int32_t t = 0; l->bytes && t < terms * GROUP; t++)
+                memory[t] = (float)l->bytes[f * terms + t] * l->step[f + t % GROUP];
+            for (int32_t ox = 0, pixels; ox < s->out_width; ox += pixels) {
+                float v[TOGETHER][GROUP] = {{0}};
+                pixels = ox + TOGETHER <= s->out_width ? TOGETHER : 1;
+                if (pixels == TOGETHER) /* a constant of the compiler's */
+                    add_products(v, TOGETHER, rows + ox * step, step, line, s, w);
                 else
-                    memcpy(tap, x + (iy * s->width + ix) * s->channels, (size_t)s->channels * sizeof *tap);
-            }
-            for (int32_t f = 0; f < s->filters; f += GROUP) {
-                int32_t count = s->filters - f < GROUP ? s->filters - f : GROUP;
-                float v[GROUP] = {0};
-                if (l->numbers) {
-                    const float *w = l->numbers + f * terms;
-                    for (int32_t t = 0; t < terms; t++)
-                        for (int32_t k = 0; k < GROUP; k++)
-                            v[k] = ADD_PRODUCT(v[k], around[t], w[t * GROUP + k]);
-                } else {
-                    const int8_t *w = l->bytes + f * terms;
-                    for (int32_t t = 0; t < terms; t++)
-                        for (int32_t k = 0; k < GROUP; k++)
-                            v[k] = ADD_PRODUCT(v[k], around[t], (float)w[t * GROUP + k] * l->step[f + k]);
-                }
-                finish(&l->end, &to, v, oy * s->out_width + ox, f, count, s->filters);
+                    add_products(v, 1, rows + ox * step, step, line, s, w);
+                for (int32_t p = 0; p < pixels; p++)
+                    finish(&l->end, &to, v[p], oy * s->out_width + ox + p, f, count, s->filters);
             }
         }
+    }
 }
 
