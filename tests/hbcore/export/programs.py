@@ -14,6 +14,7 @@ from hbcore.landmarks.masks import MaskCodec
 
 HARNESS = Path(__file__).with_name("harness.c")
 COMPILER = shutil.which("gcc")
+CROSS, EMULATOR = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
 STRICT = "-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic", "-ffp-contract=off"
 SANITIZED = "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
 
@@ -22,14 +23,14 @@ SANITIZED = "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=
 class Program:
     """One model's program; side: of its square picture."""
 
-    path: Path
+    command: tuple[Path | str, ...]
     shape: tuple[int, ...]
     parts: bool
     side: int
 
     def run(self, mode: str, pixels: np.ndarray, stride: int) -> bytes:
         done = subprocess.run(
-            [self.path, mode, str(stride)], input=pixels.tobytes(), capture_output=True, check=False, timeout=60
+            [*self.command, mode, str(stride)], input=pixels.tobytes(), capture_output=True, check=False, timeout=60
         )
         assert (done.returncode, done.stderr) == (0, b""), done.stderr.decode()
         return done.stdout
@@ -45,8 +46,21 @@ class Program:
         return np.frombuffer(found, dtype=np.float32).reshape(-1, 3)
 
 
-def program(folder: Path, model, side: int, *flags: str, parts=False, output="sigmoid", sigma=1.0, damage=("", "")):
-    """Export, compile with the flags, with every warning an error. damage: a text, and what is written behind it."""
+def program(
+    folder: Path,
+    model,
+    side: int,
+    *flags: str,
+    parts=False,
+    output="sigmoid",
+    sigma=1.0,
+    damage=("", ""),
+    emulated=False,
+):
+    """Export, compile with the flags, with every warning an error. damage: a text, and what is written behind it.
+
+    emulated: for AArch64, run by QEMU.
+    """
     table = lower(model, side, side)
     codec = MaskCodec(side) if parts else HeatmapCodec(side, sigma=sigma)
     files, _ = c_files(table, codec, "softmax" if parts else output, "net", "0" * 64)
@@ -55,10 +69,12 @@ def program(folder: Path, model, side: int, *flags: str, parts=False, output="si
     assert at in files["net.c"]
     (folder / "net.c").write_text(files["net.c"].replace(at, at + more, 1) if at else files["net.c"])
     (folder / "net.h").write_text(files["net.h"])
-    return compiled(folder, "net", table.maps.shape, side, parts, *flags)
+    return compiled(folder, "net", table.maps.shape, side, parts, *flags, emulated=emulated)
 
 
-def compiled(folder: Path, name: str, shape: tuple[int, ...], side: int, parts: bool, *flags: str) -> Program:
+def compiled(
+    folder: Path, name: str, shape: tuple[int, ...], side: int, parts: bool, *flags: str, emulated: bool = False
+) -> Program:
     """The program of a folder of exported files."""
     count = side * side if parts else shape[3]
     defined = {
@@ -71,7 +87,8 @@ def compiled(folder: Path, name: str, shape: tuple[int, ...], side: int, parts: 
     given = [f"-D{key}={value}" for key, value in defined.items()]
     path = folder / "program"
     sources = [HARNESS, folder / f"{name}.c"]
-    command = [COMPILER, *STRICT, *flags, f"-I{folder}", *given, "-o", path, *sources, "-lm"]
+    compiler = [CROSS, "-static"] if emulated else [COMPILER]
+    command = [*compiler, *STRICT, *flags, f"-I{folder}", *given, "-o", path, *sources, "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    return Program(path, shape, parts, side)
+    return Program((EMULATOR, path) if emulated else (path,), shape, parts, side)

@@ -13,15 +13,32 @@ typedef struct {
     ending end;
 } layer;
 
-/* The sums of one group of filters for some pixels of a row, `step` numbers apart. x: rows of `line` numbers. */
-static inline void add_products(float v[][GROUP], int32_t pixels, const float *x, int32_t step, int32_t line,
-                                const size *s, const float *w)
+static inline void add_products(float *sum, float a, const float *w)
 {
-    for (int32_t i = 0; i < s->kernel; i++)
-        for (int32_t r = 0; r < s->kernel * s->channels; r++, w += GROUP)
-            for (int32_t p = 0; p < pixels; p++)
-                for (int32_t k = 0; k < GROUP; k++)
-                    v[p][k] = ADD_PRODUCT(v[p][k], x[p * step + i * line + r], w[k]);
+    for (int32_t k = 0; k < GROUP; k++)
+        sum[k] = ADD_PRODUCT(sum[k], a, w[k]);
+}
+
+/* The sums of one group of filters for up to four pixels of a row, `step` numbers apart: weights are loaded once for all.
+ * x: rows of `line` numbers. Sums for pixels that are not there are those of the first. */
+static void four_sums(float v[4][GROUP], int32_t pixels, const float *x, int32_t step, int32_t line, const size *s,
+                      const float *w)
+{
+    float a[GROUP] = {0}, b[GROUP] = {0}, c[GROUP] = {0}, d[GROUP] = {0}; /* so compilers keep them in registers */
+    int32_t second = pixels > 1 ? step : 0, third = pixels > 2 ? 2 * step : 0, fourth = pixels > 3 ? 3 * step : 0;
+    for (int32_t i = 0; i < s->kernel; i++) {
+        const float *at = x + i * line;
+        for (int32_t r = 0; r < s->kernel * s->channels; r++, at++, w += GROUP) {
+            add_products(a, at[0], w);
+            add_products(b, at[second], w);
+            add_products(c, at[third], w);
+            add_products(d, at[fourth], w);
+        }
+    }
+    memcpy(v[0], a, sizeof a);
+    memcpy(v[1], b, sizeof b);
+    memcpy(v[2], c, sizeof c);
+    memcpy(v[3], d, sizeof d);
 }
 
 /* The rows of x or of the picture that a row of outputs needs, with zeros around. */
@@ -44,7 +61,6 @@ static void gather(const size *s, const picture *shown, const float *x, int32_t 
 static void conv2d(const layer *l, const picture *shown, const float *x, float *memory, float *y, int32_t y_step,
                    const float *skip, int32_t skip_step)
 {
-    enum { TOGETHER = 4 }; /* pixels */
     const target to = {y, skip, NULL, y_step, skip_step};
     const size *s = &l->size;
     int32_t terms = s->kernel * s->kernel * s->channels, step = s->stride * s->channels;
@@ -62,13 +78,10 @@ static void conv2d(const layer *l, const picture *shown, const float *x, float *
                 w = l->numbers + f * terms;
             for (int32_t t = 0; l->bytes && t < terms * GROUP; t++)
                 memory[t] = (float)l->bytes[f * terms + t] * l->step[f + t % GROUP];
-            for (int32_t ox = 0, pixels; ox < s->out_width; ox += pixels) {
-                float v[TOGETHER][GROUP] = {{0}};
-                pixels = ox + TOGETHER <= s->out_width ? TOGETHER : 1;
-                if (pixels == TOGETHER) /* a constant of the compiler's */
-                    add_products(v, TOGETHER, rows + ox * step, step, line, s, w);
-                else
-                    add_products(v, 1, rows + ox * step, step, line, s, w);
+            for (int32_t ox = 0; ox < s->out_width; ox += 4) {
+                float v[4][GROUP];
+                int32_t pixels = s->out_width - ox < 4 ? s->out_width - ox : 4;
+                four_sums(v, pixels, rows + ox * step, step, line, s, w);
                 for (int32_t p = 0; p < pixels; p++)
                     finish(&l->end, &to, v[p], oy * s->out_width + ox + p, f, count, s->filters);
             }

@@ -16,7 +16,9 @@
 #define HB_PATH_AVX2 4
 #define HB_PATH_NEON 5
 #ifndef HB_PATH
-#if defined(__AVX2__)
+#if defined(__AVX512VPOPCNTDQ__) && defined(__AVX512VL__)
+#define HB_PATH HB_PATH_POPCOUNT /* which compilers then do for eight words at once */
+#elif defined(__AVX2__)
 #define HB_PATH HB_PATH_AVX2
 #elif defined(__ARM_NEON)
 #define HB_PATH HB_PATH_NEON
