@@ -22,6 +22,9 @@ from hbcore.plan.needs import Needs, needs, smaller_needs, untrained
 FEATURES, SIZE = 64, 128
 """Of a configuration that leaves them out, as in training."""
 
+MOST = 100_000_000
+"""Weights of networks that are made to be counted: a slip of the finger must not ask for all memory."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code, see `hbcore/commands.py`."""
@@ -83,8 +86,11 @@ def read_configuration(path: Path, joints: int) -> tuple[dict[str, Any], Codec]:
         model, data = content.get("model", {}), content.get("data", {})
         defaults = {n: p.default for n, p in signature(StackedHourglass).parameters.items() if n in SCHEMA}
         known = defaults | {"features": FEATURES, "joints": joints} | model
-        codec = HeatmapCodec(data.get("size", SIZE))
-        return check_architecture(**known), codec
+        codec, architecture = HeatmapCodec(data.get("size", SIZE)), check_architecture(**known)
+        features, joints, stacks, depth = (architecture[name] for name in ("features", "joints", "stacks", "depth"))
+        if stacks * features * (features * depth + joints) > MOST:
+            raise ValueError(f"a network of more than {MOST:,} weights fits none of these boards")
+        return architecture, codec
     except OSError as error:
         raise ModelFileError(f"{path}: cannot be read: {error.strerror}") from None
     except (AttributeError, TypeError, ValueError) as error:

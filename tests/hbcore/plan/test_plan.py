@@ -89,6 +89,8 @@ def test_mistakes_in_one_line(tmp_path, capsys):
     (tmp_path / "b.toml").write_text("model = 3\n")
     (tmp_path / "c.toml").write_text("[model\n")
     (tmp_path / "d.toml").write_text("[data]\nsize = 100\n")
+    (tmp_path / "e.toml").write_text("[model]\nfeatures = 1600000000\n")
+    (tmp_path / "f.toml").write_text("[model]\nwidth = 3\n")
     bare = tmp_path / "bare.safetensors"
     save_model(StackedHourglass(features=16, joints=5, depth=1), bare)
     for source, message in {
@@ -96,6 +98,8 @@ def test_mistakes_in_one_line(tmp_path, capsys):
         tmp_path / "b.toml": "b.toml: ",
         tmp_path / "c.toml": "c.toml: ",
         tmp_path / "d.toml": "multiples of 64, got 100 x 100",
+        tmp_path / "e.toml": "fits none of these boards",
+        tmp_path / "f.toml": "missing or unknown are width",
         tmp_path / "none.toml": "cannot be read",
         bare: "does not say what its maps mean",
         "nobody": "unknown model 'nobody'",
