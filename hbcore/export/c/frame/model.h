@@ -31,6 +31,7 @@ typedef union {
 
 /* The picture: HEIGHT rows of WIDTH pixels, `stride` bytes from one row to the next. RGB has three bytes a pixel, grey
  * one, rgb565 two, the upper five bits of red, six of green, five of blue, high byte first, as cameras send them. */
+
 ${declarations}/* The maps as the network gives them, row by row, pixel by pixel: (MAP_HEIGHT, MAP_WIDTH, MAPS), in the arena. */
 const float *${name}_maps(${name}_arena *arena, const uint8_t *rgb, size_t stride);
 
