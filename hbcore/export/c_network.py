@@ -39,7 +39,7 @@ class CNetwork:
         ends += [(at, at) for at in around] + [(len(table.steps), len(table.steps))]
         begins, total = places(sizes, ends, ALIGN)
         self.begins, self.decoding, self.ram = begins[:count], begins[-1], -(-max(total, 1) // ALIGN) * ALIGN
-        self.around = dict(zip(around, begins[count:], strict=False))
+        self.around = dict(zip(around, begins[count:-1], strict=True))
         self.calls = list(self._calls())
 
     def _bytes(self, buffer: Area) -> int:
