@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hbcore.autograd.ops import sigmoid
+from hbcore.deploy.engine import UNIT
 from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.confidence import Calibration
 from hbcore.landmarks.heatmaps import HeatmapCodec
@@ -104,7 +105,7 @@ def require_together(network: StackedHourglass, names: int, codec: Codec, output
 
 def to_input(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
     """What the network sees: pictures as float32 in [0, 1], no mean subtracted (as the paper's)."""
-    return pictures.astype(np.float32) * np.float32(1 / 255)
+    return pictures.astype(np.float32) * UNIT
 
 
 def to_maps(last: NDArray[np.float32], output: str) -> NDArray[np.float32]:

@@ -49,7 +49,7 @@ class Landmarker:
     """A trained model, ready for pictures: landmarker(picture, boxes) -> instances.
 
     model: the name of a model that comes with hbcore, or a model file, packed or not. ModelFileError, in one line,
-    where there is none. Not to be called from two threads at a time: the engine's memory is one.
+    where there is none. Threads may share one: their calls wait for each other's network.
     """
 
     def __init__(self, model: str | Path) -> None:

@@ -15,6 +15,7 @@ import threading
 import traceback
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager, suppress
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 
 from hbcore.kernels import keep_memory
@@ -120,7 +121,10 @@ def no_interrupt() -> Iterator[None]:
         handlers = {number: handler for number, handler in found.items() if callable(handler)}
     for number in handlers:
         signal.signal(number, lambda received, _: came.append(received))
-    before = None if sys.platform == "win32" else signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = None
+    if sys.platform != "win32":
+        resource_tracker.ensure_running()  # whose first start, amid that of the first worker, would unblock it
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:

@@ -367,6 +367,24 @@ def test_no_worker_outlives_its_trainer(tmp_path: Path, number: signal.Signals) 
     assert not wait_until_gone(workers, 5)
 
 
+@linux
+def test_a_worker_is_deaf_to_ctrl_c_from_its_first_moment_on() -> None:
+    """Also the first one of a process, which starts multiprocessing's tracker of resources too."""
+    script = (
+        "import multiprocessing, signal\n"
+        "from training.loading.prefetch import no_interrupt\n"
+        "with no_interrupt():\n"
+        "    context = multiprocessing.get_context('spawn')\n"
+        "    worker = context.Process(target=print)\n"
+        "    worker.start()\n"
+        "    print(open(f'/proc/{worker.pid}/status').read().partition('SigBlk:')[2].split()[0])\n"
+        "worker.join()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+    blocked = int(done.stdout.split()[0], 16)
+    assert blocked >> (signal.SIGINT - 1) & 1
+
+
 def test_no_signal_amid_the_start_of_a_worker() -> None:
     """One that another thread takes reaches the main thread, blocked there or not: a library's thread, in earnest."""
     now = threading.Event()
