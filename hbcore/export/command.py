@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hbcore.commands import DATA, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError
-from hbcore.export.c_files import write_c
+from hbcore.export.c.files import write_c
 from hbcore.export.packing import pack, unpack
 
 

@@ -11,7 +11,7 @@ from hbcore.deploy.lowering import lower
 from hbcore.deploy.model_file import rebuilt
 from hbcore.deploy.packed_file import packed
 from hbcore.deploy.table import Table
-from hbcore.export.c_files import c_network
+from hbcore.export.c.files import c_network
 from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.nn.architecture import input_multiple

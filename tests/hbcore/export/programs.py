@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from hbcore.deploy.lowering import lower
-from hbcore.export.c_files import c_files
+from hbcore.export.c.files import c_files
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.masks import MaskCodec
 

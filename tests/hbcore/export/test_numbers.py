@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbcore import StackedHourglass, save_model
-from hbcore.export.c_files import c_name, fnv, golden_picture
-from hbcore.export.c_numbers import LOWEST, Constants, comparison, grouped, in_bytes, literal, words32
+from hbcore.export.c.files import c_name, fnv, golden_picture
+from hbcore.export.c.in_order import add_product_once, add_product_twice
+from hbcore.export.c.numbers import LOWEST, Constants, comparison, grouped, in_bytes, literal, words32
 from hbcore.export.command import main
-from hbcore.export.in_order import add_product_once, add_product_twice
 
 
 def test_words_of_32_bits():

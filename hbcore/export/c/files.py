@@ -14,14 +14,14 @@ from hbcore.deploy.lowering import lower
 from hbcore.deploy.memory import run_in
 from hbcore.deploy.model_file import ModelFileError, load_model, reason, write_whole
 from hbcore.deploy.table import Table
-from hbcore.export.c_network import CNetwork
-from hbcore.export.in_order import InOrder
+from hbcore.export.c.in_order import InOrder
+from hbcore.export.c.network import CNetwork
 from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.description import Description
 from hbcore.landmarks.heatmaps import WINDOW, HeatmapCodec
 from hbcore.landmarks.landmarker import find_model
 
-TEXTS = Path(__file__).resolve().parent / "c"
+TEXTS = Path(__file__).resolve().parent / "text"
 STEPS = {path.stem: folder for folder in ("convolutions", "pixels", "sizes") for path in (TEXTS / folder).glob("*.c")}
 FAINTEST = 1e-12  # of the decoder's Gaussian: less than the rounding of its sums
 POINTS = {

@@ -9,7 +9,7 @@ import numpy as np
 
 from hbcore.deploy.memory import places
 from hbcore.deploy.table import Area, Step, Table
-from hbcore.export.c_numbers import GROUP, Constants, comparison, grouped, in_bytes, words32
+from hbcore.export.c.numbers import GROUP, Constants, comparison, grouped, in_bytes, words32
 from hbcore.kernels.plan import Epilogue
 
 ALIGN = 8  # bytes: what a double asks for
