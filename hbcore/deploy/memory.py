@@ -13,7 +13,7 @@ take 160 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -44,8 +44,19 @@ def places(sizes: Sequence[int], lifetimes: Sequence[tuple[int, int]], align: in
 
 def run_in(plan: Any, table: Table) -> tuple[Array, Array]:
     """Add the steps of a table to a plan, in an arena of their own; its picture and its maps, which are views of it."""
+    array_of = laid_out(plan, table, *places([buffer.bytes for buffer in table.buffers], table.lifetimes(), LINE))
+    return array_of(table.picture), array_of(table.maps)
+
+
+def run_apart(plan: Any, table: Table) -> Callable[[Area], Array]:
+    """The same, but no two buffers share a place, so that all are there to be seen afterwards; the array of an area."""
+    whole = (-1, len(table.steps))
     sizes = [buffer.bytes for buffer in table.buffers]
-    begins, total = places(sizes, table.lifetimes(), LINE)
+    return laid_out(plan, table, *places(sizes, [whole] * len(sizes), LINE))
+
+
+def laid_out(plan: Any, table: Table, begins: Sequence[int], total: int) -> Callable[[Area], Array]:
+    """Add the steps of a table to a plan, its buffers where `begins` says; what gives the array of an area."""
     spare = np.zeros(total + LINE, dtype=np.uint8)
     arena = spare[-spare.ctypes.data % LINE :]
     arrays = [
@@ -58,4 +69,4 @@ def run_in(plan: Any, table: Table) -> tuple[Array, Array]:
 
     for step in table.steps:
         getattr(plan, step.kind)(*step.on(array_of))
-    return array_of(table.picture), array_of(table.maps)
+    return array_of

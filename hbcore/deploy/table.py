@@ -57,6 +57,12 @@ class Step:
             parts = [getattr(value, field.name) for field in fields(value)] if isinstance(value, Epilogue) else [value]
             yield from (part for part in parts if isinstance(part, Area))
 
+    def bits(self) -> Area | None:
+        """The area of packed signs that the step writes, if it does."""
+        ending = self.arguments.get("epilogue")
+        found: Area | None = self.arguments.get("out") if ending is None else ending.bits
+        return found
+
     def on(self, array_of: Callable[[Area], Any]) -> list[Any]:
         """The arguments with arrays for areas."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from string import Template
 
@@ -20,6 +21,7 @@ from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.description import Description
 from hbcore.landmarks.heatmaps import WINDOW, HeatmapCodec
 from hbcore.landmarks.landmarker import find_model
+from hbcore.nn.hourglass import StackedHourglass
 
 TEXTS = Path(__file__).resolve().parent / "text"
 STEPS = {path.stem: folder for folder in ("convolutions", "pixels", "sizes") for path in (TEXTS / folder).glob("*.c")}
@@ -34,11 +36,23 @@ CLASSES = {
 }  # fmt: skip
 
 
-def write_c(model: str | Path, folder: Path, name: str | None = None) -> list[str]:
-    """Write the files of a model into a folder, which is made; what there is to say about them.
+@dataclass(frozen=True, eq=False)
+class CModel:
+    """A model and its C. digest: SHA-256 of the model file; files: texts by their paths in a folder; facts in them."""
 
-    name: what the files and all that they define begin with. ModelFileError, in one line, for a model or a folder that
-    cannot be used: nothing is written then, unless the disk is full.
+    network: StackedHourglass
+    description: Description
+    table: Table
+    name: str
+    digest: str
+    files: dict[str, str]
+    facts: dict[str, str]
+
+
+def c_model(model: str | Path, name: str | None = None) -> CModel:
+    """A model in C. name: what the files and all that they define begin with; without one, that of the model file.
+
+    ModelFileError, in one line, for a model that cannot be used.
     """
     path = find_model(model)
     network, header = load_model(path)
@@ -53,14 +67,23 @@ def write_c(model: str | Path, folder: Path, name: str | None = None) -> list[st
     named = c_name(path.stem if name is None else name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     files, facts = c_files(table, description.codec, description.output, named, digest)
+    return CModel(network, description, table, named, digest, files, facts)
+
+
+def write_c(made: CModel, folder: Path) -> list[str]:
+    """Write the files into a folder, which is made; what there is to say about them.
+
+    ModelFileError, in one line, for a folder that cannot be used: nothing is written then, unless the disk is full.
+    """
     try:
-        for file in files:
+        for file in made.files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelFileError(f"{folder}: no folder can be made there: {error.strerror}") from None
-    for file, text in files.items():
+    for file, text in made.files.items():
         write_whole(folder / file, text.encode("ascii"))
-    return [f"{folder / file}" for file in files] + [f"RAM {facts['ram']} bytes, constants {facts['flash']} bytes"]
+    sizes = f"RAM {made.facts['ram']} bytes, constants {made.facts['flash']} bytes"
+    return [*(f"{folder / file}" for file in made.files), sizes]
 
 
 def c_name(name: str) -> str:
@@ -80,25 +103,25 @@ def c_files(table: Table, codec: Codec, output: str, name: str, digest: str) -> 
     facts |= _points(codec, output) if isinstance(codec, HeatmapCodec) else CLASSES
     kind = facts["what"]
     facts |= {key: Template(facts[key]).substitute(facts) for key in ("pointers", "element", "count")}
-    facts["declarations"] = _text(f"{kind}/header.h", facts)
-    facts["show"], facts["print"] = _text(f"{kind}/show.c", facts), _text(f"{kind}/print.ino", facts)
+    facts["declarations"] = filled(f"{kind}/header.h", facts)
+    facts["show"], facts["print"] = filled(f"{kind}/show.c", facts), filled(f"{kind}/print.ino", facts)
     parts = ["frame/picture", "convolutions/ending", "convolutions/size"]
     parts += ["convolutions/words"] if "binary_conv2d" in network.kinds else []
     parts += [f"{STEPS[step]}/{step}" for step in sorted(network.kinds)]
     parts += ["frame/network", f"{kind}/decoder", "frame/entries", "frame/selftest"]
     begin = f'/* See {name}.h. */\n#include "{name}.h"\n\n#include <string.h>\n\n'
-    source, header = begin + "".join(_text(f"{part}.c", facts) for part in parts), _text("frame/model.h", facts)
+    source, header = begin + "".join(filled(f"{part}.c", facts) for part in parts), filled("frame/model.h", facts)
     library = f"arduino/{name}"
     files = {
         f"{name}.c": source,
         f"{name}.h": header,
-        "example.c": _text("around/example.c", facts),
-        "Makefile": _text("around/Makefile", facts),
-        "esp-idf/CMakeLists.txt": _text("around/CMakeLists.txt", facts),
-        f"{library}/library.properties": _text("around/library.properties", facts),
+        "example.c": filled("around/example.c", facts),
+        "Makefile": filled("around/Makefile", facts),
+        "esp-idf/CMakeLists.txt": filled("around/CMakeLists.txt", facts),
+        f"{library}/library.properties": filled("around/library.properties", facts),
         f"{library}/src/{name}.c": source,
         f"{library}/src/{name}.h": header,
-        f"{library}/examples/camera/camera.ino": _text("around/camera.ino", facts),
+        f"{library}/examples/camera/camera.ino": filled("around/camera.ino", facts),
     }
     return files, facts
 
@@ -112,7 +135,8 @@ def c_network(table: Table, codec: Codec) -> CNetwork:
     return network
 
 
-def _text(file: str, facts: dict[str, str]) -> str:
+def filled(file: str, facts: dict[str, str]) -> str:
+    """A text of `text/` with facts for what it leaves open."""
     return Template((TEXTS / file).read_text(encoding="ascii")).substitute(facts)
 
 
@@ -143,7 +167,7 @@ def _points(codec: HeatmapCodec, output: str) -> dict[str, str]:
         "radius": str(max(1, int(np.ceil(WINDOW * codec.sigma)))),
         "reach": str(len(gaussian) - 1),
         "gaussian": ",\n    ".join(repr(float(value)) for value in gaussian),
-        "value_of": _text(f"points/{output}.c", {}),
+        "value_of": filled(f"points/{output}.c", {}),
     }
 
 

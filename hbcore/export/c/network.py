@@ -67,6 +67,9 @@ class CNetwork:
             yield f"load(shown, {self.place(self.table.picture)});"
         for number, step in enumerate(self.table.steps):
             yield getattr(self, f"_{step.kind}")(number, **step.arguments)
+            bits = step.bits()
+            if bits is not None:
+                yield f"HB_SEEN({self.place(bits)}, {self._bytes(bits) // 4})"
 
     def place(self, area: Area) -> str:
         """Where its first number or word lies, in C."""

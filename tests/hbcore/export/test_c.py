@@ -160,7 +160,7 @@ def test_no_memory_but_the_arena(tmp_path):
 def test_the_shipped_model(tmp_path, capsys, engine_of):
     """By the command: twice the same bytes, its Makefile's self-test, the engine's maps, and what the header says."""
     for folder in ("a", "b"):
-        assert main(["c", "face68-tiny", "-o", str(tmp_path / folder)]) == 0
+        assert main(["c", "face68-tiny", "-o", str(tmp_path / folder), "--pictures", "0"]) == 0
     said = capsys.readouterr().out
     files = [path.relative_to(tmp_path / "a") for path in (tmp_path / "a").rglob("*") if path.is_file()]
     assert len(files) == 9
@@ -183,7 +183,7 @@ def test_the_shipped_model(tmp_path, capsys, engine_of):
 
 def test_the_example_reads_a_picture(tmp_path, capsys):
     """Twice as large and beside the middle: points in pixels of the picture."""
-    assert main(["c", "face68-tiny", "-o", str(tmp_path), "--name", "face"]) == 0
+    assert main(["c", "face68-tiny", "-o", str(tmp_path), "--name", "face", "--pictures", "0"]) == 0
     sources = ["example.c", "face.c"]
     subprocess.run([COMPILER, *STRICT[:4], "-O1", *sources, "-o", "example"], cwd=tmp_path, check=True, timeout=300)
     picture = np.zeros((256, 300, 3), dtype=np.uint8)

@@ -5,7 +5,7 @@ typedef struct {
 } binary_layer;
 
 /* Signs with signs. Taps outside of the picture are left out, and counted as no factors. See `target` for the rest. */
-static void binary_conv2d(const binary_layer *layer, const uint32_t *x, float *y, int32_t y_step, const float *skip,
+HB_STEP void binary_conv2d(const binary_layer *layer, const uint32_t *x, float *y, int32_t y_step, const float *skip,
                           int32_t skip_step, uint32_t *bits)
 {
     const target to = {y, skip, bits, y_step, skip_step};

@@ -58,7 +58,7 @@ static void gather(const size *s, const picture *shown, const float *x, int32_t 
 
 /* Real numbers, of x or of the picture. memory: of the weights of a group of filters, and behind them of the rows that a
  * row of outputs needs; for 1x1, not of these. */
-static void conv2d(const layer *l, const picture *shown, const float *x, float *memory, float *y, int32_t y_step,
+HB_STEP void conv2d(const layer *l, const picture *shown, const float *x, float *memory, float *y, int32_t y_step,
                    const float *skip, int32_t skip_step)
 {
     const target to = {y, skip, NULL, y_step, skip_step};

@@ -20,6 +20,14 @@
 #endif
 #endif
 
+/* Where GCC 12 sees that constants of alternating signs are added to products, it rounds these once in spite of
+ * -ffp-contract=off: so it must not see the constants in here. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
+#define HB_STEP static __attribute__((noipa))
+#else
+#define HB_STEP static
+#endif
+
 enum { GROUP = 8 }; /* filters at once */
 
 typedef struct {

@@ -6,6 +6,11 @@ ${constants}
 
 /* ------------------------------------------------------------------------------------------- the network */
 ${pointers}
+/* Whoever includes this file may look at the bits of a layer here, which later ones write over. */
+#ifndef HB_SEEN
+#define HB_SEEN(words, count)
+#endif
+
 /* The maps of a picture, which lie in the arena. Offsets are bytes: where buffers share a place, no step needs both. */
 static const float *network(${name}_arena *arena, const picture *shown)
 {

@@ -1,5 +1,5 @@
 /* y = max(scale x + shift, 0) or, with `sign`, the sign of scale x + shift */
-static void line(const float *x, int32_t x_step, int32_t pixels, int32_t channels, const float *scale,
+HB_STEP void line(const float *x, int32_t x_step, int32_t pixels, int32_t channels, const float *scale,
                  const float *shift, int sign, float *y)
 {
     for (int32_t p = 0; p < pixels; p++, x += x_step, y += channels)
