@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from math import factorial
 from pathlib import Path
 from string import Template
 
@@ -25,6 +26,7 @@ from hbcore.nn.hourglass import StackedHourglass
 
 TEXTS = Path(__file__).resolve().parent / "text"
 STEPS = {path.stem: folder for folder in ("convolutions", "pixels", "sizes") for path in (TEXTS / folder).glob("*.c")}
+TERMS = 13  # of the series of e^x: what is left out is below the rounding of float64
 FAINTEST = 1e-12  # of the decoder's Gaussian: less than the rounding of its sums
 POINTS = {
     "what": "points", "into": "points", "element": "${name}_point", "count": "${NAME}_MAPS", "found": "float ",
@@ -162,12 +164,13 @@ def _of_network(network: CNetwork, table: Table) -> dict[str, str]:
 def _points(codec: HeatmapCodec, output: str) -> dict[str, str]:
     """What the texts of a model of points leave open."""
     gaussian = _gaussian(codec)
+    series = ", ".join(repr(1 / factorial(n)) for n in reversed(range(TERMS)))
     return POINTS | {
         "sigma": repr(float(codec.sigma)),
         "radius": str(max(1, int(np.ceil(WINDOW * codec.sigma)))),
         "reach": str(len(gaussian) - 1),
         "gaussian": ",\n    ".join(repr(float(value)) for value in gaussian),
-        "value_of": filled(f"points/{output}.c", {}),
+        "value_of": filled(f"points/{output}.c", {"series": series}),
     }
 
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-import numpy as np
-
 from hbcore.deploy.memory import places
 from hbcore.deploy.table import Area, Step, Table
-from hbcore.export.c.numbers import GROUP, Constants, comparison, grouped, in_bytes, words32
+from hbcore.export.c.numbers import GROUP, LOWEST, Constants, comparison, grouped, in_bytes, in_groups, words32
 from hbcore.kernels.plan import Epilogue
 
 ALIGN = 8  # bytes: what a double asks for
@@ -111,10 +109,10 @@ class CNetwork:
         for name in ("alpha", "bias", "slope", "scale", "shift"):
             values = getattr(end, name)
             if values is not None and not (name == "alpha" and (values == 1).all()):
-                fields.append(f".{name} = {self.constants.add(f'{name}_{n}', np.asarray(values, dtype=np.float32))}")
+                fields.append(f".{name} = {self.constants.add(f'{name}_{n}', in_groups(values, 0))}")
         if end.bits is not None:
             threshold, flip = comparison(end.threshold, end.flip)  # type: ignore[arg-type]
-            fields.append(f".threshold = {self.constants.add(f'threshold_{n}', threshold)}")
+            fields.append(f".threshold = {self.constants.add(f'threshold_{n}', in_groups(threshold, LOWEST))}")
             fields.append(f".flip = {self.constants.add(f'flip_{n}', flip)}")
         fields += [f".{name} = 1" for name in ("relu", "relu_last") if getattr(end, name)]
         self.constants.lines += [

@@ -13,7 +13,7 @@ from hbcore.bits import Words
 
 GROUP = 8  # filters that a word, or a number, of the picture meets at once
 LEVELS = 127  # of a byte, up and down
-LOWEST = np.finfo(np.float32).min
+LOWEST = float(np.finfo(np.float32).min)
 TYPES = {"float32": "float", "float64": "double", "uint32": "uint32_t", "int8": "int8_t"}
 
 
@@ -63,6 +63,13 @@ def grouped(w: Array) -> Array:
     padded = np.zeros((terms, -(-filters // GROUP) * GROUP), dtype=w.dtype)
     padded[:, :filters] = w
     return np.ascontiguousarray(padded.reshape(terms, -1, GROUP).transpose(1, 0, 2))
+
+
+def in_groups(values: Array, beyond: float) -> Array:
+    """Numbers of filters (O,) as float32, and after them others up to a multiple of GROUP."""
+    found = np.full(-(-len(values) // GROUP) * GROUP, beyond, dtype=np.float32)
+    found[: len(values)] = values
+    return found
 
 
 def comparison(threshold: Array, flip: Words) -> tuple[Array, NDArray[np.uint32]]:

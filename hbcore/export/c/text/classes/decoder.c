@@ -25,9 +25,9 @@ static void find(${name}_arena *arena, const picture *shown, uint8_t *classes)
             int32_t below = ${NAME}_MAP_WIDTH > 1 ? row : 0, beside = ${NAME}_MAP_WIDTH > 1 ? ${NAME}_MAPS : 0;
             const float *at = maps + top * row + left * ${NAME}_MAPS;
             for (int32_t c = 0; c < ${NAME}_MAPS; c++, at++) {
-                float a = (1.0f - down) * at[0] + down * at[below];
-                float b = (1.0f - down) * at[beside] + down * at[below + beside];
-                float v = (1.0f - right) * a + right * b;
+                float a = (float)((1.0f - down) * at[0]) + (float)(down * at[below]);
+                float b = (float)((1.0f - down) * at[beside]) + (float)(down * at[below + beside]);
+                float v = (float)((1.0f - right) * a) + (float)(right * b);
                 if (c == 0 || v > highest) {
                     highest = v;
                     classes[y * ${NAME}_WIDTH + x] = (uint8_t)c;

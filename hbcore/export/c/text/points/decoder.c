@@ -39,17 +39,25 @@ ${value_of}static double clipped(double x, double low, double high)
     return x < low ? low : x > high ? high : x;
 }
 
-/* y[i] = sum over j of gaussian[|i - j|] x[j], divided by the sum of those gaussians; x and y with steps of their own. */
-static void smoothed(const double *x, double *y, int32_t step)
+/* y[c, i] = sum over j of gaussian[|i - j|] x[j, c], divided by the sum of those gaussians: smoothed down the columns and
+ * turned, so that to do it twice is to smooth both ways. Columns are taken sixteen at a time. */
+static void smoothed(const double *x, double *y)
 {
+    enum { COLUMNS = SIDE < 16 ? SIDE : 16 };
     for (int32_t i = 0; i < SIDE; i++) {
-        double sum = 0.0, weights = 0.0;
-        for (int32_t j = i > REACH ? i - REACH : 0; j < SIDE && j <= i + REACH; j++) {
-            double g = gaussian[j < i ? i - j : j - i];
-            sum += g * x[j * step];
-            weights += g;
+        int32_t first = i > REACH ? i - REACH : 0, last = i + REACH < SIDE ? i + REACH : SIDE - 1;
+        double weights = 0.0;
+        for (int32_t j = first; j <= last; j++)
+            weights += gaussian[j < i ? i - j : j - i];
+        for (int32_t left = 0; left < SIDE; left += COLUMNS) {
+            double sum[COLUMNS] = {0.0};
+            int32_t from = left + COLUMNS > SIDE ? SIDE - COLUMNS : left; /* the last may overlap */
+            for (int32_t j = first; j <= last; j++)
+                for (int32_t c = 0; c < COLUMNS; c++)
+                    sum[c] += gaussian[j < i ? i - j : j - i] * x[j * SIDE + from + c];
+            for (int32_t c = 0; c < COLUMNS; c++)
+                y[(from + c) * SIDE + i] = sum[c] / weights;
         }
-        y[i * step] = sum / weights;
     }
 }
 
@@ -96,7 +104,7 @@ static double centre(const double *profile, int32_t peak)
 /* The point of map k; memory: of three maps. */
 static ${name}_point point_of(const float *maps, int32_t k, double *memory)
 {
-    double *plane = memory, *rows = plane + SIDE * SIDE, *smooth = rows + SIDE * SIDE;
+    double *plane = memory, *turned = plane + SIDE * SIDE, *smooth = turned + SIDE * SIDE;
     double lowest = value_of(maps[k]), highest = 0.0, largest = 0.0;
     double across[WINDOW] = {0.0}, down[WINDOW] = {0.0};
     int32_t peak = 0;
@@ -106,10 +114,8 @@ static ${name}_point point_of(const float *maps, int32_t k, double *memory)
     }
     for (int32_t p = 0; p < SIDE * SIDE; p++)
         plane[p] -= lowest;
-    for (int32_t y = 0; y < SIDE; y++)
-        smoothed(plane + y * SIDE, rows + y * SIDE, 1);
-    for (int32_t x = 0; x < SIDE; x++)
-        smoothed(rows + x, smooth + x, SIDE);
+    smoothed(plane, turned);
+    smoothed(turned, smooth);
     for (int32_t p = 0; p < SIDE * SIDE; p++)
         highest = smooth[p] > highest ? smooth[p] : highest;
     while (smooth[peak] < highest * (1.0 - 1e-5)) /* the first of equals, but for rounding */

@@ -5,7 +5,7 @@ static void avg_pool(const float *x, int32_t height, int32_t width, int32_t chan
         for (int32_t ox = 0; ox < width / 2; ox++, y += channels) {
             const float *a = x + (2 * oy * width + 2 * ox) * channels, *b = a + width * channels;
             for (int32_t c = 0; c < channels; c++)
-                y[c] = (a[c] + a[channels + c] + b[c] + b[channels + c]) / 4.0f;
+                y[c] = (float)((float)((float)(a[c] + a[channels + c]) + b[c]) + b[channels + c]) / 4.0f;
         }
 }
 
