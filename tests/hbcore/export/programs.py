@@ -14,9 +14,24 @@ from hbcore.landmarks.masks import MaskCodec
 
 HARNESS = Path(__file__).with_name("harness.c")
 COMPILER = shutil.which("gcc")
-CROSS, EMULATOR = shutil.which("aarch64-linux-gnu-gcc"), shutil.which("qemu-aarch64")
 STRICT = "-std=c99", "-Wall", "-Wextra", "-Wconversion", "-Werror", "-pedantic", "-ffp-contract=off"
 SANITIZED = "-O1", "-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What compiles for a machine, and what runs it, if it is not this one."""
+
+    compiler: str
+    emulator: str = ""
+
+    @property
+    def missing(self) -> str:
+        """The tool that is not there; empty if all are."""
+        return next((tool for tool in (self.compiler, self.emulator) if tool and not shutil.which(tool)), "")
+
+
+HERE = Machine("gcc")
 
 
 @dataclass
@@ -55,12 +70,9 @@ def program(
     output="sigmoid",
     sigma=1.0,
     damage=("", ""),
-    emulated=False,
+    machine=HERE,
 ):
-    """Export, compile with the flags, with every warning an error. damage: a text, and what is written behind it.
-
-    emulated: for AArch64, run by QEMU.
-    """
+    """Export, compile with the flags, with every warning an error. damage: a text, and what is written behind it."""
     table = lower(model, side, side)
     codec = MaskCodec(side) if parts else HeatmapCodec(side, sigma=sigma)
     files, _ = c_files(table, codec, "softmax" if parts else output, "net", "0" * 64)
@@ -69,11 +81,11 @@ def program(
     assert at in files["net.c"]
     (folder / "net.c").write_text(files["net.c"].replace(at, at + more, 1) if at else files["net.c"])
     (folder / "net.h").write_text(files["net.h"])
-    return compiled(folder, "net", table.maps.shape, side, parts, *flags, emulated=emulated)
+    return compiled(folder, "net", table.maps.shape, side, parts, *flags, machine=machine)
 
 
 def compiled(
-    folder: Path, name: str, shape: tuple[int, ...], side: int, parts: bool, *flags: str, emulated: bool = False
+    folder: Path, name: str, shape: tuple[int, ...], side: int, parts: bool, *flags: str, machine: Machine = HERE
 ) -> Program:
     """The program of a folder of exported files."""
     count = side * side if parts else shape[3]
@@ -87,8 +99,8 @@ def compiled(
     given = [f"-D{key}={value}" for key, value in defined.items()]
     path = folder / "program"
     sources = [HARNESS, folder / f"{name}.c"]
-    compiler = [CROSS, "-static"] if emulated else [COMPILER]
-    command = [*compiler, *STRICT, *flags, f"-I{folder}", *given, "-o", path, *sources, "-lm"]
+    static = ["-static"] if machine.emulator else []
+    command = [machine.compiler, *static, *STRICT, *flags, f"-I{folder}", *given, "-o", path, *sources, "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stderr
-    return Program((EMULATOR, path) if emulated else (path,), shape, parts, side)
+    return Program((machine.emulator, path) if machine.emulator else (path,), shape, parts, side)

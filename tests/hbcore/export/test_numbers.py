@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hbcore import StackedHourglass, save_model
 from hbcore.export.c.files import c_name, fnv, golden_picture
 from hbcore.export.c.in_order import add_product_once, add_product_twice
-from hbcore.export.c.numbers import LOWEST, Constants, comparison, grouped, in_bytes, literal, words32
+from hbcore.export.c.numbers import LOWEST, Constants, comparison, grouped, in_bytes, in_groups, literal, words32
 from hbcore.export.command import main
 
 
@@ -26,6 +26,11 @@ def test_groups_of_eight_filters():
     first, second = grouped(w)
     assert first.tolist() == [[0, 1, 2, 3, 4, 5, 6, 7], [10, 11, 12, 13, 14, 15, 16, 17]]
     assert second.tolist() == [[8, 9, 0, 0, 0, 0, 0, 0], [18, 19, 0, 0, 0, 0, 0, 0]]
+
+
+def test_constants_of_filters_go_on_to_a_multiple_of_eight():
+    assert in_groups(np.arange(1, 10), -1).tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 9, -1, -1, -1, -1, -1, -1, -1]
+    assert in_groups(np.ones(8), 0).tolist() == [1] * 8
 
 
 def test_comparisons_are_of_finite_numbers():
