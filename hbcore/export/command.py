@@ -13,6 +13,7 @@ from hbcore.export.c.certificate import certify
 from hbcore.export.c.files import c_model, write_c
 from hbcore.export.c.ways import NoComparison
 from hbcore.export.crops import squares_in, synthetic
+from hbcore.export.onnx_graph import write_onnx
 from hbcore.export.packing import pack, unpack
 from hbcore.threads import set_threads, usable_cores
 
@@ -20,7 +21,7 @@ from hbcore.threads import set_threads, usable_cores
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code, see `hbcore/commands.py`."""
     parser = Parser(prog="python -m hbcore.export", description="Model files in other forms.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="pack|unpack|c")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="pack|unpack|c|onnx")
     packing = verbs.add_parser("pack", help="bits as bits: a file of a tenth of the size")
     packing.add_argument("model", help="a model file, such as runs/pose/last.safetensors")
     packing.add_argument("-o", "--out", required=True, type=Path, help="the packed file to write")
@@ -34,12 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parity.add_argument("--pictures", type=int, default=1000, metavar="N", help="how many (1000); 0: no parity.json")
     parity.add_argument("--crops", type=Path, metavar="FOLDER", help="of pictures to take; without it, made-up ones")
     parity.add_argument("--require-parity", action="store_true", help="an error unless all is equal")
+    in_onnx = verbs.add_parser("onnx", help="a graph of standard operators, for ONNX Runtime and others")
+    in_onnx.add_argument("model", help="a model file, packed or not, or the name of a model that comes with hbcore")
+    in_onnx.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
     options = parser.parse_args(arguments)
     try:
         if options.verb == "pack":
             return say("export", [pack(options.model, options.out)])
         if options.verb == "unpack":
             return say("export", unpack(options.model))
+        if options.verb == "onnx":
+            return say("export", [write_onnx(options.model, options.out)])
         return say("export", as_c(options))
     except ModelFileError as error:
         tell("export", str(error))

@@ -11,9 +11,9 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from hashlib import sha256
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -30,25 +30,33 @@ NEAR = 1e-4
 """Pixels: C computes points in float64, in another order than Python."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Difference:
-    """How far one way to compute is from the C file, over all pictures; points in pixels."""
+    """How far one way to compute is from the C file; points in pixels."""
 
     differing_bits: int = 0
     largest_map_difference: float = 0.0
     largest_point_difference: float = 0.0
     differing_classes: int = 0
 
-    def add(self, seen: Seen, answer: Array, by_c: tuple[list[Array], Array, Array]) -> None:
-        """Compare one picture; answer: points (K, 2) or classes (S, S), as Python decodes the maps."""
-        maps = seen[1]
-        self.differing_bits += sum(int(np.bitwise_count(a ^ b).sum()) for a, b in zip(seen[0], by_c[0], strict=True))
-        self.largest_map_difference = max(self.largest_map_difference, float(np.abs(maps - by_c[1]).max()))
+    @classmethod
+    def between(cls, seen: Seen, answer: Array, by_c: tuple[list[Array], Array, Array]) -> Self:
+        """For one picture; answer: points (K, 2) or classes (S, S), as Python decodes the maps."""
+        bits = sum(int(np.bitwise_count(a ^ b).sum()) for a, b in zip(seen[0], by_c[0], strict=True))
+        maps = float(np.abs(seen[1] - by_c[1]).max())
         if answer.dtype == np.uint8:
-            self.differing_classes += int((answer != by_c[2]).sum())
-        else:
-            distance = float(np.abs(answer - by_c[2][:, :2]).max())
-            self.largest_point_difference = max(self.largest_point_difference, distance)
+            return cls(bits, maps, differing_classes=int((answer != by_c[2]).sum()))
+        return cls(bits, maps, float(np.abs(answer - by_c[2][:, :2]).max()))
+
+    def joined(self, other: Self) -> Self:
+        """Over both their pictures."""
+        return replace(
+            self,
+            differing_bits=self.differing_bits + other.differing_bits,
+            largest_map_difference=max(self.largest_map_difference, other.largest_map_difference),
+            largest_point_difference=max(self.largest_point_difference, other.largest_point_difference),
+            differing_classes=self.differing_classes + other.differing_classes,
+        )
 
     @property
     def none(self) -> bool:
@@ -93,7 +101,7 @@ def certify(made: CModel, pictures: Iterable[Array], of: str) -> dict[str, Any]:
                 content = seen[1].tobytes()
                 if content not in answers:
                     answers[content] = decoded(made, seen[1])
-                found[name].add(seen, answers[content], by_c)
+                found[name] = found[name].joined(Difference.between(seen, answers[content], by_c))
             digest.update(picture.tobytes())
             count += 1
     per_picture = sum(area.shape[1] * area.shape[2] * channels for area, channels in bit_areas(made))
