@@ -37,7 +37,7 @@ def run(path, picture):
 @needs_onnx
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_maps_are_the_engines(name, tmp_path, monkeypatch):
-    """As far as real-valued sums tell, of which there are few where there are bits, and else a whole network of them."""
+    """As far as real-valued sums tell: there are few of them where there are bits, and else a whole network."""
     model = network(**ARCHITECTURES[name]).eval()
     monkeypatch.setattr(onnx_graph, "c_model", lambda _: Made(lower(model, 32, 32)))
     write_onnx("model", tmp_path / "net.onnx")
