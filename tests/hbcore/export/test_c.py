@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 
@@ -61,12 +62,25 @@ def test_maps_are_the_engines_to_the_bit(name, tmp_path, engine_of):
     assert made.maps(picture[::-1]).tobytes() != expected.tobytes()
 
 
-@pytest.mark.parametrize("flags", [("-DHB_PATH=1",), ("-DHB_PATH=2",), ("-DHB_PATH=3",), ("-march=native",)])
+GNU = "-std=gnu11", "-ffp-contract=fast", "-march=native"
+"""What GCC does without flags: it may round a product and a sum once, wherever it likes."""
+
+
+@pytest.mark.parametrize("flags", [("-DHB_PATH=1",), ("-DHB_PATH=2",), ("-DHB_PATH=3",), ("-march=native",), GNU])
 def test_every_way_to_count_bits(flags, tmp_path):
     """-march=native takes what the machine has, and by default a product and its sum are rounded at once there."""
     model = network(features=48, joints=17, stem=40, activation="prelu").eval()
     made = program(tmp_path, model, 32, "-O3", *flags)
     assert made.run("selftest", shades(32), 0) == b"y"
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="needs registers of more digits than a float has")
+def test_registers_of_more_digits(tmp_path):
+    """With -std=c99 casts round what they hold; with GCC's own dialect they do not, which the file refuses."""
+    made = program(tmp_path, network(real_lin=True).eval(), 32, "-O1", "-mfpmath=387")
+    assert made.run("selftest", shades(32), 0) == b"y"
+    with pytest.raises(AssertionError, match="give -std=c99"):
+        program(tmp_path, network(real_lin=True).eval(), 32, "-O1", "-mfpmath=387", "-std=gnu11")
 
 
 @pytest.fixture(scope="module")

@@ -11,17 +11,18 @@ from hbcore.deploy.lowering import lower
 from hbcore.export.c.files import c_files
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from tests.architectures import network
-from tests.hbcore.export.programs import COMPILER, STRICT, Machine, program
+from tests.hbcore.export.programs import COMPILER, SANITIZED, STRICT, Machine, program
 
 BARE = Path(__file__).with_name("bare_metal.c"), Path(__file__).with_name("bare_metal.ld")
+GNU = "-std=gnu11", "-ffp-contract=fast"
 USER = {
-    "aarch64": (Machine("aarch64-linux-gnu-gcc", "qemu-aarch64"), [("-O3",), ("-O2", "-DHB_PATH=3", "-DHB_FUSED=0")]),
+    "aarch64": (Machine("aarch64-linux-gnu-gcc", "qemu-aarch64"), [("-O3", *GNU), ("-DHB_PATH=3", "-DHB_FUSED=0")]),
     "armv7": (Machine("arm-linux-gnueabihf-gcc", "qemu-arm"), [("-O2",), ("-O2", "-mfpu=neon", "-DHB_PATH=5")]),
-    "riscv64": (Machine("riscv64-linux-gnu-gcc", "qemu-riscv64"), [("-O2",), ("-O2", "-DHB_FUSED=0")]),
-    "s390x": (Machine("s390x-linux-gnu-gcc", "qemu-s390x"), [("-O2",), ("-O3", "-march=z13", "-DHB_PATH=1")]),
-    "clang": (Machine("clang"), [("-O2",), ("-O3", "-march=native")]),
+    "riscv64": (Machine("riscv64-linux-gnu-gcc", "qemu-riscv64"), [("-O2", *GNU)]),
+    "s390x": (Machine("s390x-linux-gnu-gcc", "qemu-s390x"), [("-O2", *GNU), ("-O3", "-march=z13", "-DHB_PATH=1")]),
+    "clang": (Machine("clang"), [SANITIZED, ("-O3", "-march=native")]),
 }
-"""s390x: bytes in the other order, and floats in registers of float64."""
+"""s390x: bytes in the other order, and floats in registers of float64. GNU: what GCC does without flags."""
 BOARDS = {
     "Cortex-M3": ("mps2-an385", "-mcpu=cortex-m3"),
     "Cortex-M4": ("mps2-an386", "-mcpu=cortex-m4 -mfloat-abi=hard -mfpu=fpv4-sp-d16"),

@@ -119,7 +119,7 @@ HB_STEP void conv2d(const layer *l, const picture *shown, const float *x, float 
     int32_t terms = s->kernel * s->kernel * s->channels, step = s->stride * s->channels;
     int32_t line = (s->width + 2 * s->padding) * s->channels;
     for (int32_t oy = 0; oy < s->out_height; oy++) {
-        const float *rows = x + oy * line;
+        const float *rows = x ? x + oy * line : NULL;
         if (shown || s->kernel > 1 || s->stride > 1) {
             float *gathered = memory + terms * GROUP;
             int32_t top = oy * s->stride - s->padding, kept = oy > 0 && s->kernel > s->stride ? s->kernel - s->stride : 0;

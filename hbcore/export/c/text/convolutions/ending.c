@@ -5,12 +5,17 @@
  *     v = alpha v,   v = v + bias,   v = max(v, 0),   v = v > 0 ? v : slope v,   v = scale v + shift,   v = max(v, 0),
  *     bit of the next convolution = (v < threshold) xor flip,   y = v + skip
  *
- * Products and sums are rounded one by one: -ffp-contract=off where a compiler does not know the line below, and casts
+ * Products and sums are rounded one by one: -ffp-contract=off where a compiler does not know the lines below, and casts
  * where it would keep more digits (FLT_EVAL_METHOD 1 or 2: rounding these again changes nothing). Only sums of
  * real-valued convolutions are rounded once for both where the hardware does that as fast: HB_FUSED 0 forbids it.
  */
 #ifdef __clang__
 #pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=off")
+#endif
+#if defined(__FLT_EVAL_METHOD__) && __FLT_EVAL_METHOD__ == 2 && !defined(__STRICT_ANSI__)
+#error casts do not round here: give -std=c99, or -msse2 -mfpmath=sse
 #endif
 
 #ifndef HB_FUSED
