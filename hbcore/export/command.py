@@ -10,7 +10,8 @@ from pathlib import Path
 from hbcore.commands import DATA, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.export.c.certificate import certify
-from hbcore.export.c.files import c_model, write_c
+from hbcore.export.c.files import c_model
+from hbcore.export.c.folder import write_c
 from hbcore.export.c.ways import NoComparison
 from hbcore.export.crops import squares_in, synthetic
 from hbcore.export.onnx_graph import write_onnx

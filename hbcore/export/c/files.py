@@ -14,7 +14,7 @@ import numpy as np
 from hbcore.autograd.function import Array
 from hbcore.deploy.lowering import lower
 from hbcore.deploy.memory import run_in
-from hbcore.deploy.model_file import ModelFileError, load_model, reason, write_whole
+from hbcore.deploy.model_file import ModelFileError, load_model, reason
 from hbcore.deploy.table import Table
 from hbcore.export.c.in_order import InOrder
 from hbcore.export.c.network import CNetwork
@@ -26,6 +26,14 @@ from hbcore.nn.hourglass import StackedHourglass
 
 TEXTS = Path(__file__).resolve().parent / "text"
 STEPS = {path.stem: folder for folder in ("convolutions", "pixels", "sizes") for path in (TEXTS / folder).glob("*.c")}
+LONGEST = 40  # letters of a name
+TAKEN = {
+    "example", "parity", "arduino", "esp_camera", "arm_neon", "immintrin", "features", "malloc", "memory",
+    "strings", "unistd", "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits",
+    "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
+    "tgmath", "time", "wchar", "wctype",
+}  # fmt: skip
+"""Names of files beside ours and of headers: on a path of includes, ours would be read in their place."""
 TERMS = 13  # of the series of e^x: what is left out is below the rounding of float64
 FAINTEST = 1e-12  # of the decoder's Gaussian: less than the rounding of its sums
 POINTS = {
@@ -72,26 +80,13 @@ def c_model(model: str | Path, name: str | None = None) -> CModel:
     return CModel(network, description, table, named, digest, files, facts)
 
 
-def write_c(made: CModel, folder: Path) -> list[str]:
-    """Write the files into a folder, which is made; what there is to say about them.
-
-    ModelFileError, in one line, for a folder that cannot be used: nothing is written then, unless the disk is full.
-    """
-    try:
-        for file in made.files:
-            (folder / file).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ModelFileError(f"{folder}: no folder can be made there: {error.strerror}") from None
-    for file, text in made.files.items():
-        write_whole(folder / file, text.encode("ascii"))
-    sizes = f"RAM {made.facts['ram']} bytes, constants {made.facts['flash']} bytes"
-    return [*(f"{folder / file}" for file in made.files), sizes]
-
-
 def c_name(name: str) -> str:
-    """A name that C takes: letters of ASCII, digits and underscores, the first no digit."""
-    plain = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_").lower() or "model"
-    return f"model_{plain}" if plain[0].isdigit() else plain
+    """A name that C and file systems take: letters of ASCII, digits and underscores, the first no digit, 40 at most.
+
+    None of a file that is there already, whether one of ours or a header of the compiler.
+    """
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_").lower()[:LONGEST] or "model"
+    return f"model_{plain}"[:LONGEST] if plain[0].isdigit() or plain in TAKEN else plain
 
 
 def c_files(table: Table, codec: Codec, output: str, name: str, digest: str) -> tuple[dict[str, str], dict[str, str]]:
@@ -111,7 +106,7 @@ def c_files(table: Table, codec: Codec, output: str, name: str, digest: str) -> 
     parts += ["convolutions/words"] if "binary_conv2d" in network.kinds else []
     parts += [f"{STEPS[step]}/{step}" for step in sorted(network.kinds)]
     parts += ["frame/network", f"{kind}/decoder", "frame/entries", "frame/selftest"]
-    begin = f'/* See {name}.h. */\n#include "{name}.h"\n\n#include <string.h>\n\n'
+    begin = f'/* Written by hbcore, see {name}.h. */\n#include "{name}.h"\n\n#include <string.h>\n\n'
     source, header = begin + "".join(filled(f"{part}.c", facts) for part in parts), filled("frame/model.h", facts)
     library = f"arduino/{name}"
     files = {

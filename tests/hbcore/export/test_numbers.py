@@ -1,6 +1,8 @@
 """What the export makes of numbers, by hand; sums in order against exact fractions; names, and what is refused."""
 
+import re
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hbcore import StackedHourglass, save_model
-from hbcore.export.c.files import c_name, fnv, golden_picture
+from hbcore.deploy.model_file import ModelFileError
+from hbcore.export.c.files import TEXTS, c_model, c_name, fnv, golden_picture
+from hbcore.export.c.folder import write_c
 from hbcore.export.c.in_order import add_product_once, add_product_twice
 from hbcore.export.c.numbers import LOWEST, Constants, comparison, grouped, in_bytes, in_groups, literal, words32
 from hbcore.export.command import main
@@ -114,10 +118,19 @@ def test_golden_picture_and_hash():
         ("Über", "ber"),
         ("…", "model"),
         ("a.b-C", "a_b_c"),
+        ("example", "model_example"),
+        ("9" * 300, "model_" + "9" * 34),
     ],
 )
 def test_names_that_c_takes(given, expected):
     assert c_name(given) == expected
+
+
+def test_no_header_is_hidden():
+    """By a file of ours of the same name."""
+    included = {name for path in TEXTS.rglob("*.*") for name in re.findall(r"#include <(\w+)\.h>", path.read_text())}
+    assert {"string", "stdint", "stdio"} <= included
+    assert all(c_name(name) == f"model_{name}" for name in included)
 
 
 def test_what_cannot_be_written_in_c(tmp_path, capsys):
@@ -135,3 +148,33 @@ def test_what_cannot_be_written_in_c(tmp_path, capsys):
         assert message in said.err
         assert said.err.count("\n") == 1
         assert not out.exists()
+
+
+@pytest.fixture(scope="module")
+def made():
+    return c_model("face68-tiny", "n" * 300)
+
+
+@pytest.mark.parametrize("mine", ["Makefile", "example.c", "arduino", "esp-idf/CMakeLists.txt", f"{'n' * 40}.c"])
+def test_files_of_others_are_left_alone(made, mine, tmp_path):
+    """And nothing is written beside them."""
+    (tmp_path / mine).parent.mkdir(exist_ok=True)
+    (tmp_path / mine).write_text("all: mine\n")
+    with pytest.raises(ModelFileError, match=str(tmp_path / mine)):
+        write_c(made, tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / mine]
+    assert (tmp_path / mine).read_text() == "all: mine\n"
+
+
+@pytest.mark.parametrize("folder", [f"{'n' * 40}.h", "parity.json"])
+def test_folders_in_the_way(made, folder, tmp_path):
+    (tmp_path / folder).mkdir()
+    with pytest.raises(ModelFileError, match=folder):
+        write_c(made, tmp_path)
+    assert [path.name for path in tmp_path.rglob("*")] == [folder]
+
+
+def test_a_long_name_and_again_into_the_same_folder(made, tmp_path):
+    for _ in range(2):
+        assert set(made.files) == {str(Path(line).relative_to(tmp_path)) for line in write_c(made, tmp_path)[:-1]}
+    assert (tmp_path / f"{'n' * 40}.c").exists()

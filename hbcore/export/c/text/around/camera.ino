@@ -1,4 +1,5 @@
-/* A camera loop for an ESP32 with camera: every picture's ${what}, on the serial line. A sketch: pins are your board's.
+/* A camera loop for an ESP32 with camera: every picture's ${what}, on the serial line.
+ * Written by hbcore as a sketch: pins are your board's.
  * The arena takes ${NAME}_RAM bytes: it lies in PSRAM.
  */
 #include <esp_camera.h>

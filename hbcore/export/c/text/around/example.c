@@ -1,6 +1,7 @@
 /* ./example picture.ppm: what ${name} finds in the largest square in the middle of a picture, as text.
  *
- * PPM files (P6, 255 levels) are what `convert photo.jpg picture.ppm` or `djpeg photo.jpg > picture.ppm` writes.
+ * Written by hbcore. PPM files (P6, 255 levels) are what `convert photo.jpg picture.ppm` or `djpeg photo.jpg >
+ * picture.ppm` writes.
  */
 #include "${name}.h"
 
