@@ -128,7 +128,7 @@ def c_network(table: Table, codec: Codec) -> CNetwork:
     if not isinstance(codec, HeatmapCodec):
         return CNetwork(table)
     network = CNetwork(table, spare=3 * 8 * codec.heatmap_size**2)  # a map, smoothed along rows, and both ways
-    network.constants.bytes += _gaussian(codec).nbytes + 8  # and sigma
+    network.constants.bytes += _gaussian(codec).nbytes
     return network
 
 
@@ -146,7 +146,7 @@ def _sizes(table: Table, codec: Codec) -> dict[str, str]:
 def _of_network(network: CNetwork, table: Table) -> dict[str, str]:
     pointers = ["frame/numbers.c", *(["frame/pointer_to_words.c"] if network.channels else [])]
     return {
-        "constants": "\n".join(network.constants.lines),
+        "constants": "\n".join(network.constants.lines()),
         "calls": "\n".join(f"    {call}" for call in network.calls),
         "pointers": "".join((TEXTS / file).read_text(encoding="ascii") for file in pointers),
         "result": network.place(table.maps),

@@ -115,13 +115,8 @@ class CNetwork:
             fields.append(f".threshold = {self.constants.add(f'threshold_{n}', in_groups(threshold, LOWEST))}")
             fields.append(f".flip = {self.constants.add(f'flip_{n}', flip)}")
         fields += [f".{name} = 1" for name in ("relu", "relu_last") if getattr(end, name)]
-        self.constants.lines += [
-            f"static const {kind} layer_{n} = {{",
-            f"    .size = {{{', '.join(map(str, size))}}},",
-            f"    {weights},",
-            f"    .end = {{{', '.join(fields) or '0'}}},",
-            "};",
-        ]
+        rows = [f".size = {{{', '.join(map(str, size))}}}", weights, f".end = {{{', '.join(fields) or '0'}}}"]
+        self.constants.add_table(kind, f"layer_{n}", rows)
 
     def _stored(self, end: Any) -> str:
         """Where results go and what is added: the arguments y, y_step, skip, skip_step."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -15,20 +16,39 @@ GROUP = 8  # filters that a word, or a number, of the picture meets at once
 LEVELS = 127  # of a byte, up and down
 LOWEST = float(np.finfo(np.float32).min)
 TYPES = {"float32": "float", "float64": "double", "uint32": "uint32_t", "int8": "int8_t"}
+SIZE, ENDING = 9 * 4, 9 * 4
+TABLES = {"binary_layer": SIZE + 4 + ENDING, "layer": SIZE + 3 * 4 + ENDING}
+"""Bytes of the structs of `text/convolutions/` where pointers and `int` have four: numbers, and pointers to arrays."""
 
 
 class Constants:
-    """Arrays on their way into a C file. bytes: what they take on the device."""
+    """Arrays and tables on their way into a C file. bytes: what they take on a device whose addresses have 32 bits."""
 
     def __init__(self) -> None:
-        self.lines: list[str] = []
+        self.definitions: list[tuple[str, Array] | list[str]] = []
         self.bytes = 0
 
     def add(self, name: str, values: Array) -> str:
         """Define an array of that name, which is given back."""
         self.bytes += values.nbytes
-        self.lines += [f"static const {TYPES[values.dtype.name]} {name}[{values.size}] = {{", *_rows(values), "};"]
+        self.definitions.append((name, values))
         return name
+
+    def add_table(self, kind: str, name: str, rows: list[str]) -> None:
+        """Define a struct by its fields."""
+        self.bytes += TABLES[kind]
+        self.definitions.append([f"static const {kind} {name} = {{", *(f"    {row}," for row in rows), "};"])
+
+    def lines(self) -> Iterator[str]:
+        """The text, which is made only here: whoever counts needs none."""
+        for each in self.definitions:
+            if isinstance(each, list):
+                yield from each
+            else:
+                name, values = each
+                yield f"static const {TYPES[values.dtype.name]} {name}[{values.size}] = {{"
+                yield from _rows(values)
+                yield "};"
 
 
 def _rows(values: Array) -> list[str]:

@@ -1,5 +1,6 @@
 """The exported C file on other machines, emulated, and by other compilers: the same bits everywhere."""
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -102,6 +103,11 @@ def test_microcontrollers(name, model, tmp_path):
     ).stdout
     sections = {line.split()[0]: int(line.split()[1]) for line in size.splitlines()[2:] if len(line.split()) == 3}
     assert 0 <= sections[".bss"] + sections.get(".data", 0) - int(facts["ram"]) < 64
+    listed = subprocess.run(
+        ["arm-none-eabi-nm", "-S", "program"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    constants = re.findall(r"^\w+ (\w+) [rt] (?:\w+_\d+|gaussian)$", listed.stdout, re.M)
+    assert sum(int(size, 16) for size in constants) == int(facts["flash"])
     if name == "Cortex-M3":
         source = (tmp_path / "net.c").read_text()
         (tmp_path / "net.c").write_text(source.replace("factors - 2 *", "factors + 2 *"))

@@ -71,7 +71,13 @@ def test_constants_are_counted():
     assert constants.add("a", np.array([1, 0xFFFFFFFF], dtype=np.uint32)) == "a"
     constants.add("b", np.array([-3], dtype=np.int8))
     assert constants.bytes == 9
-    assert constants.lines[:2] == ["static const uint32_t a[2] = {", "    0x00000001u, 0xffffffffu,"]
+    constants.add_table("layer", "c", [".size = {1}"])
+    assert constants.bytes == 9 + 21 * 4  # by the struct: nine numbers, ten pointers, two switches
+    assert list(constants.lines()) == [
+        *("static const uint32_t a[2] = {", "    0x00000001u, 0xffffffffu,", "};"),
+        *("static const int8_t b[1] = {", "    -3,", "};"),
+        *("static const layer c = {", "    .size = {1},", "};"),
+    ]
 
 
 MODEST = st.floats(-1e4, 1e4, width=32).filter(lambda x: x == 0 or abs(x) > 1e-6)

@@ -20,7 +20,7 @@ extern "C" {
 #define ${NAME}_MAP_WIDTH ${map_width}
 #define ${NAME}_MAPS ${maps} /* ${what} */
 #define ${NAME}_RAM ${ram} /* bytes of the arena */
-#define ${NAME}_FLASH ${flash} /* bytes of weights and other constants, besides the code */
+#define ${NAME}_FLASH ${flash} /* bytes of constants besides the code, where addresses have 32 bits */
 
 /* All memory that the network takes: as a static variable, or wherever there is room. What it holds before does not
  * matter. Each arena serves one call at a time. */
