@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from itertools import product
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import groupby, product
 from typing import Any
 
 from hbcore.deploy.lowering import lower
-from hbcore.deploy.model_file import rebuilt
-from hbcore.deploy.packed_file import packed
-from hbcore.deploy.table import Table
+from hbcore.deploy.table import Area, Step, Table
 from hbcore.export.c.files import c_network
 from hbcore.landmarks.codec import Codec
-from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.nn.architecture import input_multiple
 from hbcore.nn.hourglass import StackedHourglass
+from hbcore.nn.layers import BinaryConv2d, Conv2d
 
 PARTS = (1, 0.75, 0.5, 0.25)  # of the size of pictures, and of the features
 STEMS = (None, 32, 16, 8)
@@ -33,7 +32,11 @@ class Needs:
 
 def needs(model: StackedHourglass, codec: Codec) -> Needs:
     """Of a network for the square pictures of a codec. ValueError where the sizes do not fit."""
-    table = lower(model, codec.input_size, codec.input_size)
+    return needs_of(lower(model, codec.input_size, codec.input_size), codec)
+
+
+def needs_of(table: Table, codec: Codec) -> Needs:
+    """Of the steps for one picture."""
     network = c_network(table, codec)
     return Needs(network.ram, network.constants.bytes, macs(table, "binary_conv2d"), macs(table, "conv2d"))
 
@@ -53,8 +56,17 @@ def macs(table: Table, kind: str) -> int:
 
 def untrained(architecture: dict[str, Any], codec: Codec) -> Needs:
     """Of a network that is not there yet, as its packed file will have it: real-valued weights in bytes."""
-    arrays, header = packed(StackedHourglass(**architecture), {})
-    return needs(rebuilt(arrays, header), codec)
+    return needs(blank(architecture), codec)
+
+
+def blank(architecture: dict[str, Any]) -> StackedHourglass:
+    """A network whose weights are all 0, which bytes hold as they hold those of a packed file."""
+    model = StackedHourglass(**architecture)
+    model.eval()
+    for _, module in model.named_modules():
+        if isinstance(module, Conv2d | BinaryConv2d):
+            module.weight.data[...] = 0
+    return model
 
 
 def smaller(architecture: dict[str, Any], size: int) -> Iterator[tuple[dict[str, Any], int, str]]:
@@ -62,22 +74,41 @@ def smaller(architecture: dict[str, Any], size: int) -> Iterator[tuple[dict[str,
     step = input_multiple(architecture["depth"], architecture["block"])
     sizes = dict.fromkeys(int(size * part) // step * step for part in PARTS)
     begun = architecture["stem"] or architecture["features"] // 4
-    for pixels, part, stem in product(sizes, PARTS, STEMS):
+    for part, stem in product(PARTS, STEMS):
         features = int(architecture["features"] * part)
         changed = {"features": features} | ({} if stem is None else {"stem": stem})
-        said = [f"size {pixels}"] if pixels != size else []
-        said += [f"features {features}"] if part != 1 else []
-        said += [f"stem {stem}"] if stem is not None else []
-        if said and pixels >= step and (stem is None or stem < begun):
-            yield architecture | changed, pixels, ", ".join(said)
+        for pixels in sizes:
+            said = [f"size {pixels}"] if pixels != size else []
+            said += [f"features {features}"] if part != 1 else []
+            said += [f"stem {stem}"] if stem is not None else []
+            if said and pixels >= step and (stem is None or stem < begun):
+                yield architecture | changed, pixels, ", ".join(said)
 
 
-def smaller_needs(architecture: dict[str, Any], size: int, sigma: float) -> list[tuple[str, Needs]]:
-    """What these take; those that cannot be are left out. The first keeps most of the products."""
+def smaller_needs(architecture: dict[str, Any], codec: Codec) -> Iterator[tuple[str, Needs]]:
+    """What these take, one after the other, as far as somebody asks; those that cannot be are left out.
+
+    The first keeps most of the products. Networks are made for the smallest picture there is: larger ones take the same
+    steps on more pixels.
+    """
+    least = input_multiple(architecture["depth"], architecture["block"])
     found = []
-    for changed, pixels, said in smaller(architecture, size):
-        try:
-            found.append((said, untrained(changed, HeatmapCodec(pixels, sigma=sigma))))
-        except ValueError:
-            continue
-    return sorted(found, key=lambda each: -(each[1].binary_macs + each[1].real_macs))
+    for changed, group in groupby(smaller(architecture, codec.input_size), lambda each: each[0]):
+        with suppress(ValueError):
+            table = lower(blank(changed), least, least)
+            each = macs(table, "binary_conv2d") + macs(table, "conv2d")
+            found += [(each * (pixels // least) ** 2, said, table, pixels) for _, pixels, said in group]
+    for _, said, table, pixels in sorted(found, key=lambda each: -each[0]):
+        with suppress(ValueError):
+            yield said, needs_of(enlarged(table, pixels // least), replace(codec, input_size=pixels))
+
+
+def enlarged(table: Table, times: int) -> Table:
+    """The same steps for a picture with so many times the height and width."""
+
+    def larger(area: Area) -> Area:
+        count, height, width, channels = area.shape
+        return replace(area, shape=(count, height * times, width * times, channels))
+
+    steps = [Step(step.kind, dict(zip(step.arguments, step.on(larger), strict=True))) for step in table.steps]
+    return Table(steps, [larger(area) for area in table.buffers], larger(table.picture), larger(table.maps))
