@@ -15,7 +15,8 @@ Read it in this order, room by room; each stands on the ones before:
     commands     what command lines do alike
     photos       photos in files, and `python -m hbcore landmarks`: needs Pillow
     inspect      looking inside: `python -m hbcore.inspect`
-    export       model files in other forms
+    export       model files in other forms: packed, or as C
+    plan         what a network takes on a small device, before it is trained
 """
 
 from hbcore.autograd.function import no_grad

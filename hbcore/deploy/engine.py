@@ -2,23 +2,21 @@
 
 What is left of a binary unit is a comparison, a binary convolution and its scale (`folding.py`); bits go from
 convolution to convolution, and floats exist only in the residual stream. Every layer becomes a step of the plan
-(`lowering.py`), and all memory is laid out when the plan is made (`memory.py`). The result is that of
+(`lowering.py`, `table.py`), and all memory is laid out when the plan is made (`memory.py`). The result is that of
 ``model.eval()(picture)`` to the last bit.
 """
 
 from __future__ import annotations
 
-import math
 import threading
 
 import numpy as np
 
 from hbcore import kernels
 from hbcore.autograd.function import Array
-from hbcore.deploy.lowering import Lowering, require_known
-from hbcore.deploy.model_file import require_evaluable
+from hbcore.deploy.lowering import lower
+from hbcore.deploy.memory import run_in
 from hbcore.nn.hourglass import StackedHourglass
-from hbcore.values import whole
 
 UNIT = np.float32(1 / 255)  # of a byte in [0, 1]
 
@@ -33,23 +31,8 @@ class Engine:
     """
 
     def __init__(self, model: StackedHourglass, height: int, width: int, batch: int = 1) -> None:
-        if model.architecture["sharpness"] is not None:
-            raise ValueError("a network whose signs are smooth is in the middle of its training: plans know hard signs")
-        state = model.state_dict()
-        for name, array in state.items():
-            if array.dtype != np.float32:
-                raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
-        require_evaluable(state, largest=math.inf)
-        require_known(model)
-        step, batch = model.multiple, whole("batch", batch)
-        height, width = whole("height", height, least=0), whole("width", width, least=0)
-        if height < step or width < step or height % step or width % step:
-            raise ValueError(
-                f"this network takes heights and widths that are multiples of {step}, got {height} x {width}"
-            )
         self.plan = kernels.backend.new_plan()
-        self.picture = np.zeros((batch, height, width, 3), dtype=np.float32)
-        self.heatmaps = Lowering(self.plan).network(model, self.picture)
+        self.picture, self.heatmaps = run_in(self.plan, lower(model, height, width, batch))
         self.lock = threading.Lock()
 
     def __call__(self, pictures: Array) -> Array:

@@ -1,23 +1,28 @@
-"""From a network to the steps of a plan: every layer in order, and which memory it reads and writes.
+"""From a network to the table of its steps: every layer in order, and which memory it reads and writes.
 
-The plan is any object with the steps of :class:`hbcore.kernels.plan.Plan`: what runs here, or what is written as C.
+Whoever runs a network, writes it in another language or only asks what it takes reads the same table (`table.py`).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
+
+import numpy as np
 
 from hbcore import bits
 from hbcore.autograd.function import Array
 from hbcore.bits import conv_size
 from hbcore.deploy.folding import BinaryFolded, after_sums, conv_of, fold, norm_line, real_weights
-from hbcore.deploy.memory import Memory
+from hbcore.deploy.model_file import require_evaluable
+from hbcore.deploy.table import Area, Step, Table
 from hbcore.kernels.plan import Epilogue
 from hbcore.nn.blocks import Bottleneck, Hierarchy, HPMBlock, MultiScale, Unit
 from hbcore.nn.hourglass import Head, Hourglass, StackedHourglass
 from hbcore.nn.layers import AvgPool2d, BatchNorm2d, BinaryConv2d, Conv2d, MaxPool2d, PReLU, ReLU, Upsample
 from hbcore.nn.module import Identity, Module, Sequential
+from hbcore.values import whole
 
 Ending = dict[str, Any]  # fields of an Epilogue
 
@@ -37,14 +42,37 @@ def require_known(model: Module) -> None:
             )
 
 
-class Lowering:
-    """Adds steps to a plan. Arrays given back to `memory` are used again by later steps."""
+def lower(model: StackedHourglass, height: int, width: int, batch: int = 1) -> Table:
+    """The table of a network for pictures (batch, height, width, 3), its weights copied.
 
-    def __init__(self, plan: Any) -> None:
-        self.plan, self.memory = plan, Memory()
+    Raises ValueError for a network with smooth signs or layers that plans do not know, sizes that do not fit, weights
+    that are not finite float32, or variances below zero.
+    """
+    if model.architecture["sharpness"] is not None:
+        raise ValueError("a network whose signs are smooth is in the middle of its training: plans know hard signs")
+    state = model.state_dict()
+    for name, array in state.items():
+        if array.dtype != np.float32:
+            raise ValueError(f"{name} is {array.dtype}: deploy a network in float32")
+    require_evaluable(state, largest=math.inf)
+    require_known(model)
+    step, batch = model.multiple, whole("batch", batch)
+    height, width = whole("height", height, least=0), whole("width", width, least=0)
+    if height < step or width < step or height % step or width % step:
+        raise ValueError(f"this network takes heights and widths that are multiples of {step}, got {height} x {width}")
+    return _Lowering().network(model, (batch, height, width, 3))
 
-    def network(self, model: StackedHourglass, picture: Array) -> Array:
-        """Heatmap logits of the last stack, for the picture in that array (N, H, W, 3)."""
+
+class _Lowering:
+    """Adds steps and buffers to a table."""
+
+    def __init__(self) -> None:
+        self.steps: list[Step] = []
+        self.buffers: list[Area] = []
+
+    def network(self, model: StackedHourglass, shape: tuple[int, ...]) -> Table:
+        """The whole of it, for pictures of that shape."""
+        picture = self._numbers(shape)
         beginning, norm, _, first, pool, second, third = model.stem.modules
         assert isinstance(norm, BatchNorm2d)
         x = self._conv2d(picture, beginning, _normalised(norm))
@@ -52,98 +80,102 @@ class Lowering:
         x = self._pool(pool, x)
         x = self._block(third, self._block(second, x))
         for stack, (hourglass, head) in enumerate(zip(model.hourglasses, model.heads, strict=True)):
-            y = self._hourglass(hourglass, x, keep=stack + 1 < len(model.heads))
+            y = self._hourglass(hourglass, x)
             lin, heatmaps = self._head(head, y)
             if stack < len(model.merge_features):
-                merged = self.memory.numbers(x.shape)
+                merged = self._numbers(x.shape)
                 self._units(lin, [model.merge_features[stack]], [{"y": merged, "skip": x}])
-                self.memory.give_back(x, lin)
                 x = self._conv2d(heatmaps, model.merge_heatmaps[stack], {"skip": merged})
-                self.memory.give_back(merged, heatmaps)
-        return heatmaps
+        return Table(self.steps, self.buffers, picture, heatmaps)
 
-    def _hourglass(self, module: Hourglass, x: Array, keep: bool = False) -> Array:
+    def _step(self, kind: str, **arguments: Any) -> None:
+        self.steps.append(Step(kind, arguments))
+
+    def _numbers(self, shape: tuple[int, ...]) -> Area:
+        return self._buffer(shape, np.float32)
+
+    def _words(self, shape: tuple[int, ...]) -> Area:
+        return self._buffer(shape, np.uint64)
+
+    def _buffer(self, shape: tuple[int, ...], dtype: type) -> Area:
+        self.buffers.append(Area(len(self.buffers), shape, np.dtype(dtype), 0, shape[3]))
+        return self.buffers[-1]
+
+    def _hourglass(self, module: Hourglass, x: Area) -> Area:
         up1 = self._widened(x, module.filters) if module.improved else self._block(module.up1, x, keep=True)
-        pool1 = self._pool(module.pool1, x, keep=keep)
+        pool1 = self._pool(module.pool1, x)
         low1 = self._block(module.low1, pool1)
         inner = module.low2
         low2 = self._hourglass(inner, low1) if isinstance(inner, Hourglass) else self._block(inner, low1)
         low3 = self._block(module.low3, low2)
         if module.improved:  # side by side, not added
-            self.plan.upsample(low3, up1[..., x.shape[3] :])
+            self._step("upsample", x=low3, y=up1.part(slice(x.shape[3], up1.shape[3])))
         else:
-            self.plan.upsample_add(low3, up1)
-        self.memory.give_back(low3)
+            self._step("upsample_add", x=low3, y=up1)
         return up1
 
-    def _widened(self, x: Array, channels: int) -> Array:
+    def _widened(self, x: Area, channels: int) -> Area:
         """An array of more channels that begins with those of x."""
-        y = self.memory.numbers((*x.shape[:3], channels))
-        self.plan.copy(x, y[..., : x.shape[3]])
+        y = self._numbers((*x.shape[:3], channels))
+        self._step("copy", x=x, y=y.part(slice(0, x.shape[3])))
         return y
 
-    def _head(self, module: Head, x: Array) -> tuple[Array, Array]:
+    def _head(self, module: Head, x: Area) -> tuple[Area, Area]:
         unit, norm, _ = module.lin.modules
         assert isinstance(norm, BatchNorm2d)
         x = self._block(module.block, x)
         lin = self._conv2d(x, unit, _normalised(norm))
-        self.memory.give_back(x)
         return lin, self._conv2d(lin, module.heatmaps, {})
 
     # ------------------------------------------------------------------------------------------------ blocks
 
-    def _block(self, module: Module, x: Array, keep: bool = False) -> Array:
-        """The block's result; x may be used for something else from then on unless it is to be kept."""
+    def _block(self, module: Module, x: Area, keep: bool = False) -> Area:
+        """The block's result; x may become it unless it is to be kept."""
         assert isinstance(module, HPMBlock | Bottleneck | MultiScale)
         skip = x if isinstance(module.skip, Identity) else self._conv2d(x, module.skip, {})
         # Nobody looks at a skip path again once something was added to it: it becomes the result.
         read_again = skip is x and (keep or (isinstance(module, HPMBlock) and len(module.paths) > 1))
-        y = self.memory.numbers(x.shape) if read_again else skip
+        y = self._numbers(x.shape) if read_again else skip
         if isinstance(module, HPMBlock):
             self._hpm(module, x, skip, y)
         elif isinstance(module, MultiScale):
             self._multiscale(module, x, skip, y)
         else:
             self._units(x, [module.reduce, module.spatial, module.expand], [{}, {}, {"y": y, "skip": skip}])
-        if y is not x and not keep:
-            self.memory.give_back(x)
         return y
 
-    def _hpm(self, module: HPMBlock, x: Array, skip: Array, y: Array) -> None:
+    def _hpm(self, module: HPMBlock, x: Area, skip: Area, y: Area) -> None:
         """Each convolution adds its part of the skip path and hands its result on."""
         start = 0
         for path in module.paths:
             endings = []
             for unit in path.convs:
                 part = slice(start, start + conv_of(unit).weight.shape[3])
-                endings.append({"y": y[..., part], "skip": skip[..., part]})
+                endings.append({"y": y.part(part), "skip": skip.part(part)})
                 start = part.stop
             self._units(x, path.convs, endings)
 
-    def _multiscale(self, module: MultiScale, x: Array, skip: Array, y: Array) -> None:
+    def _multiscale(self, module: MultiScale, x: Area, skip: Area, y: Area) -> None:
         """Three branches side by side, the second and third from pooled pixels; then a 1x1 unit, if there is one."""
         pool, _ = module.pool.modules
-        small = self._pool(pool, x, keep=True)
-        pooled = self.memory.numbers(x.shape)
-        self.plan.upsample(small, pooled)
-        self.memory.give_back(small)
+        small = self._pool(pool, x)
+        pooled = self._numbers(x.shape)
+        self._step("upsample", x=small, y=pooled)
         expands = not isinstance(module.expand, Identity)
-        joined = self.memory.numbers((*y.shape[:3], conv_of(module.expand).weight.shape[2])) if expands else y
+        joined = self._numbers((*y.shape[:3], conv_of(module.expand).weight.shape[2])) if expands else y
         start = 0
         for source, branch in ((x, module.left), (pooled, module.small), (pooled, module.large)):
             units = [branch] if isinstance(branch, Unit) else branch.modules
             part = slice(start, start + conv_of(units[-1]).weight.shape[3])
-            last = {"y": joined[..., part]} | ({} if expands else {"skip": skip[..., part]})
+            last = {"y": joined.part(part)} | ({} if expands else {"skip": skip.part(part)})
             self._units(source, units, [{}] * (len(units) - 1) + [last])
             start = part.stop
-        self.memory.give_back(pooled)
         if expands:
             self._units(joined, [module.expand], [{"y": y, "skip": skip}])
-            self.memory.give_back(joined)
 
     # ------------------------------------------------------------------------------------------------- units
 
-    def _units(self, x: Array, units: Sequence[Module], endings: Sequence[Ending]) -> None:
+    def _units(self, x: Area, units: Sequence[Module], endings: Sequence[Ending]) -> None:
         """Units one after the other, and what each of them leaves besides what the next one wants."""
         folded = [fold(unit) for unit in units]
         if isinstance(folded[0], BinaryFolded):
@@ -151,59 +183,57 @@ class Lowering:
         else:
             self._on_numbers(x, folded, endings)
 
-    def _on_bits(self, x: Array, units: Sequence[Any], endings: Sequence[Ending]) -> None:
+    def _on_bits(self, x: Area, units: Sequence[Any], endings: Sequence[Ending]) -> None:
         """Signs of x, then bits from convolution to convolution."""
         first = units[0]
-        signs = self.memory.words((*x.shape[:3], bits.word_count(x.shape[3])))
-        self.plan.threshold(x, first.threshold, first.flip, signs)
+        signs = self._words((*x.shape[:3], bits.word_count(x.shape[3])))
+        self._step("threshold", x=x, threshold=first.threshold, flip=first.flip, out=signs)
         for unit, following, ending in zip(units, (*units[1:], None), endings, strict=True):
             out = signs
             compare: Ending = {}
             if following is not None:
-                out = self.memory.words((*x.shape[:3], bits.word_count(unit.width)))
+                out = self._words((*x.shape[:3], bits.word_count(unit.width)))
                 compare = {"bits": out, "threshold": following.threshold, "flip": following.flip}
             epilogue = unit.epilogue(**ending, **compare)
-            self.plan.binary_conv2d(signs, unit.weights, unit.channels, unit.stride, unit.padding, epilogue)
-            self.memory.give_back(signs)
+            size = {"channels": unit.channels, "stride": unit.stride, "padding": unit.padding}
+            self._step("binary_conv2d", x=signs, w=unit.weights, **size, epilogue=epilogue)
             signs = out
 
-    def _on_numbers(self, x: Array, units: Sequence[Any], endings: Sequence[Ending]) -> None:
+    def _on_numbers(self, x: Area, units: Sequence[Any], endings: Sequence[Ending]) -> None:
         """The same where weights or activations are no bits."""
         source = x
         for unit, following, ending in zip(units, (*units[1:], None), endings, strict=True):
-            taken = self.memory.numbers(source.shape)
-            self.plan.line(source, unit.scale, unit.shift, unit.sign, taken)
-            result = None if following is None else self.memory.numbers((*x.shape[:3], unit.width))
+            taken = self._numbers(source.shape)
+            self._step("line", x=source, scale=unit.scale, shift=unit.shift, sign=unit.sign, y=taken)
+            result = None if following is None else self._numbers((*x.shape[:3], unit.width))
             epilogue = unit.epilogue(**(ending if result is None else {"y": result}))
-            self.plan.conv2d(taken, unit.weights, unit.stride, unit.padding, epilogue)
-            self.memory.give_back(taken)
+            self._convolve(taken, unit.weights, unit.stride, unit.padding, epilogue)
             if result is not None and "y" in ending:
-                self.plan.add(result, ending["skip"], ending["y"])
-            if source is not x:
-                self.memory.give_back(source)
+                self._step("add", x=result, other=ending["skip"], y=ending["y"])
             source = x if result is None else result
 
-    def _conv2d(self, x: Array, module: Module, ending: Ending) -> Array:
+    def _convolve(self, x: Area, w: Array, stride: int, padding: int, epilogue: Epilogue) -> None:
+        self._step("conv2d", x=x, w=w, stride=stride, padding=padding, epilogue=epilogue)
+
+    def _conv2d(self, x: Area, module: Module, ending: Ending) -> Area:
         """The result of a unit, or of a convolution by itself, in an array of its own."""
         conv: Any = conv_of(module) if isinstance(module, Unit) else module
         stride, padding = conv.stride, conv.padding
         kernel_h, kernel_w, _, filters = conv.weight.shape
         out_h = conv_size(x.shape[1], kernel_h, stride, padding)
         out_w = conv_size(x.shape[2], kernel_w, stride, padding)
-        y = self.memory.numbers((x.shape[0], out_h, out_w, filters))
+        y = self._numbers((x.shape[0], out_h, out_w, filters))
+        stored: Ending = {"y": y, **ending}
         if conv is not module:
-            self._units(x, [module], [{"y": y, **ending}])
+            self._units(x, [module], [stored])
         else:
-            epilogue = Epilogue(y=y, **after_sums(conv), **ending)
-            self.plan.conv2d(x, real_weights(conv), stride, padding, epilogue)
+            self._convolve(x, real_weights(conv), stride, padding, Epilogue(**after_sums(conv), **stored))
         return y
 
-    def _pool(self, module: Module, x: Array, keep: bool = False) -> Array:
+    def _pool(self, module: Module, x: Area) -> Area:
         n, height, width, channels = x.shape
-        y = self.memory.numbers((n, height // 2, width // 2, channels))
-        (self.plan.avg_pool if isinstance(module, AvgPool2d) else self.plan.max_pool)(x, y)
-        if not keep:
-            self.memory.give_back(x)
+        y = self._numbers((n, height // 2, width // 2, channels))
+        self._step("avg_pool" if isinstance(module, AvgPool2d) else "max_pool", x=x, y=y)
         return y
 
 

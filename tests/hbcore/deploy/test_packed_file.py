@@ -11,7 +11,7 @@ from hbcore import StackedHourglass, Tensor, load_model, no_grad
 from hbcore.deploy import Engine
 from hbcore.deploy.model_file import ModelFileError, model_bytes
 from hbcore.deploy.packed_file import packed, packed_bytes
-from hbcore.export import main
+from hbcore.export.command import main
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d, use_packed
 from tests.hbcore.deploy.stranger import Stranger
 

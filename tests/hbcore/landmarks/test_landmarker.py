@@ -11,7 +11,7 @@ import pytest
 import hbcore
 from hbcore import Landmarker, StackedHourglass
 from hbcore.deploy.model_file import ModelFileError
-from hbcore.export import pack
+from hbcore.export.packing import pack
 from hbcore.landmarks import landmarker as module
 from tests.flags import HEADER, SIZE, SPOTS, flag, made
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from safetensors.numpy import load_file
 
-from hbcore import export
+from hbcore.export import command
 from tests.command_lines import Outcome
 from training import pose
 from training.configuration.toml import load
@@ -98,7 +98,7 @@ def test_weights_that_are_none_do_not_take_a_folder(capsys: pytest.CaptureFixtur
     assert not Path("c").exists()
     other = Outcome(pose.main, capsys, *begin, "--init", "a", *TINY, "model.features=32")
     other.fails(3, "run.init: a/last.safetensors is a model of another network")
-    assert export.main(["pack", "a/last.safetensors", "-o", "packed"]) == 0
+    assert command.main(["pack", "a/last.safetensors", "-o", "packed"]) == 0
     packed = Outcome(pose.main, capsys, *begin, "--init", "packed", *TINY)
     packed.fails(3, "run.init: packed is a packed file, which has signs in place of the weights that training changes")
     assert Outcome(pose.main, capsys, *begin, "--init", "a", *TINY).code == 0

@@ -12,7 +12,7 @@ import pytest
 
 from hbcore import StackedHourglass, load_model
 from hbcore.deploy.model_file import ModelFileError
-from hbcore.export import pack
+from hbcore.export.packing import pack
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.masks import MaskCodec
 from tests.mutations import join, mutated, parse, places

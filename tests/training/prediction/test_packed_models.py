@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hbcore import StackedHourglass
-from hbcore.export import pack
+from hbcore.export.packing import pack
 from hbcore.landmarks.confidence import Calibration
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.masks import MaskCodec

@@ -1,16 +1,13 @@
-"""Model files in other forms: `python -m hbcore.export pack MODEL -o FILE`, and `unpack FILE`, which shows one."""
+"""Packed files: a model file as one, and one field by field."""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hbcore.autograd.function import Array
-from hbcore.commands import DATA, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, load_model, read_arrays, reason, rebuilt, write_whole
 from hbcore.deploy.packed_file import FORMAT, packed, packed_bytes
 
@@ -59,24 +56,3 @@ def _array(array: Array) -> str:
 def _short(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 100 else f"{text[:97]}..."
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = Parser(prog="python -m hbcore.export", description="Model files in other forms.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="pack|unpack")
-    packing = verbs.add_parser("pack", help="bits as bits: a file of a tenth of the size")
-    packing.add_argument("model", help="a model file, such as runs/pose/last.safetensors")
-    packing.add_argument("-o", "--out", required=True, type=Path, help="the packed file to write")
-    unpacking = verbs.add_parser("unpack", help="show a packed file, field by field")
-    unpacking.add_argument("model", help="a packed file")
-    options = parser.parse_args(arguments)
-    try:
-        lines = [pack(options.model, options.out)] if options.verb == "pack" else unpack(options.model)
-    except ModelFileError as error:
-        tell("export", str(error))
-        return DATA
-    return say("export", lines)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

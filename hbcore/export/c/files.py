@@ -1,0 +1,202 @@
+"""A model as C files: one that computes, its header, an example with a Makefile, and a camera loop."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from math import factorial
+from pathlib import Path
+from string import Template
+
+import numpy as np
+
+from hbcore.autograd.function import Array
+from hbcore.deploy.lowering import lower
+from hbcore.deploy.memory import run_in
+from hbcore.deploy.model_file import ModelFileError, load_model, reason
+from hbcore.deploy.table import Table
+from hbcore.export.c.in_order import InOrder
+from hbcore.export.c.network import CNetwork
+from hbcore.landmarks.codec import Codec
+from hbcore.landmarks.description import Description
+from hbcore.landmarks.heatmaps import WINDOW, HeatmapCodec
+from hbcore.landmarks.landmarker import find_model
+from hbcore.nn.hourglass import StackedHourglass
+
+TEXTS = Path(__file__).resolve().parent / "text"
+STEPS = {path.stem: folder for folder in ("convolutions", "pixels", "sizes") for path in (TEXTS / folder).glob("*.c")}
+LONGEST = 40  # letters of a name
+TAKEN = {
+    "example", "parity", "arduino", "esp_camera", "arm_neon", "immintrin", "features", "malloc", "memory",
+    "strings", "unistd", "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits",
+    "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
+    "tgmath", "time", "wchar", "wctype",
+}  # fmt: skip
+"""Names of files beside ours and of headers: on a path of includes, ours would be read in their place."""
+TERMS = 13  # of the series of e^x: what is left out is below the rounding of float64
+FAINTEST = 1e-12  # of the decoder's Gaussian: less than the rounding of its sums
+POINTS = {
+    "what": "points", "into": "points", "element": "${name}_point", "count": "${NAME}_MAPS", "found": "float ",
+    "give": "return ",
+}  # fmt: skip
+CLASSES = {
+    "what": "classes", "into": "classes", "element": "uint8_t", "count": "${NAME}_HEIGHT * ${NAME}_WIDTH",
+    "found": "void ", "give": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class CModel:
+    """A model and its C. digest: SHA-256 of the model file; files: texts by their paths in a folder; facts in them."""
+
+    network: StackedHourglass
+    description: Description
+    table: Table
+    name: str
+    digest: str
+    files: dict[str, str]
+    facts: dict[str, str]
+
+
+def c_model(model: str | Path, name: str | None = None) -> CModel:
+    """A model in C. name: what the files and all that they define begin with; without one, that of the model file.
+
+    ModelFileError, in one line, for a model that cannot be used.
+    """
+    path = find_model(model)
+    network, header = load_model(path)
+    try:
+        description = Description.read(header, network)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ModelFileError(f"{path}: does not say what its maps mean ({reason(error)})") from None
+    try:
+        table = lower(network, description.codec.input_size, description.codec.input_size)
+    except ValueError as error:
+        raise ModelFileError(f"{path}: cannot be written in C: {reason(error)}") from None
+    named = c_name(path.stem if name is None else name)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    files, facts = c_files(table, description.codec, description.output, named, digest)
+    return CModel(network, description, table, named, digest, files, facts)
+
+
+def c_name(name: str) -> str:
+    """A name that C and file systems take: letters of ASCII, digits and underscores, the first no digit, 40 at most.
+
+    None of a file that is there already, whether one of ours or a header of the compiler.
+    """
+    plain = re.sub(r"\W", "_", name, flags=re.ASCII).strip("_").lower()[:LONGEST] or "model"
+    return f"model_{plain}"[:LONGEST] if plain[0].isdigit() or plain in TAKEN else plain
+
+
+def c_files(table: Table, codec: Codec, output: str, name: str, digest: str) -> tuple[dict[str, str], dict[str, str]]:
+    """Texts of the files by their paths in the folder, and the facts that were put into them.
+
+    table: of one picture; codec and output: what its maps mean, see :class:`Description`.
+    """
+    network = c_network(table, codec)
+    facts = _sizes(table, codec) | _goldens(table) | _of_network(network, table)
+    facts |= {"name": name, "NAME": name.upper(), "hash": digest}
+    facts |= _points(codec, output) if isinstance(codec, HeatmapCodec) else CLASSES
+    kind = facts["what"]
+    facts |= {key: Template(facts[key]).substitute(facts) for key in ("pointers", "element", "count")}
+    facts["declarations"] = filled(f"{kind}/header.h", facts)
+    facts["show"], facts["print"] = filled(f"{kind}/show.c", facts), filled(f"{kind}/print.ino", facts)
+    parts = ["frame/picture", "convolutions/ending", "convolutions/size"]
+    parts += ["convolutions/words"] if "binary_conv2d" in network.kinds else []
+    parts += [f"{STEPS[step]}/{step}" for step in sorted(network.kinds)]
+    parts += ["frame/network", f"{kind}/decoder", "frame/entries", "frame/selftest"]
+    begin = f'/* Written by hbcore, see {name}.h. */\n#include "{name}.h"\n\n#include <string.h>\n\n'
+    source, header = begin + "".join(filled(f"{part}.c", facts) for part in parts), filled("frame/model.h", facts)
+    library = f"arduino/{name}"
+    files = {
+        f"{name}.c": source,
+        f"{name}.h": header,
+        "example.c": filled("around/example.c", facts),
+        "Makefile": filled("around/Makefile", facts),
+        "esp-idf/CMakeLists.txt": filled("around/CMakeLists.txt", facts),
+        f"{library}/library.properties": filled("around/library.properties", facts),
+        f"{library}/src/{name}.c": source,
+        f"{library}/src/{name}.h": header,
+        f"{library}/examples/camera/camera.ino": filled("around/camera.ino", facts),
+    }
+    return files, facts
+
+
+def c_network(table: Table, codec: Codec) -> CNetwork:
+    """The network with the decoder's memory and constants: its `ram` and the bytes of its constants are the file's."""
+    if not isinstance(codec, HeatmapCodec):
+        return CNetwork(table)
+    network = CNetwork(table, spare=3 * 8 * codec.heatmap_size**2)  # a map, smoothed along rows, and both ways
+    network.constants.bytes += _gaussian(codec).nbytes
+    return network
+
+
+def filled(file: str, facts: dict[str, str]) -> str:
+    """A text of `text/` with facts for what it leaves open."""
+    return Template((TEXTS / file).read_text(encoding="ascii")).substitute(facts)
+
+
+def _sizes(table: Table, codec: Codec) -> dict[str, str]:
+    names = "height", "width", "map_height", "map_width", "maps", "stride"
+    values = *table.picture.shape[1:3], *table.maps.shape[1:], codec.stride
+    return {name: str(value) for name, value in zip(names, values, strict=True)}
+
+
+def _of_network(network: CNetwork, table: Table) -> dict[str, str]:
+    pointers = ["frame/numbers.c", *(["frame/pointer_to_words.c"] if network.channels else [])]
+    return {
+        "constants": "\n".join(network.constants.lines()),
+        "calls": "\n".join(f"    {call}" for call in network.calls),
+        "pointers": "".join((TEXTS / file).read_text(encoding="ascii") for file in pointers),
+        "result": network.place(table.maps),
+        "decoding": str(network.decoding),
+        "ram": str(network.ram),
+        "flash": str(network.constants.bytes),
+    }
+
+
+def _points(codec: HeatmapCodec, output: str) -> dict[str, str]:
+    """What the texts of a model of points leave open."""
+    gaussian = _gaussian(codec)
+    series = ", ".join(repr(1 / factorial(n)) for n in reversed(range(TERMS)))
+    return POINTS | {
+        "sigma": repr(float(codec.sigma)),
+        "radius": str(max(1, int(np.ceil(WINDOW * codec.sigma)))),
+        "reach": str(len(gaussian) - 1),
+        "gaussian": ",\n    ".join(repr(float(value)) for value in gaussian),
+        "value_of": filled(f"points/{output}.c", {"series": series}),
+    }
+
+
+def _gaussian(codec: HeatmapCodec) -> Array:
+    values = np.exp(-0.5 * (np.arange(codec.heatmap_size) / codec.sigma) ** 2)
+    return np.asarray(values[values > FAINTEST])
+
+
+def _goldens(table: Table) -> dict[str, str]:
+    """Hashes of the maps of the golden picture, with products and sums rounded once, and one by one."""
+    _, height, width, _ = table.picture.shape
+    found = {}
+    for name, fused in (("fused", True), ("separate", False)):
+        plan = InOrder(fused)
+        picture, maps = run_in(plan, table)
+        picture[...] = golden_picture(height, width) * np.float32(1 / 255)
+        plan.run()
+        found[name] = f"0x{fnv(maps):08x}"
+    return found
+
+
+def golden_picture(height: int, width: int) -> Array:
+    """The noise of the self-test: uint8 (height, width, 3), from whole numbers of 32 bits."""
+    v = np.arange(1, height * width * 3 + 1, dtype=np.uint32) * np.uint32(2654435761)
+    v = (v ^ (v >> np.uint32(15))) * np.uint32(2246822519)
+    return (v >> np.uint32(24)).astype(np.uint8).reshape(height, width, 3)
+
+
+def fnv(maps: Array) -> int:
+    """FNV-1a of float32 numbers, word by word instead of byte by byte."""
+    found = 2166136261
+    for word in np.ascontiguousarray(maps).view(np.uint32).ravel().tolist():
+        found = (found ^ word) * 16777619 & 0xFFFFFFFF
+    return found

@@ -1,0 +1,112 @@
+/* -------------------------------------------------------------------------------------------------- bits
+ *
+ * A sign is a bit, 1 for -1. Channel c of a pixel is bit c % 32 of its word c / 32; bits beyond the last channel are 0.
+ * Of n products of signs, those where the bits differ are -1: their sum is n - 2 (number of bits that differ).
+ *
+ * Filters lie in groups of eight, word by word, so that a word of the picture meets eight filters at once:
+ *
+ *     differing[k] += bits set in (x[i] xor w[8 i + k])     for i = 0 ... words - 1
+ *
+ * HB_PATH says how they are counted, all with the same result: "32" and "64" add up fields of bits in words of so many
+ * bits, "popcount" asks the compiler, "avx2", "avx512" and "neon" count in registers.
+ */
+#define HB_PATH_32 1
+#define HB_PATH_64 2
+#define HB_PATH_POPCOUNT 3
+#define HB_PATH_AVX2 4
+#define HB_PATH_NEON 5
+#define HB_PATH_AVX512 6
+#ifndef HB_PATH
+#if defined(__AVX512VPOPCNTDQ__) && defined(__AVX512VL__)
+#define HB_PATH HB_PATH_AVX512
+#elif defined(__AVX2__)
+#define HB_PATH HB_PATH_AVX2
+#elif defined(__ARM_NEON)
+#define HB_PATH HB_PATH_NEON
+#elif defined(__POPCNT__) || defined(__riscv_zbb)
+#define HB_PATH HB_PATH_POPCOUNT
+#elif UINTPTR_MAX > 0xFFFFFFFFu
+#define HB_PATH HB_PATH_64
+#else
+#define HB_PATH HB_PATH_32
+#endif
+#endif
+
+#if HB_PATH == HB_PATH_64
+typedef uint64_t fields;
+#else
+typedef uint32_t fields;
+#endif
+
+enum { MOST_WORDS = 31 }; /* that are counted in bytes, 8 at most from each, before these are added up */
+
+#if HB_PATH == HB_PATH_AVX512
+static inline __m256i differing_bits(uint32_t x, const uint32_t *w)
+{
+    __m256i of_eight = _mm256_loadu_si256((const __m256i *)(const void *)w);
+    return _mm256_popcnt_epi32(_mm256_xor_si256(of_eight, _mm256_set1_epi32((int)x)));
+}
+#endif
+
+/* differing[k] += what it says above, for at most MOST_WORDS words. */
+static inline void count_eight(uint32_t *differing, const uint32_t *x, const uint32_t *w, int32_t words)
+{
+#if HB_PATH == HB_PATH_AVX512
+    __m256i sum = _mm256_loadu_si256((const __m256i *)(void *)differing), other = _mm256_setzero_si256(), third = other;
+    int32_t i = 0;
+    for (; i + 3 <= words; i += 3, w += 3 * GROUP) { /* 3 x 3 is what most convolutions are */
+        sum = _mm256_add_epi32(sum, differing_bits(x[i], w));
+        other = _mm256_add_epi32(other, differing_bits(x[i + 1], w + GROUP));
+        third = _mm256_add_epi32(third, differing_bits(x[i + 2], w + 2 * GROUP));
+    }
+    for (; i < words; i++, w += GROUP)
+        sum = _mm256_add_epi32(sum, differing_bits(x[i], w));
+    _mm256_storeu_si256((__m256i *)(void *)differing, _mm256_add_epi32(sum, _mm256_add_epi32(other, third)));
+#elif HB_PATH == HB_PATH_AVX2
+    const __m256i of_nibble = _mm256_setr_epi8(0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4, 0, 1, 1, 2, 1, 2, 2, 3, 1,
+                                               2, 2, 3, 2, 3, 3, 4);
+    const __m256i low = _mm256_set1_epi8(15);
+    __m256i bytes = _mm256_setzero_si256(), *sum = (__m256i *)(void *)differing;
+    for (int32_t i = 0; i < words; i++, w += GROUP) {
+        __m256i v = _mm256_xor_si256(_mm256_loadu_si256((const __m256i *)(const void *)w), _mm256_set1_epi32((int)x[i]));
+        bytes = _mm256_add_epi8(bytes, _mm256_shuffle_epi8(of_nibble, _mm256_and_si256(v, low)));
+        bytes = _mm256_add_epi8(bytes, _mm256_shuffle_epi8(of_nibble, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
+    }
+    bytes = _mm256_madd_epi16(_mm256_maddubs_epi16(bytes, _mm256_set1_epi8(1)), _mm256_set1_epi16(1));
+    _mm256_storeu_si256(sum, _mm256_add_epi32(_mm256_loadu_si256(sum), bytes));
+#elif HB_PATH == HB_PATH_NEON
+    uint8x16_t first = vdupq_n_u8(0), second = first;
+    for (int32_t i = 0; i < words; i++, w += GROUP) {
+        uint32x4_t word = vdupq_n_u32(x[i]);
+        first = vaddq_u8(first, vcntq_u8(vreinterpretq_u8_u32(veorq_u32(vld1q_u32(w), word))));
+        second = vaddq_u8(second, vcntq_u8(vreinterpretq_u8_u32(veorq_u32(vld1q_u32(w + 4), word))));
+    }
+    vst1q_u32(differing, vpadalq_u16(vld1q_u32(differing), vpaddlq_u8(first)));
+    vst1q_u32(differing + 4, vpadalq_u16(vld1q_u32(differing + 4), vpaddlq_u8(second)));
+#elif HB_PATH == HB_PATH_POPCOUNT
+    for (int32_t i = 0; i < words; i++, w += GROUP)
+        for (int32_t k = 0; k < GROUP; k++)
+            differing[k] += (uint32_t)__builtin_popcount(x[i] ^ w[k]);
+#else
+    enum { FIELDS = GROUP * sizeof(uint32_t) / sizeof(fields) };
+    const fields all = (fields)-1; /* all / 3 is 0101... in bits, all / 5 is 00110011..., and so on */
+    fields sum[FIELDS], bytes[FIELDS] = {0}, v[FIELDS];
+    for (int32_t i = 0; i < words; i++, w += GROUP) {
+        const fields same = all / 0xFFFFFFFFu * x[i]; /* the word, as often as it fits */
+        memcpy(v, w, sizeof v);
+        for (uint32_t k = 0; k < FIELDS; k++) {
+            fields u = same ^ v[k];
+            u = u - (u >> 1 & all / 3);
+            u = (u & all / 5) + (u >> 2 & all / 5);
+            bytes[k] += (u + (u >> 4)) & all / 17;
+        }
+    }
+    memcpy(sum, differing, sizeof sum);
+    for (uint32_t k = 0; k < FIELDS; k++) {
+        fields pairs = (bytes[k] & all / 257) + (bytes[k] >> 8 & all / 257);
+        sum[k] += (pairs + (pairs >> 16)) & all / 65537;
+    }
+    memcpy(differing, sum, sizeof sum);
+#endif
+}
+

@@ -1,0 +1,5 @@
+static float *numbers(${name}_arena *arena, size_t at)
+{
+    return (float *)(void *)(arena->bytes + at);
+}
+

@@ -1,0 +1,6 @@
+/* What a map says: itself. */
+static float value_of(float map)
+{
+    return map;
+}
+

@@ -1,0 +1,8 @@
+/* y = x (height, width), each pixel of x four times; `step` from pixel to pixel of y */
+static void upsample(const float *x, int32_t height, int32_t width, int32_t channels, float *y, int32_t step)
+{
+    for (int32_t oy = 0; oy < 2 * height; oy++)
+        for (int32_t ox = 0; ox < 2 * width; ox++, y += step)
+            memcpy(y, x + (oy / 2 * width + ox / 2) * channels, (size_t)channels * sizeof *y);
+}
+

@@ -1,0 +1,92 @@
+"""The ONNX graph computes the engine's maps, in a runtime that nobody here has written."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from hbcore.deploy import Engine
+from hbcore.deploy.lowering import lower
+from hbcore.deploy.table import Area, Table
+from hbcore.export import onnx_graph
+from hbcore.export.command import main
+from hbcore.export.onnx_graph import OnnxGraph, write_onnx
+from hbcore.landmarks.landmarker import Landmarker
+from tests.architectures import ARCHITECTURES, network
+
+try:
+    import onnx
+    import onnxruntime
+except ModuleNotFoundError:
+    onnx = onnxruntime = None
+needs_onnx = pytest.mark.skipif(onnxruntime is None, reason="onnx or onnxruntime is not installed")
+
+
+@dataclass
+class Made:
+    table: Table
+    name: str = "net"
+    digest: str = "0"
+
+
+def run(path, picture):
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {"picture": picture * np.float32(1 / 255)})[0]
+
+
+@needs_onnx
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_maps_are_the_engines(name, tmp_path, monkeypatch):
+    """As far as real-valued sums tell: there are few of them where there are bits, and else a whole network."""
+    model = network(**ARCHITECTURES[name]).eval()
+    monkeypatch.setattr(onnx_graph, "c_model", lambda _: Made(lower(model, 32, 32)))
+    write_onnx("model", tmp_path / "net.onnx")
+    picture = np.random.default_rng(3).integers(0, 256, (1, 32, 32, 3), dtype=np.uint8)
+    expected = Engine(model, 32, 32)(picture)
+    found = run(tmp_path / "net.onnx", picture)
+    most = 1e-3 if name.startswith(("real", "binary weights")) else 1e-5
+    assert np.abs(found - expected).max() <= most * max(1, np.abs(expected).max())
+
+
+@needs_onnx
+def test_the_command(tmp_path, capsys):
+    for file in ("a.onnx", "b.onnx"):
+        assert main(["onnx", "face68-tiny", "-o", str(tmp_path / file)]) == 0
+    assert "nodes" in capsys.readouterr().out
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+    onnx.checker.check_model(str(tmp_path / "a.onnx"), full_check=True)
+    picture = np.random.default_rng(1).integers(0, 256, (1, 128, 128, 3), dtype=np.uint8)
+    np.testing.assert_allclose(
+        run(tmp_path / "a.onnx", picture), Landmarker("face68-tiny").engine(picture), rtol=0, atol=1e-5
+    )
+
+
+@pytest.mark.skipif(onnx is not None, reason="onnx is installed")
+def test_without_onnx(tmp_path, capsys):
+    assert main(["onnx", "face68-tiny", "-o", str(tmp_path / "face.onnx")]) == 3
+    said = capsys.readouterr().err
+    assert 'pip install "hbcore[onnx]"' in said
+    assert said.count("\n") == 1
+
+
+def test_channels_of_a_buffer_are_put_together():
+    """Of eight channels, 0 to 3 are written as one, 4 to 7 as another, then 2 to 5 anew."""
+    graph = OnnxGraph(lower(network().eval(), 32, 32))
+
+    def area(first, stop):
+        return Area(1000, (1, 2, 2, stop - first), np.dtype(np.float32), first, 8)
+
+    def places(name):
+        kind, taken, *_ = next(node for node in graph.nodes if node[2] == name)
+        assert kind == "Slice"
+        return taken[0], *(int(graph.constants[at][0]) for at in taken[1:3])
+
+    graph._write(area(0, 4), "low")
+    graph._write(area(4, 8), "high")
+    assert graph._read(area(4, 8)) == "high"
+    graph._write(area(2, 6), "middle")
+    whole = graph._read(area(0, 8))
+    kind, taken, *_ = next(node for node in graph.nodes if node[2] == whole)
+    assert kind == "Concat"
+    first, second, third = taken
+    assert (places(first), second, places(third)) == (("low", 0, 2), "middle", ("high", 2, 4))
