@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from hbcore import kernels
-from hbcore.deploy.lowering import Lowering
+from hbcore.deploy.lowering import lower
+from hbcore.deploy.memory import LINE, places
 from hbcore.inspect.subject import InspectError, Subject, binary_units
 from hbcore.inspect.views.dead import Dead, counts, dead
 from hbcore.inspect.views.flips import LOG, Settled, course, of_run
@@ -66,6 +66,5 @@ def _changes(record: Record) -> tuple[list[Settled] | None, list[tuple[int, floa
 
 
 def _maps(subject: Subject) -> int:
-    lowering = Lowering(kernels.backend.new_plan())
-    lowering.network(subject.network, np.zeros((1, subject.size, subject.size, 3), dtype=np.float32))
-    return lowering.memory.bytes
+    table = lower(subject.network, subject.size, subject.size)
+    return places([buffer.bytes for buffer in table.buffers], table.lifetimes(), LINE)[1]
