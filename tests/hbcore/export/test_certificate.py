@@ -109,6 +109,15 @@ def test_without_a_compiler(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.count("\n") == 1
 
 
+def test_interrupted(tmp_path, capsys, monkeypatch):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "certify", pressed)
+    assert command.main(["c", "face68-tiny", "-o", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "export: interrupted\n"
+
+
 def test_made_up_pictures_are_the_same_each_time():
     first, again = (list(synthetic(3, 32)) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
