@@ -182,20 +182,20 @@ def test_the_shipped_model(tmp_path, capsys, engine_of):
 
 
 def test_the_example_reads_a_picture(tmp_path, capsys):
-    """Twice as large and beside the middle: points in pixels of the picture."""
+    """Three times as large and beside the middle, of which it takes the middle of each 3x3 pixels."""
     assert main(["c", "face68-tiny", "-o", str(tmp_path), "--name", "face", "--pictures", "0"]) == 0
     sources = ["example.c", "face.c"]
     subprocess.run([COMPILER, *STRICT[:4], "-O1", *sources, "-o", "example"], cwd=tmp_path, check=True, timeout=300)
-    picture = np.zeros((256, 300, 3), dtype=np.uint8)
+    picture = np.random.default_rng(9).integers(0, 256, (384, 428, 3), dtype=np.uint8)
     crop = shades(128)
-    picture[:, 22:278] = crop.repeat(2, axis=0).repeat(2, axis=1)
-    (tmp_path / "picture.ppm").write_bytes(b"P6\n300 256\n255\n" + picture.tobytes())
+    picture[1::3, 23:406:3] = crop
+    (tmp_path / "picture.ppm").write_bytes(b"P6\n# by hand\n428 384 # and\n255\n" + picture.tobytes())
     run = subprocess.run(["./example", "picture.ppm"], cwd=tmp_path, capture_output=True, text=True, check=True)
     lines = run.stdout.splitlines()
     assert len(lines) == 69
     find = Landmarker("face68-tiny")
     points, scores = find.description.codec.decode(to_maps(find.engine(crop[None]), "sigmoid")[0])
     found = np.array([line.split() for line in lines[1:]], dtype=float)
-    np.testing.assert_allclose(found[:, 1:3], points * 2 + 0.5 + [22, 0], atol=0.3)
-    np.testing.assert_allclose(found[:, 3], scores, atol=0.02)
+    np.testing.assert_allclose(found[:, 1:3], points * 3 + 1 + [22, 0], atol=0.01)
+    np.testing.assert_allclose(found[:, 3], scores, atol=0.001)
     assert subprocess.run(["./example", "none.ppm"], cwd=tmp_path, capture_output=True, check=False).returncode == 2
