@@ -12,6 +12,9 @@ import pytest
 from hbcore import kernels, load_model
 from hbcore.autograd.ops import sigmoid
 from hbcore.deploy import Engine
+from hbcore.deploy.lowering import lower
+from hbcore.export.c.files import c_files
+from hbcore.export.c.network import CNetwork
 from hbcore.export.command import main
 from hbcore.landmarks.description import to_maps
 from hbcore.landmarks.heatmaps import HeatmapCodec
@@ -199,3 +202,59 @@ def test_the_example_reads_a_picture(tmp_path, capsys):
     np.testing.assert_allclose(found[:, 1:3], points * 3 + 1 + [22, 0], atol=0.01)
     np.testing.assert_allclose(found[:, 3], scores, atol=0.001)
     assert subprocess.run(["./example", "none.ppm"], cwd=tmp_path, capture_output=True, check=False).returncode == 2
+
+
+ESP32 = """
+#include <cstddef>
+#include <cstdint>
+enum { PIXFORMAT_RGB565, FRAMESIZE_240X240, FRAMESIZE_VGA, FRAMESIZE_XGA, CAMERA_FB_IN_PSRAM, ESP_OK };
+struct camera_config_t { int pixel_format, frame_size, fb_count, fb_location; };
+struct camera_fb_t { uint8_t *buf; size_t width, height; };
+struct { void begin(int); template <class... T> void printf(T...); template <class... T> void println(T...);
+         template <class T> void print(T); } Serial;
+int esp_camera_init(camera_config_t *);
+camera_fb_t *esp_camera_fb_get();
+void esp_camera_fb_return(camera_fb_t *), *ps_malloc(size_t), delay(int);
+"""
+"""What a sketch for an ESP32 finds there, as far as ours asks for it."""
+
+
+@pytest.mark.skipif(not shutil.which("g++"), reason="there is no g++")
+def test_the_sketch_asks_for_a_large_enough_picture(tmp_path):
+    """C++, as Arduino compiles it; a network of 32 pixels, of whose size the header then says another."""
+    table = lower(network().eval(), 32, 32)
+    files, _ = c_files(table, HeatmapCodec(32), "sigmoid", "net", "0" * 64)
+    sketch = files["arduino/net/examples/camera/camera.ino"]
+    (tmp_path / "esp_camera.h").write_text(ESP32)
+    for side, frame in {240: "FRAMESIZE_240X240", 256: "FRAMESIZE_VGA", 640: "FRAMESIZE_XGA", 1024: ""}.items():
+        (tmp_path / "net.h").write_text(files["net.h"].replace("_WIDTH 32", f"_WIDTH {side}"))
+        compiler = ["g++", "-x", "c++", "-Wall", f"-I{tmp_path}", "-"]
+        done, text = (
+            subprocess.run([*compiler, flag], input=sketch, capture_output=True, text=True, check=False)
+            for flag in ("-fsyntax-only", "-E")
+        )
+        assert (done.returncode == 0) == bool(frame), done.stderr
+        assert not frame or f"config.frame_size = {frame};" in text.stdout
+
+
+@pytest.mark.skipif(not shutil.which("make"), reason="there is no make")
+def test_the_makefile_asks_for_this_cpu_where_the_compiler_can(tmp_path):
+    """One that knows no -march=native, as those for other machines, is not given it."""
+    files, _ = c_files(lower(network().eval(), 32, 32), HeatmapCodec(32), "sigmoid", "net", "0" * 64)
+    (tmp_path / "Makefile").write_text(files["Makefile"])
+    for name in ("example.c", "net.c", "net.h"):
+        (tmp_path / name).touch()
+    for refuses in (0, 1):
+        other = tmp_path / "cc"
+        other.write_text(f"#!/bin/sh\nexit {refuses}\n")
+        other.chmod(0o755)
+        said = subprocess.run(["make", "-n", f"CC={other}"], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert ("-march=native" in said.stdout) == (not refuses)
+
+
+def test_weights_in_floats_need_no_memory_to_be_decoded_in():
+    """A 7x7 convolution of three colours: 8 filters of 147 weights if in bytes; 7 rows of 32 + 6 pixels either way."""
+    made = CNetwork(lower(network().eval(), 32, 32))
+    first = made.table.steps[0]
+    assert made._around(first, in_bytes=False) == 4 * 3 * 7 * (32 + 6)
+    assert made._around(first, in_bytes=True) == 4 * (3 * 7 * (32 + 6) + 8 * 147)
