@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from hbcore.commands import DATA, Parser, say, tell
+from hbcore.commands import DATA, INTERRUPTED, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.export.c.certificate import certify
 from hbcore.export.c.files import c_model
@@ -51,6 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModelFileError as error:
         tell("export", str(error))
         return DATA
+    except KeyboardInterrupt:
+        tell("export", "interrupted")
+        return INTERRUPTED
 
 
 def as_c(options: Namespace) -> Iterator[str]:

@@ -30,9 +30,14 @@ class CNetwork:
         readers = [step.kind for step in table.steps if any(a.buffer == table.picture.buffer for a in step.areas())]
         self.loads = readers != ["conv2d"]  # a convolution reads the caller's bytes as they are
         self.kinds = {step.kind for step in table.steps} | ({"load"} if self.loads else set())
+        self.held = {  # weights in bytes, or None
+            at: in_bytes(step.arguments["w"].reshape(-1, step.arguments["w"].shape[3]))
+            for at, step in enumerate(table.steps)
+            if step.kind == "conv2d"
+        }
         count, ends = len(table.buffers), table.lifetimes()
         sizes = [self._bytes(buffer) for buffer in table.buffers]
-        around = {at: self._around(step) for at, step in enumerate(table.steps) if self._around(step)}
+        around = {at: self._around(table.steps[at], held is not None) for at, held in self.held.items()}
         sizes += [*around.values(), spare]
         ends += [(at, at) for at in around] + [(len(table.steps), len(table.steps))]
         begins, total = places(sizes, ends, ALIGN)
@@ -47,16 +52,14 @@ class CNetwork:
             return buffer.bytes // 8 // buffer.width * 4 * -(-self.channels[buffer.buffer] // 32)
         return buffer.bytes
 
-    def _around(self, step: Step) -> int:
+    def _around(self, step: Step, in_bytes: bool) -> int:
         """Bytes that a real-valued convolution takes: weights of a group of filters, rows of a picture with borders."""
-        if step.kind != "conv2d":
-            return 0
         x, (kernel_h, kernel_w, channels, _) = step.arguments["x"], step.arguments["w"].shape
         stride, padding = step.arguments["stride"], step.arguments["padding"]
         given = x.buffer == self.table.picture.buffer and not self.loads
         gathers = given or (kernel_h, kernel_w, stride) != (1, 1, 1)
         rows = kernel_h * (x.shape[2] + 2 * padding) if gathers else 0
-        return 4 * int(channels) * int(kernel_h * kernel_w * GROUP + rows)
+        return 4 * int(channels) * int((kernel_h * kernel_w * GROUP if in_bytes else 0) + rows)
 
     # ------------------------------------------------------------------------------------------------- steps
 
@@ -76,7 +79,7 @@ class CNetwork:
 
     def _conv2d(self, n: int, x: Area, w: Any, stride: int, padding: int, epilogue: Epilogue) -> str:
         terms = w.reshape(-1, w.shape[3])
-        held = in_bytes(terms)
+        held = self.held[n]
         if held is None:
             weights = f".numbers = {self.constants.add(f'weights_{n}', grouped(terms))}"
         else:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hbcore import kernels
+from hbcore import kernels, save_model
 from hbcore.deploy.lowering import lower
 from hbcore.deploy.model_file import ModelFileError
 from hbcore.export import command
@@ -31,6 +31,17 @@ def model_of(codec, output, **architecture):
     description = Description("face", tuple(map(str, range(maps))), (), codec, output, None, ())
     table = lower(net, codec.input_size, codec.input_size)
     return CModel(net, description, table, "net", "0" * 64, *c_files(table, codec, output, "net", "0" * 64))
+
+
+@pytest.fixture
+def model_file(tmp_path):
+    """A small one, which compiles soon."""
+    header = {
+        "task": "face", "output": "sigmoid", "codec": {"input_size": 32, "stride": 4, "sigma": 1.0},
+        "skeleton": {"joints": list("abcde"), "edges": []},
+    }  # fmt: skip
+    save_model(network(), tmp_path / "net.safetensors", header)
+    return str(tmp_path / "net.safetensors")
 
 
 @compiles
@@ -77,19 +88,19 @@ def test_one_bit_is_seen():
 
 
 @compiles
-def test_the_command(tmp_path, capsys, monkeypatch):
-    words = ["c", "face68-tiny", "-o", str(tmp_path), "--pictures", "1"]
+def test_the_command(model_file, tmp_path, capsys, monkeypatch):
+    words = ["c", model_file, "-o", str(tmp_path), "--pictures", "1"]
     assert command.main([*words, "--require-parity"]) == 0
     assert "1 pictures in four ways, the same to the last bit" in capsys.readouterr().out
     found = json.loads((tmp_path / "parity.json").read_text())
     assert found["equal"]
-    assert found["model_sha256"] in (tmp_path / "face68_tiny.h").read_text()
+    assert found["model_sha256"] in (tmp_path / "net.h").read_text()
     assert "-ffp-contract=off" in found["flags"]
 
     def damaged(*arguments):
         made = c_model(*arguments)
-        text = made.files["face68_tiny.c"].replace("factors - 2 *", "factors + 2 *")
-        return replace(made, files={**made.files, "face68_tiny.c": text})
+        text = made.files["net.c"].replace("factors - 2 *", "factors + 2 *")
+        return replace(made, files={**made.files, "net.c": text})
 
     monkeypatch.setattr(command, "c_model", damaged)
     assert command.main(words) == 0
@@ -98,15 +109,24 @@ def test_the_command(tmp_path, capsys, monkeypatch):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-def test_without_a_compiler(tmp_path, capsys, monkeypatch):
+def test_without_a_compiler(model_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CC", "/nonexistent/cc")
-    words = ["c", "face68-tiny", "-o", str(tmp_path), "--pictures", "1"]
+    words = ["c", model_file, "-o", str(tmp_path), "--pictures", "1"]
     assert command.main(words) == 0
     assert "no parity.json: " in capsys.readouterr().out
-    assert (tmp_path / "face68_tiny.c").exists()
+    assert (tmp_path / "net.c").exists()
     assert not (tmp_path / "parity.json").exists()
     assert command.main([*words, "--require-parity"]) == 3
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_interrupted(model_file, tmp_path, capsys, monkeypatch):
+    def pressed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "certify", pressed)
+    assert command.main(["c", model_file, "-o", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "export: interrupted\n"
 
 
 def test_made_up_pictures_are_the_same_each_time():

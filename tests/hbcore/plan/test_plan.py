@@ -13,7 +13,6 @@ from hbcore.deploy.packed_file import packed
 from hbcore.export.command import main as export
 from hbcore.inspect.summary import summary
 from hbcore.landmarks.heatmaps import HeatmapCodec
-from hbcore.landmarks.masks import MaskCodec
 from hbcore.plan import command
 from hbcore.plan.boards import Board
 from hbcore.plan.command import DATA_KEYS, SECTIONS, main, read_configuration
@@ -52,14 +51,6 @@ def test_products_are_those_of_the_summary(architecture):
     expected = summary(model, 64, 64)
     found = needs(model, HeatmapCodec(64))
     assert (found.binary_macs, found.real_macs) == (expected.binary_macs, expected.real_macs)
-
-
-def test_maps_of_parts_need_no_memory_to_decode():
-    """A network whose end takes the most memory there is."""
-    model = StackedHourglass(features=16, joints=3, depth=1, seed=1)
-    points, parts = needs(model, HeatmapCodec(32)), needs(model, MaskCodec(32))
-    assert parts.flash < points.flash
-    assert parts.ram <= points.ram
 
 
 def test_room_by_hand():

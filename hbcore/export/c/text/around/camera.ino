@@ -6,6 +6,16 @@
 
 #include "${name}.h"
 
+#if ${NAME}_WIDTH <= 240 /* the square is cut out of the middle */
+#define FRAME FRAMESIZE_240X240
+#elif ${NAME}_WIDTH <= 480
+#define FRAME FRAMESIZE_VGA
+#elif ${NAME}_WIDTH <= 768
+#define FRAME FRAMESIZE_XGA
+#else
+#error no camera's picture is as large as the network's
+#endif
+
 static ${name}_arena *arena;
 static ${element} ${into}[${count}];
 
@@ -15,7 +25,7 @@ void setup()
     camera_config_t config = {};
     /* config.pin_... = ...; as in the example CameraWebServer, for your board */
     config.pixel_format = PIXFORMAT_RGB565;
-    config.frame_size = FRAMESIZE_240X240;
+    config.frame_size = FRAME;
     config.fb_count = 1;
     config.fb_location = CAMERA_FB_IN_PSRAM;
     arena = (${name}_arena *)ps_malloc(sizeof *arena);

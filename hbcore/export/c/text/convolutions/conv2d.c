@@ -109,8 +109,8 @@ static void gather(const size *s, const picture *shown, const float *x, int32_t 
     }
 }
 
-/* Real numbers, of x or of the picture. memory: of the weights of a group of filters, and behind them of the rows that a
- * row of outputs needs; for 1x1, not of these. */
+/* Real numbers, of x or of the picture. memory: of the weights of a group of filters if they are bytes, and behind them of
+ * the rows that a row of outputs needs, unless it is 1x1. */
 HB_STEP void conv2d(const layer *l, const picture *shown, const float *x, float *memory, float *y, int32_t y_step,
                    const float *skip, int32_t skip_step)
 {
@@ -121,7 +121,7 @@ HB_STEP void conv2d(const layer *l, const picture *shown, const float *x, float 
     for (int32_t oy = 0; oy < s->out_height; oy++) {
         const float *rows = x ? x + oy * line : NULL;
         if (shown || s->kernel > 1 || s->stride > 1) {
-            float *gathered = memory + terms * GROUP;
+            float *gathered = l->bytes ? memory + terms * GROUP : memory;
             int32_t top = oy * s->stride - s->padding, kept = oy > 0 && s->kernel > s->stride ? s->kernel - s->stride : 0;
             memmove(gathered, gathered + s->stride * line, (size_t)(kept * line) * sizeof *gathered);
             gather(s, shown, x, top + kept, top + s->kernel, gathered + kept * line);

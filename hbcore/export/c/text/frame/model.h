@@ -26,6 +26,8 @@ extern "C" {
  * matter. Each arena serves one call at a time. */
 typedef union {
     double aligned;
+    float number;
+    uint32_t word;
     uint8_t bytes[${NAME}_RAM];
 } ${name}_arena;
 

@@ -4,6 +4,7 @@
  * the map itself are summed, and a parabola is fitted to the logarithms of these sums: its top is the point.
  */
 enum { SIDE = ${NAME}_MAP_WIDTH, REACH = ${reach}, WINDOW = 2 * ${radius} + 1 };
+typedef char double_must_have_64_bits[sizeof(double) == 8 ? 1 : -1];
 static const double SIGMA = ${sigma};
 static const double gaussian[REACH + 1] = {
     ${gaussian}
