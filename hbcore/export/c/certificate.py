@@ -24,7 +24,7 @@ from hbcore.export.c.ways import InC, InPlan, NoComparison, Seen, Simulation, bi
 from hbcore.landmarks.description import to_maps
 from hbcore.landmarks.masks import MaskCodec
 
-FUSED = {"avx512": 1, "avx2": 1, "neon": 1, "sse2": 0}
+FUSED = {"amx": 1, "avx512": 1, "avx2": 1, "neon": 1, "sse2": 0}
 """Kernels whose sums have an order, and whether they round a product and a sum once."""
 NEAR = 1e-4
 """Pixels: C computes points in float64, in another order than Python."""

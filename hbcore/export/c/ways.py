@@ -11,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -138,11 +139,9 @@ class InC:
         """Bits, maps, and the answer: points and scores (K, 3), or classes (S, S)."""
         assert self.program.stdin is not None
         assert self.program.stdout is not None
-        try:
+        with suppress(BrokenPipeError):  # what it then does not answer says it all
             self.program.stdin.write(picture.tobytes())
             self.program.stdin.flush()
-        except BrokenPipeError:
-            pass  # what it did not write says it all
         found = []
         for kind, shape in self.told:
             size = int(np.prod(shape)) * np.dtype(kind).itemsize

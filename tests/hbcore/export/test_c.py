@@ -25,7 +25,7 @@ from tests.hbcore.export.programs import COMPILER, SANITIZED, STRICT, compiled, 
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no gcc to compile an exported model with")
 
-FUSED = {"sse2": 0, "avx2": 1, "avx512": 1, "neon": 1}
+FUSED = {"sse2": 0, "avx2": 1, "avx512": 1, "amx": 1, "neon": 1}
 """Whether a variant of the engine rounds a product and a sum once."""
 
 
