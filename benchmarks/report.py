@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from benchmarks.timing import Absent, Candidate, Spread, Timing, interleave
+from benchmarks.timing import TURN, Absent, Candidate, Spread, Timing, interleave
 
 KINDS = ("fp32", "bf16", "int8", "binary")
 
@@ -53,15 +53,14 @@ class Table:
 
 
 def timed_table(
-    name: str, title: str, built: Sequence[Candidate | Absent], repeats: int, seconds: float
+    name: str, title: str, built: Sequence[Candidate | Absent], repeats: int, seconds: float, turn: float = TURN
 ) -> tuple[Table, dict[str, Timing]]:
     """Time what could be built; also the timings by name, for facts of the table's own.
 
     The fastest peer of each kind becomes a fact: ratios are asked for against the best, not against the handiest.
     """
-    timings = {
-        t.candidate.name: t for t in interleave([b for b in built if isinstance(b, Candidate)], repeats, seconds)
-    }
+    candidates = [b for b in built if isinstance(b, Candidate)]
+    timings = {t.candidate.name: t for t in interleave(candidates, repeats, seconds, turn=turn)}
     table = Table(name, title, absent=[b for b in built if isinstance(b, Absent)])
     for timing in timings.values():
         candidate, against = timing.candidate, timings.get(timing.candidate.against)

@@ -26,6 +26,7 @@ from hbcore.optim.optimizers import RMSprop
 
 THREADS = 2
 RATE = 1e-4
+TURN = 0.2  # seconds: training makes one step after the other, and the first after another library's has cold caches
 SIZES = ((64, 128, 8),)  # features, side, batch
 FULL = ((64, 128, 8), (256, 256, 8))
 TINY = ((16, 32, 2),)
@@ -71,7 +72,7 @@ def table(settings: Settings, features: int, size: int, batch: int) -> Table:
                 built.append(Candidate(f"{name}, 1 thread", run, 1, kind, name, set_threads(way, 1)))
     title = f"training step, {features} features, {size} x {size}, batch {batch}"
     with kernels.keep_memory():
-        return timed_table("step", title, built, settings.repeats, settings.seconds)[0]
+        return timed_table("step", title, built, settings.repeats, settings.seconds, TURN)[0]
 
 
 def ways(binary: bool) -> list[str]:

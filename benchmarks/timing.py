@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-TURN = 0.01  # seconds that a turn should last at least
+TURN = 0.01  # seconds that a turn should last at least, if nothing else is said
 MAX_CALLS = 1000  # of one turn
 MIN_ROUNDS = 3  # that even the slowest candidate plays
 SETTLE = 0.002  # seconds in which another library's threads stop spinning after a turn
@@ -88,14 +88,15 @@ def interleave(
     seconds: float,
     clock: Callable[[], float] = time.perf_counter,
     sleep: Callable[[float], object] = time.sleep,
+    turn: float = TURN,
 ) -> list[Timing]:
-    """Let all candidates take turns for `repeats` rounds, or until `seconds` are over.
+    """Let all candidates take turns of at least `turn` seconds for `repeats` rounds, or until `seconds` are over.
 
     Each candidate may use its equal share of the seconds; one that has used it up sits out, after MIN_ROUNDS rounds.
     The first calls warm up, say how many calls make a turn, and do not count.
     """
     timings = [Timing(candidate) for candidate in candidates]
-    calls = [_calls(candidate, clock) for candidate in candidates]
+    calls = [_calls(candidate, clock, turn) for candidate in candidates]
     used = [0.0] * len(timings)
     for played in range(repeats):
         for i, timing in enumerate(timings):
@@ -113,14 +114,14 @@ def interleave(
     return timings
 
 
-def _calls(candidate: Candidate, clock: Callable[[], float]) -> int:
+def _calls(candidate: Candidate, clock: Callable[[], float], turn: float) -> int:
     """How many calls make a turn: from a second call if the first, which may have more to do, was short of one."""
     candidate.prepare()
-    spent = TURN
+    spent = turn
     for _ in range(2):
         start = clock()
         candidate.run()
         spent = clock() - start
-        if spent >= TURN:
+        if spent >= turn:
             return 1
-    return min(MAX_CALLS, int(np.ceil(TURN / max(spent, 1e-9))))
+    return min(MAX_CALLS, int(np.ceil(turn / max(spent, 1e-9))))

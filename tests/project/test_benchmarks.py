@@ -97,7 +97,7 @@ def test_ratios_are_taken_within_rounds():
 
 def test_table_of_timings(monkeypatch):
     clock = FakeClock()
-    monkeypatch.setattr(report, "interleave", lambda built, repeats, _: play(clock, built, repeats))
+    monkeypatch.setattr(report, "interleave", lambda built, repeats, _, turn: play(clock, built, repeats))
     built = [
         clock.candidate("ours", 0.5),
         clock.candidate("good", 1.0, kind="fp32", against="ours"),
