@@ -164,6 +164,12 @@ int main(void)
         convolutions(k, (hb_conv){1, 6, 140, 17, 3, 3, 1, 1, 1, 6, 140, 33});
         convolutions(k, (hb_conv){2, 9, 33, 48, 1, 1, 1, 0, 0, 9, 33, 320});
         convolutions(k, (hb_conv){1, 9, 16, 5, 5, 5, 1, 2, 2, 9, 16, 128});
+        /* Sizes at which binary convolutions do: bands and blocks of outputs, and panels of filters, whole and ragged. */
+        convolutions(k, (hb_conv){1, 19, 37, 34, 3, 3, 1, 1, 1, 19, 37, 40});
+        convolutions(k, (hb_conv){1, 17, 16, 64, 3, 3, 1, 1, 1, 17, 16, 32});
+        convolutions(k, (hb_conv){1, 16, 20, 33, 5, 5, 1, 1, 1, 14, 18, 24});
+        convolutions(k, (hb_conv){1, 16, 17, 290, 1, 1, 1, 0, 0, 16, 17, 65});
+        convolutions(k, (hb_conv){29, 3, 3, 70, 3, 3, 1, 1, 1, 3, 3, 33});
         for (ptrdiff_t n = 1; n < 1200; n += 399)
             for (ptrdiff_t c = 1; c < 140; c += 1 + c / 9)
                 rows(k, n, c);

@@ -40,12 +40,13 @@ typedef struct {
 } hb_epilogue;
 
 /* Packed filters as binary_conv2d wants them, made by hb_make_filters: in nibbles, to be looked up; or in panels of as many
- * words of 32 bits as there are lanes, with the sum of the signs in each tap (kH, kW, O), filters padded to whole registers.
- * What is not there is NULL. */
+ * words of 32 bits as there are lanes, with the sum of the signs in each tap (kH, kW, O), filters padded to whole registers;
+ * or as bytes of +1 and -1 in tiles. What is not there is NULL. */
 typedef struct {
     uint32_t *words;
     int32_t *sums;
     uint8_t *nibbles;
+    int8_t *tiles;
 } hb_filters;
 
 /* Rows of `width` numbers, and the step from one to the next. */
@@ -59,6 +60,7 @@ typedef struct {
     const char *name;
     ptrdiff_t lanes; /* floats in a register */
     int tables;      /* whether binary_conv2d can look counts up */
+    int tiles;       /* whether it can multiply bytes in tiles */
 
     /* y = x * w; x as floats, or as signs in bits where x is NULL; w in panels of 2 lanes, see panels.h. No bits come of
      * it: they are for binary convolutions only. */

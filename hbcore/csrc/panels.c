@@ -87,13 +87,55 @@ static uint8_t *nibble_panels(const uint64_t *w, ptrdiff_t taps, ptrdiff_t chann
     return panels;
 }
 
+enum { TILE_FILTERS = 16, TILE_QUADS = 16 };
+
+/* (filters / 16, kH, bytes of a kernel row / 64, 16 times 4 bytes of each filter): +1 and -1, and 0 where there is none. */
+static int8_t *tile_panels(const hb_conv *s, const uint64_t *w)
+{
+    ptrdiff_t words = (s->channels + 63) / 64, quads = (s->channels + 3) / 4, quad = 4 * TILE_FILTERS;
+    ptrdiff_t row = (s->kernel_w * quads + TILE_QUADS - 1) / TILE_QUADS * TILE_QUADS * quad, panel = s->kernel_h * row;
+    size_t bytes = (size_t)((s->filters + TILE_FILTERS - 1) / TILE_FILTERS * panel);
+    int8_t *panels = aligned(bytes), signs[2][16][4]; /* of four bits: of whole quads, and of the last one */
+    if (panels == NULL)
+        return NULL;
+    memset(panels, 0, bytes);
+    for (int bits = 0; bits < 16; bits++)
+        for (int c = 0; c < 4; c++) {
+            signs[0][bits][c] = bits >> c & 1 ? -1 : 1;
+            signs[1][bits][c] = 4 * (quads - 1) + c < s->channels ? signs[0][bits][c] : 0;
+        }
+    for (ptrdiff_t t = 0; t < s->kernel_h * s->kernel_w; t++)
+        for (ptrdiff_t q = 0; q < quads; q++) {
+            const uint64_t *bits = w + (t * words + q / 16) * s->filters;
+            int8_t *to = panels + t / s->kernel_w * row + (t % s->kernel_w * quads + q) * quad;
+            for (ptrdiff_t o = 0; o < s->filters; o++)
+                memcpy(to + o / TILE_FILTERS * panel + o % TILE_FILTERS * 4,
+                       signs[q == quads - 1][bits[o] >> 4 * (q % 16) & 15], 4);
+        }
+    return panels;
+}
+
 /* From so many filters on, looking up is faster; and its sums have 16 bits. */
 enum { TABLE_LEAST = 24, TABLE_MOST = 65535 };
+
+/* Tiles are faster where each output is a sum of so many products, of so many filters, and where there are so many outputs:
+ * for fewer, filters of eight times the bytes take too long to come. */
+enum { TILES_PRODUCTS = 288, TILES_LEAST = 24, TILES_OUTPUTS = 256 };
+
+static int suits_tiles(const hb_conv *s)
+{
+    return s->stride == 1 && s->filters >= TILES_LEAST && s->batch * s->out_h * s->out_w >= TILES_OUTPUTS
+        && s->kernel_h * s->kernel_w * s->channels >= TILES_PRODUCTS;
+}
 
 int hb_make_filters(hb_filters *made, const hb_kernels *kernels, const hb_conv *s, const uint64_t *w)
 {
     ptrdiff_t taps = s->kernel_h * s->kernel_w;
-    *made = (hb_filters){NULL, NULL, NULL};
+    *made = (hb_filters){NULL, NULL, NULL, NULL};
+    if (kernels->tiles && suits_tiles(s)) {
+        made->tiles = tile_panels(s, w);
+        return made->tiles == NULL ? -1 : 0;
+    }
     if (kernels->tables && s->filters >= TABLE_LEAST && taps * s->channels <= TABLE_MOST) {
         made->nibbles = nibble_panels(w, taps, s->channels, s->filters, 4 * kernels->lanes);
         return made->nibbles == NULL ? -1 : 0;
@@ -108,6 +150,7 @@ void hb_free_filters(hb_filters *made)
     free(made->words);
     free(made->sums);
     free(made->nibbles);
+    free(made->tiles);
 }
 
 uint8_t *hb_sign_panels(const float *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width)

@@ -8,7 +8,8 @@
  *   BYTE_ROWS, PART, MULTIPLY_ADD(sum, u, s), WIDEN(v), STORE_BYTES(p, v)     gradients/bytes.h
  *   PIXELS, EVEN_LANES, WAIT, add_counts(n, v), sum_counts(n)  binary_conv2d.h
  *   LOOK_UP(t, b), TABLE(p)                                    tables.h; not there where bits are counted otherwise
- *   BY_TILES, bytes_of_bits(out, step, words, inside, bits)    tiles/; not there where there are none
+ *   BY_TILES, bytes_of_bits(out, step, words, inside, bits), signs_of_bits(out, word)
+ *                                                              tiles/; not there where there are none
  */
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,10 @@
 #ifdef LOOK_UP
 #include "template/tables.h"
 #endif
+#ifdef BY_TILES
+#include "template/tiles/binary_conv2d.h"
+#endif
+#include "template/binary_ways.h"
 #include "template/norms.h"
 #include "template/activations/prelu.h"
 #include "template/activations/smooth.h"
@@ -47,6 +52,9 @@ const hb_kernels NAME(hb) = {
     .lanes = LANES,
 #ifdef LOOK_UP
     .tables = 1,
+#endif
+#ifdef BY_TILES
+    .tiles = 1,
 #endif
     .conv2d = NAME(conv2d),
     .conv2d_weight_gradient = NAME(conv2d_weight_gradient),

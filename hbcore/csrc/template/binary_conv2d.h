@@ -179,25 +179,6 @@ TARGET static void NAME(binary_item)(void *context, ptrdiff_t item)
     }
 }
 
-#ifdef LOOK_UP
-TARGET static void NAME(table_item)(void *context, ptrdiff_t item); /* tables.h */
-#define TABLE_ITEM NAME(table_item)
-#else
-#define TABLE_ITEM NAME(binary_item) /* there are no nibbles */
-#endif
-
-static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const hb_filters *w, const hb_epilogue *end)
-{
-    NAME(binary_work) work = {s, x, w, end, 1, 0};
-    if (w->nibbles != NULL) {
-        hb_run(TABLE_ITEM, &work, s->batch * s->out_h);
-    } else {
-        work.band = MAX(1, MIN(MOST_ROWS, s->batch * s->out_h / SLICES)); /* enough of them for all threads */
-        hb_run(NAME(binary_item), &work, s->batch * ((s->out_h + work.band - 1) / work.band));
-    }
-    return work.failed ? -1 : 0;
-}
-
 /* The ceiling: counting in registers, without memory. */
 TARGET static uint64_t NAME(count_rounds)(ptrdiff_t rounds)
 {

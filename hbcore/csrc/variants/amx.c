@@ -47,6 +47,12 @@ static inline __attribute__((always_inline)) TARGET void bytes_of_bits(uint8_t *
         }
 }
 
+/* 64 bytes: -1 where the bit is 1, else +1. */
+static inline __attribute__((always_inline)) TARGET void signs_of_bits(int8_t *out, uint64_t word)
+{
+    _mm512_storeu_si512(out, _mm512_or_si512(_mm512_movm_epi8(word), _mm512_set1_epi8(1)));
+}
+
 #include "../template.h"
 
 #endif

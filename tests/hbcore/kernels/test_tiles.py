@@ -1,4 +1,5 @@
-"""Gradients in bytes by tiles (AMX): to the bit what other kernels give, and absent where they may not be used."""
+"""Binary convolutions and their gradients by tiles (AMX): to the bit what other kernels give, and absent where they may
+not be used."""
 
 import os
 import platform
@@ -85,6 +86,25 @@ def test_whole_numbers_are_exact(shape):
     found = gradients("amx", signs, g, w, np.ones(w.shape[3], dtype=np.float32), shape[-1])
     for ours, whole in zip(found, exact(signs, g, w, shape[-1]), strict=True):
         assert np.array_equal(ours, whole)
+
+
+# Of whole panels, and ragged in every direction.
+FORWARD = [(2, 24, 30, 64, 32, 3, 1), (3, 11, 9, 290, 130, 1, 0), (1, 19, 37, 33, 24, 5, 1), (30, 3, 3, 130, 40, 3, 1)]
+
+
+@NEEDS_TILES
+@pytest.mark.parametrize("shape", FORWARD)
+def test_binary_convolutions_are_exact_on_any_number_of_threads(shape):
+    signs, g, w, alpha = example(shape)
+    padding, (rows, cols) = shape[-1], g.shape[1:3]
+    x = np.pad(signs, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+    sums = sum(x[:, i : i + rows, j : j + cols] @ w[i, j] for i, j in np.ndindex(w.shape[:2]))
+    backend = kernels.choose("amx")
+    filters = np.ascontiguousarray(np.moveaxis(bits.pack_signs(np.moveaxis(w, 2, 3)), 2, 3))
+    for threads in (1, 2, 5):
+        set_threads(threads)
+        found = backend.scaled_binary_conv2d(bits.pack_signs(signs), filters, alpha, shape[3], 1, padding)
+        assert np.array_equal(found, alpha * sums), threads
 
 
 WITHOUT = """

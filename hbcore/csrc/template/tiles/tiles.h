@@ -28,6 +28,7 @@ INLINE void NAME(use_tiles)(void)
     __asm__ volatile("tileloadd (%0,%1,1), %%tmm" #t ::"r"((const void *)(from)), "r"((ptrdiff_t)(step)) : "memory")
 #define TILE_STORE(t, to, step) \
     __asm__ volatile("tilestored %%tmm" #t ", (%0,%1,1)" ::"r"((void *)(to)), "r"((ptrdiff_t)(step)) : "memory")
-/* c += a b, where a and b are signed and unsigned bytes, or unsigned and signed ones. */
+/* c += a b, where a and b are signed and unsigned bytes, unsigned and signed ones, or both signed. */
 #define TILE_MULTIPLY_SU(c, a, b) __asm__ volatile("tdpbsud %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
 #define TILE_MULTIPLY_US(c, a, b) __asm__ volatile("tdpbusd %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
+#define TILE_MULTIPLY_SS(c, a, b) __asm__ volatile("tdpbssd %%tmm" #b ", %%tmm" #a ", %%tmm" #c ::)
