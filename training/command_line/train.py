@@ -51,6 +51,17 @@ def train(task: Task, options: argparse.Namespace) -> None:
             print(line, file=sys.stderr)
         _dry_run(task, config, options.json)
         return
+    folder, result, seconds = carry_through(task, config, options)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    elif not options.quiet:
+        print_scores(task, result["metrics"])
+        print_protocol(result["protocol"])
+        print(f"{duration(seconds)} of training; model, curves and pictures in {folder}")
+
+
+def carry_through(task: Task, config: Config, options: argparse.Namespace) -> tuple[Path, dict[str, Any], float]:
+    """One run from its data to its report: the folder, what metrics.json holds, and the seconds of training."""
     if not options.resume:  # a slip in a name leaves no folder behind
         for file in filter(None, (config.run.init, config.technique.teacher)):
             Model.load(file)
@@ -95,13 +106,7 @@ def train(task: Task, options: argparse.Namespace) -> None:
                 samples = len(test.pictures) + len(test.bad)
                 bar.say(f"{len(test.bad)} of {samples} test pictures cannot be read: see bad_images.csv")
             run.train()
-        result = _report(run, test)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    elif not options.quiet:
-        print_scores(task, result["metrics"])
-        print_protocol(result["protocol"])
-        print(f"{duration(run.progress.seconds)} of training; model, curves and pictures in {folder}")
+        return folder, _report(run, test), run.progress.seconds
 
 
 def _report(run: Run, test: TestSet) -> dict[str, Any]:
