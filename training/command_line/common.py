@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping, Sequence
 
 import hbcore
+from hbcore.landmarks.landmarker import find_model, model_names
 from hbcore.threads import usable_cores
 from training.datasets import Dataset
 from training.errors import DataError
@@ -29,7 +30,12 @@ def load_model(task: Task, options: argparse.Namespace) -> Model:
 
 
 def model_file(given: str) -> str:
-    """A model file, or of a run folder the model it ends in. Raises DataError for a folder that holds none."""
+    """The model file that is named: by its path, by a run folder, which ends in it, or as one that comes with hbcore.
+
+    Raises DataError for a folder that holds none.
+    """
+    if given in model_names() and not os.path.exists(given):
+        return str(find_model(given))
     if not os.path.isdir(given):
         return given
     last = os.path.join(given, LAST)

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from training.command_line.common import print_protocol
-from training.command_line.train import carry_through, resolve, train
+from training.command_line.resolve import resolve
+from training.command_line.train import carry_through, train
 from training.configuration.settings import Config
 from training.datasets import divisible
 from training.datasets.splits import Fold
