@@ -7,7 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 
 import hbcore
-from hbcore.landmarks.landmarker import find_model, model_names
+from hbcore.deploy.model_file import ModelFileError
+from hbcore.landmarks.finding.finder import Finder
+from hbcore.landmarks.landmarker import find_model, finder_for, model_names
 from hbcore.threads import usable_cores
 from training.datasets import Dataset
 from training.errors import DataError
@@ -42,6 +44,15 @@ def model_file(given: str) -> str:
     if not os.path.exists(last):
         raise DataError(f"{given} is a folder without {LAST}: name a model file, or the folder of a run")
     return last
+
+
+def finder_of(model: Model, named: str | None) -> Finder | None:
+    """The finder that was named, else the one that goes with the model, if there is one."""
+    try:
+        path = find_model(named) if named else finder_for(model.description)
+        return Finder(path) if path else None
+    except ModelFileError as error:
+        raise DataError(str(error)) from None
 
 
 def open_tests(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from training.command_line.common import model_file
 from training.command_line.options import FLAGS
-from training.command_line.resume import check_changes
+from training.configuration.resume import check_changes
 from training.configuration.schema import literal
 from training.configuration.settings import Config, schema
 from training.configuration.toml import load

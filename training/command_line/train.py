@@ -16,8 +16,8 @@ from hbcore.inspect.summary import summary
 from training.checks.before import check_before_training
 from training.command_line.common import duration, open_tests, print_protocol, print_scores, use_threads
 from training.command_line.resolve import resolve
-from training.command_line.resume import changes_since
 from training.configuration.effects import without_effect
+from training.configuration.resume import changes_since
 from training.configuration.settings import Config
 from training.configuration.toml import describe, to_toml
 from training.configuration.values import to_dict

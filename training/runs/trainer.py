@@ -22,9 +22,9 @@ from training.errors import DataError
 from training.labels.parts import Scheme
 from training.loading.batch import Batch
 from training.prediction.model import Model, NotFinite
+from training.prediction.unpacking import give_statistics
 from training.runs.network import build_network
 from training.runs.techniques import Teacher, phase
-from training.runs.unpacking import give_statistics
 from training.tasks.task import Task
 
 LOSSES: Mapping[str, Callable[..., Tensor]] = {

@@ -73,8 +73,8 @@ def test_a_run_says_its_length_and_goes_on_with_it(
         Image.fromarray(rng.integers(256, size=(40, 40, 3), dtype=np.uint8)).save(f"{number}.png")
         rows.append(f"{number}.png,10,12,30,12")
     Path("bees.csv").write_text("\n".join(rows) + "\n")
-    words = ("--data", "csv:bees.csv?test=0.4", "--out", "a", "--threads", 1, "--workers", 0, "--set", "model.features=16",
-             "model.depth=1", "data.size=32", "run.stop_after=1")  # fmt: skip
+    words = ("--data", "csv:bees.csv?test=0.4", "--out", "a", "--threads", 1, "--workers", 0,
+             "--set", "model.features=16", "model.depth=1", "data.size=32", "run.stop_after=1")  # fmt: skip
     begun = Outcome(pose.main, capsys, *words)
     assert begun.code == 0, begun.errors
     assert "500 steps, in which each picture is looked at" in begun.errors

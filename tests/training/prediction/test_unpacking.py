@@ -5,7 +5,7 @@ import numpy as np
 from hbcore import StackedHourglass, Tensor, no_grad
 from hbcore.deploy.packed_file import packed, read_packed
 from hbcore.nn.layers import BatchNorm2d
-from training.runs.unpacking import give_statistics
+from training.prediction.unpacking import give_statistics
 
 SHAPE = {"features": 16, "joints": 3, "depth": 1}
 
