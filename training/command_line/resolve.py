@@ -22,10 +22,10 @@ from training.prediction.model import Model
 from training.runs.checkpoint import stored_config
 from training.tasks.task import OWN_AUGMENT, Task
 
-OWN_LOOKS = 1200
+OWN_LOOKS = 2400
 """Pictures that a training on own labels looks at, over the root of their number."""
 
-OWN_STEPS = 500, 20_000
+OWN_STEPS = 1000, 20_000
 """Its least and most steps."""
 
 OWN_EVALUATIONS = 20

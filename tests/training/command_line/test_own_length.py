@@ -29,7 +29,7 @@ def resolved(*words: object) -> Config:
 
 @pytest.mark.parametrize(
     ("pictures", "batch_size", "steps"),
-    [(100, 8, 1500), (400, 8, 3000), (400, 16, 1500), (225, 8, 2200), (1, 8, 500), (10**6, 8, 20_000)],
+    [(100, 8, 3000), (400, 8, 6000), (400, 16, 3000), (50, 8, 2100), (1, 8, 1000), (10**6, 8, 20_000)],
 )
 def test_steps_go_with_the_root_of_the_number_of_pictures(pictures: int, batch_size: int, steps: int) -> None:
     assert steps_for(pictures, batch_size) == steps
@@ -37,9 +37,9 @@ def test_steps_go_with_the_root_of_the_number_of_pictures(pictures: int, batch_s
 
 def test_own_pictures_choose_length_and_evaluations(labels: str) -> None:
     config = resolved("--data", labels)
-    assert (config.optim.steps, config.run.eval_every, config.run.patience) == (2100, 105, None)
+    assert (config.optim.steps, config.run.eval_every, config.run.patience) == (4200, 210, None)
     fewer = resolved("--data", labels, "--limit", 100)
-    assert (fewer.optim.steps, fewer.run.eval_every) == (1500, 75)
+    assert (fewer.optim.steps, fewer.run.eval_every) == (3000, 150)
 
 
 def test_patience_needs_pictures_held_out_for_validation(labels: str) -> None:
@@ -55,7 +55,7 @@ def test_what_is_said_counts(labels: str) -> None:
     Path("c.toml").write_text("[optim]\nsteps = 99\n")
     assert resolved("--data", labels, "--config", "c.toml").optim.steps == 99
     Path("d.toml").write_text("[optim]\nbatch_size = 16\n")
-    assert resolved("--data", labels, "--config", "d.toml").optim.steps == 1100
+    assert resolved("--data", labels, "--config", "d.toml").optim.steps == 2100
 
 
 def test_other_data_choose_nothing(labels: str) -> None:
@@ -77,7 +77,7 @@ def test_a_run_says_its_length_and_goes_on_with_it(
              "--set", "model.features=16", "model.depth=1", "data.size=32", "run.stop_after=1")  # fmt: skip
     begun = Outcome(pose.main, capsys, *words)
     assert begun.code == 0, begun.errors
-    assert "500 steps, in which each picture is looked at" in begun.errors
+    assert "1000 steps, in which each picture is looked at" in begun.errors
     Path("e.toml").write_text("[run]\nlog_every = 1\n")
     again = Outcome(pose.main, capsys, *words[:-1], "run.stop_after=2", "--config", "e.toml", "--resume")
     assert again.code == 0, again.errors
