@@ -2,6 +2,7 @@
 
     check     look for unreadable pictures, copies in train and test, points outside, exchanged sides and the like
     convert   write labels of any tool as COCO keypoints JSON or CSV
+    next      list the pictures of a folder that are worth labelling next
 
 Exit codes: 0 nothing worse than a warning, 2 usage, 3 errors in the data, 5 disk, 130 interrupted.
 """
@@ -14,8 +15,9 @@ import io
 import json
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ if not __package__:  # run as a file, from whatever folder: its own is not the o
 from training.checks.faults import ERRORS, WARNINGS, Finding
 from training.checks.findings import Scan, check, unchecked
 from training.checks.sheet import contact_sheet, worst
+from training.choosing.listing import next_pictures
 from training.command_line.parser import Parser, carry_out, parse
 from training.datasets import OWN_KINDS, POSE_KINDS, Dataset, Kind, has_validation, open_dataset
 from training.datasets.faces import FACE_KINDS
@@ -175,6 +178,12 @@ def _print(scans: Sequence[Scan], findings: Sequence[Finding], left_out: Sequenc
     print(f"everything in {out}: findings.csv, check.json, contact_sheet.png" if findings else nothing)
 
 
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= len(text) <= 9 and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of pictures")
+    return int(text)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command line, which is run."""
     parser = Parser(prog="python -m training.data", description="Labelled pictures, before training on them.")
@@ -194,9 +203,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     v.add_argument("--to", choices=("coco", "csv"), required=True, help="COCO keypoints JSON, or a table of points")
     v.add_argument("--out", metavar="FILE", help="by default labels.json or labels.csv; a TOML file comes beside it")
     v.add_argument("--quiet", action="store_true", help="do not say what was left out")
+    n = verbs.add_parser("next", help="list the pictures of a folder that are worth labelling next")
+    n.add_argument("model", metavar="MODEL", help="a model of points: a file, the folder of a run, or one of hbcore's")
+    n.add_argument("folder", metavar="FOLDER", help="pictures; those that are labelled already are left out")
+    n.add_argument("--labelled", action="append", metavar="NAME:PATH",
+                   help="what has labels; repeatable; default: what the model was trained on")  # fmt: skip
+    n.add_argument("--count", type=_count, default=20, metavar="N", help="how many to list; default: 20")
+    n.add_argument("--finder", metavar="NAME|FILE", help="what says where to look; default: as for predict")
+    n.add_argument("--out", metavar="FILE", help="also write the list, as FILE.csv or FILE.json")
+    n.add_argument("--json", action="store_true", help="print it as JSON")
+    n.add_argument("--quiet", action="store_true", help="no progress, no list")
     options = parse(parser, sys.argv[1:] if arguments is None else list(arguments))
-    action = {"check": check_data, "convert": convert}[options.verb]
-    return carry_out(options.verb, lambda: action(options))
+    actions: dict[str, Callable[[argparse.Namespace], None]] = {
+        "check": check_data,
+        "convert": convert,
+        "next": partial(next_pictures, kinds=KINDS),
+    }
+    return carry_out(options.verb, lambda: actions[options.verb](options))
 
 
 if __name__ == "__main__":

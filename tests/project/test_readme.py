@@ -101,11 +101,12 @@ def test_the_example_of_networks_prints_the_published_sizes_and_finds_its_landma
 
 
 def test_every_example_is_looked_at() -> None:
-    """04 and 08 in `test_cards.py`, those between them in `test_finding_examples.py`."""
+    """04 and 08 in `test_cards.py`, those between them in `test_finding_examples.py`, 09 in `test_few_pictures.py`."""
     names = {path.name for path in (ROOT / "examples").glob("*.py")}
     assert names == {"01_autograd.py", "02_bits.py", "03_network.py", "04_accuracy.py"} | {
         "05_boxes.py",
         "06_film.py",
         "07_finding.py",
         "08_limits.py",
+        "09_few_pictures.py",
     }

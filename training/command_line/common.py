@@ -7,6 +7,9 @@ import os
 from collections.abc import Mapping, Sequence
 
 import hbcore
+from hbcore.deploy.model_file import ModelFileError
+from hbcore.landmarks.finding.finder import Finder
+from hbcore.landmarks.landmarker import find_model, finder_for, model_names
 from hbcore.threads import usable_cores
 from training.datasets import Dataset
 from training.errors import DataError
@@ -29,13 +32,27 @@ def load_model(task: Task, options: argparse.Namespace) -> Model:
 
 
 def model_file(given: str) -> str:
-    """A model file, or of a run folder the model it ends in. Raises DataError for a folder that holds none."""
+    """The model file that is named: by its path, by a run folder, which ends in it, or as one that comes with hbcore.
+
+    Raises DataError for a folder that holds none.
+    """
+    if given in model_names() and not os.path.exists(given):
+        return str(find_model(given))
     if not os.path.isdir(given):
         return given
     last = os.path.join(given, LAST)
     if not os.path.exists(last):
         raise DataError(f"{given} is a folder without {LAST}: name a model file, or the folder of a run")
     return last
+
+
+def finder_of(model: Model, named: str | None) -> Finder | None:
+    """The finder that was named, else the one that goes with the model, if there is one."""
+    try:
+        path = find_model(named) if named else finder_for(model.description)
+        return Finder(path) if path else None
+    except ModelFileError as error:
+        raise DataError(str(error)) from None
 
 
 def open_tests(

@@ -14,6 +14,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from training.command_line.evaluate import evaluate_model
+from training.command_line.folds import cross_validate
 from training.command_line.options import read_options
 from training.command_line.parser import carry_out
 from training.command_line.predict import predict_pictures
@@ -24,7 +25,8 @@ from training.tasks.task import Task
 def main(task: Task, arguments: Sequence[str] | None = None) -> int:
     """The exit code of one command line of a task, which is run."""
     options = read_options(task, sys.argv[1:] if arguments is None else arguments)
-    return carry_out(options.verb, lambda: VERBS[options.verb](task, options))
+    action = cross_validate if getattr(options, "folds", None) else VERBS[options.verb]
+    return carry_out(options.verb, lambda: action(task, options))
 
 
 VERBS: dict[str, Callable[[Task, argparse.Namespace], None]] = {

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from training.command_line.parser import Parser, parse
 from training.datasets.kinds import describe_kinds
+from training.datasets.splits import MOST_FOLDS
 from training.tasks.task import Task
 
 
@@ -36,6 +37,12 @@ def _finite(text: str) -> float:
 def _thread_count(text: str) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= 4 and int(text) <= 1024):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number of threads, up to 1024 (0: one per core)")
+    return int(text)
+
+
+def _folds(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) <= 4 and 2 <= int(text) <= MOST_FOLDS):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of folds, from 2 to {MOST_FOLDS}")
     return int(text)
 
 
@@ -95,6 +102,12 @@ def _parser(task: Task) -> Parser:
     }.items():  # fmt: skip
         flag = name.replace("-", "_")
         t.add_argument(f"--{name}", dest=flag, type=kind, help=f"same as --set {FLAGS[flag]}=...")
+    t.add_argument(
+        "--folds",
+        type=_folds,
+        metavar="K",
+        help="cross-validation: K runs, each tested on another K-th of your own labelled pictures for training",
+    )
     t.add_argument("--dry-run", action="store_true", help="print the settings and the network's size, train nothing")
     t.add_argument("--json", action="store_true", help="print results as JSON")
     t.add_argument("--quiet", action="store_true", help="no progress, no summary")

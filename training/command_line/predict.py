@@ -8,10 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from hbcore.deploy.model_file import ModelFileError
-from hbcore.landmarks.finding.finder import Finder
-from hbcore.landmarks.landmarker import find_model, finder_for
-from training.command_line.common import load_model, print_speed
+from training.command_line.common import finder_of, load_model, print_speed
 from training.errors import DataError, Interrupted, UserError
 from training.files.writing import make_folder, numbered
 from training.prediction.boxes import read_boxes
@@ -33,7 +30,7 @@ def predict_pictures(task: Task, options: argparse.Namespace) -> None:
         found.setdefault(os.path.abspath(path), path)
     paths = list(found.values())
     out = _folder(options.out, paths, task.results)
-    finder = None if options.box or boxes else _finder(model, options.finder)
+    finder = None if options.box or boxes else finder_of(model, options.finder)
     options.several = bool(boxes or finder)
     predictions = task.predictions(model, out, options)
     if model.needs_box and not (options.box or boxes or finder):
@@ -59,15 +56,6 @@ def predict_pictures(task: Task, options: argparse.Namespace) -> None:
         print_speed(model)
         if predictions.least is None:
             print(f"no warnings of worthless answers: {_why(model)}; choose a --min-score yourself", file=sys.stderr)
-
-
-def _finder(model: Model, named: str | None) -> Finder | None:
-    """The finder that was named, else the one that goes with the model, if there is one."""
-    try:
-        path = find_model(named) if named else finder_for(model.description)
-        return Finder(path) if path else None
-    except ModelFileError as error:
-        raise DataError(str(error)) from None
 
 
 def _folder(chosen: str | None, pictures: Sequence[Path], results: Sequence[str]) -> Path:

@@ -8,25 +8,23 @@ import re
 import sys
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import hbcore
 from hbcore.inspect.summary import summary
 from training.checks.before import check_before_training
-from training.command_line.common import duration, model_file, open_tests, print_protocol, print_scores, use_threads
-from training.command_line.options import FLAGS
-from training.command_line.resume import changes_since, check_changes
+from training.command_line.common import duration, open_tests, print_protocol, print_scores, use_threads
+from training.command_line.resolve import resolve
 from training.configuration.effects import without_effect
-from training.configuration.schema import literal
+from training.configuration.resume import changes_since
 from training.configuration.settings import Config
-from training.configuration.toml import describe, load, to_toml
-from training.configuration.values import override, to_dict
+from training.configuration.toml import describe, to_toml
+from training.configuration.values import to_dict
 from training.datasets import Dataset, has_validation
-from training.errors import DataError, UserError
+from training.errors import DataError
 from training.files.environment import environment, fingerprint
-from training.files.run_folder import free_folder, locked, make_run_folder, newest_folder
+from training.files.run_folder import locked, make_run_folder
 from training.files.writing import atomic_write, write_json
 from training.loading.concatenated import ConcatenatedDataset
 from training.loading.test_set import TestSet
@@ -37,7 +35,7 @@ from training.runs.curves import curves
 from training.runs.network import LOSS_PER, build_network
 from training.runs.progress import ProgressBar
 from training.runs.run import Run
-from training.tasks.task import OWN_AUGMENT, Task
+from training.tasks.task import Task
 
 
 def train(task: Task, options: argparse.Namespace) -> None:
@@ -51,6 +49,17 @@ def train(task: Task, options: argparse.Namespace) -> None:
             print(line, file=sys.stderr)
         _dry_run(task, config, options.json)
         return
+    folder, result, seconds = carry_through(task, config, options)
+    if options.json:
+        print(json.dumps(result, indent=2))
+    elif not options.quiet:
+        print_scores(task, result["metrics"])
+        print_protocol(result["protocol"])
+        print(f"{duration(seconds)} of training; model, curves and pictures in {folder}")
+
+
+def carry_through(task: Task, config: Config, options: argparse.Namespace) -> tuple[Path, dict[str, Any], float]:
+    """One run from its data to its report: the folder, what metrics.json holds, and the seconds of training."""
     if not options.resume:  # a slip in a name leaves no folder behind
         for file in filter(None, (config.run.init, config.technique.teacher)):
             Model.load(file)
@@ -90,18 +99,13 @@ def train(task: Task, options: argparse.Namespace) -> None:
             some = f"{len(validation.pictures)} to validate on, " if validation else ""
             bar.say(f"{len(data)} samples to train on, {some}{len(test.pictures)} to test on; run folder {folder}")
             if task.is_own(config.data.train):
+                bar.say(_length(config, len(data)))
                 bar.say(_varied(config))
             if test.bad:
                 samples = len(test.pictures) + len(test.bad)
                 bar.say(f"{len(test.bad)} of {samples} test pictures cannot be read: see bad_images.csv")
             run.train()
-        result = _report(run, test)
-    if options.json:
-        print(json.dumps(result, indent=2))
-    elif not options.quiet:
-        print_scores(task, result["metrics"])
-        print_protocol(result["protocol"])
-        print(f"{duration(run.progress.seconds)} of training; model, curves and pictures in {folder}")
+        return folder, _report(run, test), run.progress.seconds
 
 
 def _report(run: Run, test: TestSet) -> dict[str, Any]:
@@ -136,45 +140,19 @@ def _report(run: Run, test: TestSet) -> dict[str, Any]:
     return result
 
 
-def resolve(task: Task, options: argparse.Namespace) -> Config:
-    """Defaults < the file < --set < flags; for a resumed run its own configuration instead of the defaults.
-
-    Those for a user's own labels vary the pictures more.
-    """
-    defaults = task.defaults()
-    base = load(options.config, defaults) if options.config else defaults
-    assignments = list(options.set or [])
-    for name, key in FLAGS.items():
-        value = getattr(options, name)
-        if value is not None:
-            value = model_file(value) if name == "init" else value
-            assignments.append(f"{key}={literal(value)}")
-    place = [text for text in assignments if text.partition("=")[0].strip() == "run.out"]
-    out = override(base, place).run.out
-    if not place and out == defaults.run.out:  # nobody chose one
-        out = str(newest_folder(out) if options.resume else free_folder(out))
-        assignments.append(f"run.out={literal(out)}")
-    stored = stored_config(Path(out)) if options.resume else None
-    named = options.config or options.data or any(text.startswith("data.train") for text in assignments)
-    if options.resume and stored is None and not named:
-        raise UserError(f"there is no run to go on with in {out}: name its folder with --out, or data to begin with")
-    on_its_own = stored is not None and not options.config  # then nothing is left open
-    if not on_its_own and task.is_own(override(base, assignments).data.train):
-        defaults = replace(defaults, augment=stored.augment) if stored else override(defaults, OWN_AUGMENT)
-        base = load(options.config, defaults) if options.config else defaults
-    if stored is None:
-        return task.check(override(base, assignments))
-    place = [f"run.out={literal(out)}"]
-    changed = override(stored if on_its_own else base, [*assignments, *place])
-    check_changes(out, stored, changed)
-    return task.check(changed)
-
-
 def _without_effect(task: Task, config: Config, flips: bool = True) -> Iterator[str]:
     """What was asked for and does nothing; flips: whether the data can be mirrored."""
     yield from without_effect(config, task.defaults(), task.unused)
     if config.augment.enabled and config.augment.flip and not flips:
         yield "pictures are not mirrored: it is not known which points change places, see docs/data.md"
+
+
+def _length(config: Config, pictures: int) -> str:
+    """How long a training on a user's own pictures is, and how to change that."""
+    steps, patience = config.optim.steps, config.run.patience
+    looks = steps * config.optim.batch_size / pictures
+    end = f", or until {patience} evaluations bring no new best" if patience else ""
+    return f"{steps} steps, in which each picture is looked at {looks:.0f} times{end}; --steps for another length"
 
 
 def _varied(config: Config) -> str:

@@ -124,7 +124,9 @@ class Run(Section):
     """The run itself: place, seed, pace."""
 
     out: Annotated[str, "The run folder."] = "runs/pose"
-    init: Annotated[str, "A model file, or a run, with whose weights to begin; empty: drawn by the seed."] = ""
+    init: Annotated[
+        str, "A model with whose weights to begin: a file, a run, or one of hbcore's; empty: drawn by the seed."
+    ] = ""
     seed: Annotated[int, Limits(0, 2**63 - 1), "Seed of weights, data order and augmentation."] = 0
     threads: Annotated[int, Limits(0, 1024), "Threads of the engine; 0: one per core."] = 0
     checkpoint_minutes: Annotated[float, Limits(above=0), "Most minutes of work a crash may cost."] = 10.0

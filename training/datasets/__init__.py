@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets.kinds import VAL, Kind, Option, Options, Values
+from training.datasets.kinds import FOLD, VAL, Kind, Option, Options, Values, fold_of
 from training.datasets.own.kinds import OWN_KINDS
 from training.datasets.poses.lsp import Lsp, Lspet
 from training.datasets.poses.mpii import Mpii
@@ -15,8 +15,8 @@ from training.errors import DataError, UserError, unknown
 from training.labels.sample import Dataset, Sample
 
 __all__ = [
-    "DRAWN", "OWN_KINDS", "POSE_KINDS", "VAL", "Dataset", "Kind", "Option", "Options", "Sample",
-    "has_validation", "open_dataset",
+    "DRAWN", "FOLD", "OWN_KINDS", "POSE_KINDS", "VAL", "Dataset", "Kind", "Option", "Options", "Sample",
+    "divisible", "fold_of", "has_validation", "open_dataset",
 ]  # fmt: skip
 
 DRAWN: Mapping[str, Option] = {
@@ -102,6 +102,11 @@ def open_dataset(spec: str, split: str, kinds: Mapping[str, Kind] = POSE_KINDS) 
 def has_validation(spec: str, kinds: Mapping[str, Kind] = POSE_KINDS) -> bool:
     """Whether the name of a data set asks for a split "val". Raises UserError as `open_dataset`."""
     return float(_parts(spec, kinds)[-1].get("val", 0)) > 0
+
+
+def divisible(spec: str, kinds: Mapping[str, Kind] = POSE_KINDS) -> bool:
+    """Whether a data set can be divided into folds. Raises UserError as `open_dataset`."""
+    return "fold" in kinds[_parts(spec, kinds)[0]].options
 
 
 def _parts(spec: str, kinds: Mapping[str, Kind]) -> tuple[str, str, str, Options]:

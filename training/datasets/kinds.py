@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training.datasets.splits import Fold
 from training.labels.sample import Dataset
 
 Options = dict[str, str]
@@ -30,7 +31,13 @@ class Option:
 
 
 VAL = Option("the share of the pictures for training held out to choose the best model by; without it, none", float)
-"""Of all kinds that hold a user's own pictures."""
+FOLD = Option("test on part N of K of the pictures for training, and train on the others", str, "N/K")
+"""Both of all kinds that hold a user's own pictures."""
+
+
+def fold_of(options: Options) -> Fold | None:
+    """What FOLD says among the options of a data set, if anything. Raises UserError for no fold."""
+    return Fold.read(options["fold"]) if "fold" in options else None
 
 
 @dataclass(frozen=True)

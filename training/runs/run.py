@@ -43,6 +43,9 @@ from training.runs.trainer import BadUpdate, Trainer, learning_rate
 from training.tasks.evaluation import Answers, evaluate
 from training.tasks.task import Task
 
+MEASURED = 128
+"""Pictures, at least, on which the norms of a packed model to begin with are measured."""
+
 
 def augmentation(config: Config) -> Augmentation:
     """The random changes that a configuration asks for."""
@@ -102,7 +105,8 @@ class Run:
             config.data.keep * 10**6,
         )
         if config.run.init and not self.state_path.exists():  # before the log: a run that cannot begin leaves no trace
-            self.trainer.begin_with(config.run.init, scheme)
+            first = (self.plan.batch(step).pictures for step in range(-(-MEASURED // config.optim.batch_size)))
+            self.trainer.begin_with(config.run.init, scheme, first)
         judge = self.judged_on
         self.headline = task.headline(task.score(judge, task.truth(judge)))  # the metric that "best" goes by
         metrics = ["train_loss", "lr", "grad_norm", self.headline]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from training.errors import DataError
 from training.labels.parts import Scheme
 from training.loading.batch import Batch
 from training.prediction.model import Model, NotFinite
+from training.prediction.unpacking import give_statistics
 from training.runs.network import build_network
 from training.runs.techniques import Teacher, phase
 from training.tasks.task import Task
@@ -74,18 +75,16 @@ class Trainer:
         momentum = self.config.optim.ema
         return ExponentialMovingAverage(self.network, momentum) if momentum else None
 
-    def begin_with(self, path: str, scheme: Scheme) -> None:
+    def begin_with(self, path: str, scheme: Scheme, batches: Iterable[NDArray[np.uint8]]) -> None:
         """Take the weights of a model file, before the first step.
 
         Of a model that finds other things, those of the same names are taken, and the others stay as they were drawn.
-        DataError if it is of another network, or packed.
+        Of a packed one the latent weights are its signs times the scale of each filter, and its norms are measured on
+        `batches`, pictures (N, S, S, 3). DataError if it is of another network.
         """
         model = Model.load(path)
         if model.packed:
-            raise DataError(
-                f"run.init: {path} is a packed file, which has signs in place of the weights that training changes: "
-                "begin with the model that was packed"
-            )
+            give_statistics(model.network, batches)
         state = model.network.state_dict()
         try:
             if model.scheme.names != scheme.names:

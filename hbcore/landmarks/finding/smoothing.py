@@ -1,8 +1,10 @@
 """The One-Euro filter (Casiez, Roussel & Vogel, 2012): steady where things rest, prompt where they move.
 
-A low-pass filter of first order whose cut-off rises with the speed v, itself low-passed:
+Most of the movement of a face in a film is the camera's or the head's, the same for all points: d_t, the mean over the
+points of x_t - x_(t-1), in which their errors cancel out. What all do is followed at once. What a point does besides
+goes through a low-pass filter of first order whose cut-off rises with its speed v, itself low-passed:
 
-    y_t = y_(t-1) + a(f) (x_t - y_(t-1)),    a(f) = 1 / (1 + 1 / (2 pi f dt)),    f = REST + SLOPE |v|
+    y_t = p_t + a(f) (x_t - p_t),    p_t = y_(t-1) + d_t,    a(f) = 1 / (1 + 1 / (2 pi f dt)),    f = REST + SLOPE |v|
 
 Speeds are in sizes of the face per second, so that what the filter does to a face does not depend on its pixels.
 """
@@ -14,8 +16,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-REST = 1.5  # Hz, of points that do not move
-SLOPE = 8.0  # Hz more for every size of the face per second
+REST = 1.2  # Hz, of points that go with the others
+SLOPE = 1.5  # Hz more for every size of the face per second
 OF_SPEED = 1.5  # Hz, of the speed's own filter
 
 Points = NDArray[np.float64]
@@ -40,9 +42,12 @@ class OneEuro:
         if self.last is None or self.smooth is None or self.speed is None:
             self.speed, self.smooth = np.zeros_like(points), points
         else:
-            self.speed = self.speed + _share(OF_SPEED, dt) * ((points - self.last) / (dt * size) - self.speed)
+            moved = points - self.last
+            common = moved.mean(axis=0)
+            self.speed = self.speed + _share(OF_SPEED, dt) * ((moved - common) / (dt * size) - self.speed)
             cut = REST + SLOPE * np.linalg.norm(self.speed, axis=-1, keepdims=True)
-            self.smooth = self.smooth + _share(cut, dt) * (points - self.smooth)
+            expected = self.smooth + common
+            self.smooth = expected + _share(cut, dt) * (points - expected)
         self.last = points
         return self.smooth.copy()
 

@@ -18,6 +18,8 @@ from hbcore.landmarks.landmarker import Instance, Landmarker, extent
 
 OFF = 0.2  # of the longer side: where the box of the points found is that far from the one looked at, look again
 MOST_LOOKS = 3
+SMALL = 60.0  # pixels: of faces below, a pixel is much, and points are the mean of two looks
+BESIDE = 1 / 64  # of the longer side: how far to the right and down the second one is
 MEET = 0.4  # share of the smaller box from which on what is found anew is who was lost
 
 
@@ -77,7 +79,19 @@ class Tracker:
             looked, box = box, extent(instance)
             if np.abs(box - looked).max() <= OFF * (looked[2:] - looked[:2]).max():
                 break
-        return instance if instance.sure is not False else None
+        return self._twice(picture, instance) if instance.sure is not False else None
+
+    def _twice(self, picture: NDArray[np.uint8], instance: Instance) -> Instance:
+        """The same with the mean of its points and of those of a look a little beside them, where the face is small."""
+        box = extent(instance)
+        side = (box[2:] - box[:2]).max()
+        if instance.points is None or side >= SMALL:
+            return instance
+        try:
+            (other,) = self.landmarker(picture, box + BESIDE * side)
+        except ValueError:  # at the picture's edge
+            return instance
+        return instance if other.points is None else replace(instance, points=(instance.points + other.points) / 2)
 
     def _meet(self, seen: list[Instance], found: dict[int, Instance | None]) -> None:
         """Tell who was found anew, by where they were last, and give numbers to the others."""

@@ -41,31 +41,60 @@ PICTURE = np.zeros((4, 4, 3), np.uint8)
 
 
 def test_one_euro_by_hand():
-    """At rest f is REST; after a step the speed's own filter says how much of it counts."""
+    """Of two points one makes a step of 20: both are taken to do 10, the rest is filtered by how fast it is."""
     smooth = OneEuro()
-    start = np.zeros((1, 2))
-    assert smooth(start, 0.1, 50.0).tolist() == [[0, 0]]
-    moved = smooth(np.array([[10.0, 0.0]]), 0.1, 50.0)
+    assert smooth(np.zeros((2, 2)), 0.1, 50.0).tolist() == [[0, 0], [0, 0]]
+    moved = smooth(np.array([[20.0, 0.0], [0.0, 0.0]]), 0.1, 50.0)
 
     def share(f):
         return 1 / (1 + 1 / (2 * np.pi * f * 0.1))
 
     speed = share(OF_SPEED) * 10 / (0.1 * 50)
-    assert moved[0, 0] == pytest.approx(10 * share(REST + SLOPE * speed))
-    assert moved[0, 1] == 0
+    step = 10 * share(REST + SLOPE * speed)
+    np.testing.assert_allclose(moved, [[10 + step, 0], [10 - step, 0]])
+
+
+def test_what_all_points_do_is_followed_at_once():
+    smooth = OneEuro()
+    smooth(FACE.astype(float), 0.04, 40.0)
+    for step in range(1, 5):
+        np.testing.assert_allclose(smooth(FACE + 7.0 * step, 0.04, 40.0), FACE + 7.0 * step)
 
 
 def test_noise_at_rest_becomes_less_and_what_moves_is_followed():
     rng = np.random.default_rng(0)
     rest, swift = OneEuro(), OneEuro()
-    noise = rng.normal(0, 0.3, (200, 1, 2))
-    still = np.array([rest(point, 0.04, 100.0) for point in noise])
+    noise = rng.normal(0, 0.3, (200, 68, 2))
+    still = np.array([rest(points, 0.04, 100.0) for points in noise])
     assert still[50:].std() < 0.6 * noise.std()
-    path = np.arange(100.0)[:, None, None] * 4 * np.ones((1, 1, 2))  # one size of the face a second
-    followed = np.array([swift(point, 0.04, 100.0) for point in path])
-    assert np.abs(followed[50:] - path[50:]).max() < 4
+    path = np.arange(100.0)[:, None, None] * np.array([[4, 4], [-4, -4]])  # one size of the face a second, apart
+    followed = np.array([swift(points, 0.04, 100.0) for points in path])
+    assert np.abs(followed[50:] - path[50:]).max() < 8  # 80 milliseconds
     with pytest.raises(ValueError, match="above 0"):
         rest(np.zeros((1, 2)), 0.0, 1.0)
+
+
+def test_points_of_small_faces_are_means_of_two_looks():
+    """The second look, half a pixel beside the first, finds them a pixel farther right."""
+
+    class Uneasy(World):
+        def __call__(self, picture, boxes=None):
+            (instance,) = super().__call__(picture, boxes)
+            beside = boxes is not None and boxes[0] % 1 != 0
+            instance.points[:, 0] += beside
+            return [instance]
+
+    small, large = Uneasy((100, 100)), Uneasy((100, 100))
+    large.instance = lambda place, sure=True: Instance(
+        ("a", "b", "c", "d"), np.zeros(4), 0.9, sure, 2 * FACE + np.asarray(place, np.float32), np.ones(4, np.float32)
+    )
+    middle = np.array([100.5, 100])
+    for world, expected, looks in ((small, FACE + middle, 2), (large, 2 * FACE + 100, 1)):
+        track = Tracker(world, smooth=False)
+        track(PICTURE)
+        (face,) = track(PICTURE)
+        np.testing.assert_allclose(face.instance.points, expected)
+        assert world.looks == looks
 
 
 def test_numbers_stay_while_faces_move_past():

@@ -99,8 +99,6 @@ def test_weights_that_are_none_do_not_take_a_folder(capsys: pytest.CaptureFixtur
     other = Outcome(pose.main, capsys, *begin, "--init", "a", *TINY, "model.features=32")
     other.fails(3, "run.init: a/last.safetensors is a model of another network")
     assert command.main(["pack", "a/last.safetensors", "-o", "packed"]) == 0
-    packed = Outcome(pose.main, capsys, *begin, "--init", "packed", *TINY)
-    packed.fails(3, "run.init: packed is a packed file, which has signs in place of the weights that training changes")
     assert Outcome(pose.main, capsys, *begin, "--init", "a", *TINY).code == 0
     Path("c/state.safetensors").write_bytes(Path("packed").read_bytes())
     Outcome(pose.main, capsys, "--resume", "--out", "c").fails(3, "not a file of format hbcore-run/1")
@@ -152,6 +150,26 @@ def test_a_resumed_run_says_what_has_changed_around_it(capsys: pytest.CaptureFix
         "warning: a/config.toml was changed (optim.lr: 0.02 -> 0.5) and is not followed: a run keeps its settings",
     ]
     assert load("a/config.toml").optim.lr == 0.02
+
+
+def test_a_run_has_the_network_of_the_model_that_it_begins_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """Packed or not, and unless settings say otherwise, which then do not fit."""
+    assert Outcome(pose.main, capsys, "--out", "a", "--steps", 1, *TINY).code == 0
+    assert command.main(["pack", "a/last.safetensors", "-o", "packed"]) == 0
+    words = [word for word in TINY if not str(word).startswith(("model.", "data.size"))]
+    begin = ("--init", "packed", "--steps", 1, *words, "optim.lr=1e-30")
+    assert Outcome(pose.main, capsys, "--out", "b", *begin).code == 0
+    config = load("b/config.toml")
+    assert (config.model.features, config.model.depth, config.data.size) == (16, 1, 32)
+    a, b = arrays("a"), arrays("b")
+    binary = [name for name in a if a[name].ndim == 4 and "conv" in name]
+    assert len(binary) > 10
+    for name in binary:
+        np.testing.assert_array_equal(np.sign(a[name]), np.sign(b[name]), err_msg=name)
+        alpha = np.abs(a[name]).mean(axis=(0, 1, 2))
+        np.testing.assert_allclose(np.abs(b[name]), np.broadcast_to(alpha, a[name].shape), rtol=1e-3)
+    other = Outcome(pose.main, capsys, "--out", "c", *begin, "model.features=32")
+    other.fails(3, "run.init: packed is a model of another network")
 
 
 def arrays(folder: str) -> dict[str, np.ndarray]:

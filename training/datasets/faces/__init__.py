@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from training.datasets import DRAWN, OWN_KINDS, VAL, Dataset, Kind, Option, Options
+from training.datasets import DRAWN, FOLD, OWN_KINDS, VAL, Dataset, Kind, Option, Options, fold_of
 from training.datasets.faces.cofw import Cofw
 from training.datasets.faces.fitted import POINTS, open_300wlp, open_aflw2000
 from training.datasets.faces.pts import TESTS, open_300w, open_pts
@@ -25,7 +25,7 @@ def _open_300w(root: Path, split: str, options: Options) -> Dataset:
 
 def _open_pts(root: Path, split: str, options: Options) -> Dataset:
     test = float(options["test"]) if "test" in options else None
-    return open_pts(root, split, options.get("scheme"), test, float(options.get("val", 0)))
+    return open_pts(root, split, options.get("scheme"), test, float(options.get("val", 0)), fold_of(options))
 
 
 def _open_300wlp(root: Path, split: str, options: Options) -> Dataset:
@@ -57,6 +57,7 @@ FACE_KINDS: Mapping[str, Kind] = {
             "scheme": Option("what the points are; without it, by their number", (*SCHEMES, "none")),
             "test": Option("the share of the photos held out", float),
             "val": VAL,
+            "fold": FOLD,
         },
     ),
     "300wlp": Kind(

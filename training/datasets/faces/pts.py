@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ from numpy.typing import NDArray
 
 from training.datasets.annotations import load_text, pixels
 from training.datasets.faces.base import OF_POINTS, POINTS_RULE, FaceLabel, as_sample
-from training.datasets.splits import Division, same_photos
+from training.datasets.splits import Division, Fold
 from training.errors import DataError, UserError
 from training.labels.face_skeletons import IBUG68, SCHEMES, generic
 from training.labels.sample import Sample
@@ -145,35 +144,39 @@ def _find(root: Path, part: str) -> Path | None:
 
 
 def open_pts(
-    root: Path, split: str, scheme: str | None = None, test: float | None = None, val: float = 0.0
+    root: Path,
+    split: str,
+    scheme: str | None = None,
+    test: float | None = None,
+    val: float = 0.0,
+    fold: Fold | None = None,
 ) -> PtsFaces:
     """All .pts files below `root`.
 
     The splits are `root`/train and `root`/test where there are such folders. Else `test` is the share of the photos
     held out for testing, drawn by their names, by default none; NAME_1.pts to NAME_99.pts are taken for faces of one
     photo, as in AFW, unless all files are called so. `val` is the share of the photos for training that are held out
-    for validation. Raises DataError for a folder without .pts files and for an empty split, UserError for such folders
-    and a share.
+    for validation, `fold` the part of the rest that is tested on. Raises DataError for a folder without .pts files and
+    for an empty split, UserError for such folders and a share.
     """
     own = [part for part in ("train", "test") if (root / part).is_dir()]
-    folder = root / ("test" if split == "test" else "train") if own else root
+    folder = root / ("test" if split == "test" and not fold else "train") if own else root
     files = sorted(folder.rglob("*.pts"))
     if own and test is not None:
         raise UserError(f"pts: {root} has the folder {own[0]}/, which says what is for what: leave out ?test={test:g}")
     if not files:
         raise DataError(f"pts: {folder} holds no .pts file")
     rest = folder.name if own else None
-    division = Division(test or 0.0, rest=rest, validation=val)
+    division = Division(test or 0.0, rest=rest, validation=val, fold=fold)
     photo = photos(files)
-    if division.draws:
-        division = replace(division, same=same_photos((picture_of(path), photo[path]) for path in files))
+    division = division.of((picture_of(path), photo[path]) for path in files)
     chosen = [path for path in files if division.split(photo[path]) == split]
     if not chosen:
         raise DataError(
             f"pts: {root} has no face for the split {split!r} ({division.rule}; NAME_1 and NAME_2 are one photo): "
             f"{division.remedy(split, 'photos')}"
         )
-    rules = ([division.rule] if val else []) if own else [division.rule]
+    rules = ([division.rule] if val or fold else []) if own else [division.rule]
     source = ", ".join([f"folder {root.name}{f'/{rest}' if own else ''}", *rules])
     return PtsFaces("pts", split, chosen, source, scheme)
 

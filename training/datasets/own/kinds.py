@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.datasets.kinds import VAL, Kind, Option, Options
+from training.datasets.kinds import FOLD, VAL, Kind, Option, Options, fold_of
 from training.datasets.own.coco import read_coco
 from training.datasets.own.content import Content
 from training.datasets.own.label_file import LabelFile
@@ -26,7 +26,8 @@ def _open(name: str, read: Reader, path: Path, split: str, options: Options) -> 
     told: dict[str, Any] = {key: options.get(key) for key in ("images", "skeleton", "rescale", "exif")}
     test = float(options["test"]) if "test" in options else None
     val = float(options.get("val", 0))
-    label_file = LabelFile(path, test=test, val=val, base_names=options.get("names") == "base", **told)
+    fold = fold_of(options)
+    label_file = LabelFile(path, test=test, val=val, fold=fold, base_names=options.get("names") == "base", **told)
     return own_samples(name, label_file, split, read(label_file, options))
 
 
@@ -39,6 +40,7 @@ _SHARED: dict[str, Option] = {
     "images": Option("where the pictures are; without it, the folder of the labels", str, "FOLDER"),
     "test": Option("the share of the pictures held out, 1 for a file that is all for testing; without it, none", float),
     "val": VAL,
+    "fold": FOLD,
     "skeleton": Option("what the points mean; without it, the TOML file of the same name", str, "FILE.toml"),
     "rescale": Option("scale labels to pictures that were resized later; no: the sizes told are wrong", ("yes", "no")),
     "exif": Option("labels are of pictures as stored, or (apply) turned upright by their tag", ("ignore", "apply")),

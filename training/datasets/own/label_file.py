@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from training.datasets.annotations import file_name, leads_out
 from training.datasets.own.content import Content, Contradiction
 from training.datasets.own.scheme import OwnScheme
-from training.datasets.splits import Division, same_photos
+from training.datasets.splits import Division, Fold
 from training.errors import DataError, UserError
 
 
@@ -19,8 +19,8 @@ class LabelFile:
     """What follows the name of a kind of labels on the command line.
 
     `images` is the folder of the pictures, by default that of the label file; `test` the share of the pictures held
-    out, `val` that of the others held out for validation; `skeleton` a TOML file, by default the one beside the label
-    file with the same name, if there is one.
+    out, `val` that of the others held out for validation, `fold` the part of the rest to test on; `skeleton` a TOML
+    file, by default the one beside the label file with the same name, if there is one.
     `rescale`: "yes" scales labels from the size that the label file tells to that of the picture, "no" says that the
     sizes it tells are wrong. `exif`: "ignore" leaves pictures as stored, "apply" says that labels are of upright ones.
     `base_names`: of a name that leads out of the picture folder take what follows the last slash.
@@ -30,6 +30,7 @@ class LabelFile:
     images: str | None = None
     test: float | None = None
     val: float = 0.0
+    fold: Fold | None = None
     skeleton: str | None = None
     rescale: Literal["yes", "no"] | None = None
     exif: Literal["ignore", "apply"] | None = None
@@ -60,7 +61,7 @@ class LabelFile:
     def division(self, content: Content, folder: Path) -> Division:
         """How the pictures of `content`, which lie in `folder`, are divided.
 
-        Raises UserError if that is said twice, DataError for a list that names other pictures.
+        Raises UserError if that is said twice, DataError for a list that names other pictures, or fewer than folds.
         """
         listed, scheme = content.listed, content.scheme
         said = {"in the label file": listed, "in the TOML file": scheme.lists, "by ?test=": self.test is not None}
@@ -69,9 +70,10 @@ class LabelFile:
             raise UserError(f"{self.path}: train and test are told apart {' and '.join(ways)}: keep one of them")
         files = content.files
         self._check_lists(scheme, files)
-        division = Division(self.test or 0.0, listed or scheme.lists, None if listed else scheme.rest, self.val)
-        if division.draws:
-            division = replace(division, same=same_photos((folder / file, file) for file in files))
+        division = Division(
+            self.test or 0.0, listed or scheme.lists, None if listed else scheme.rest, self.val, self.fold
+        )
+        division = division.of((folder / file, file) for file in files)
         if division.listed:
             self._check_spellings(division, files)
         return division

@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from training.datasets import VAL, Dataset, Kind, Option, Options
+from training.datasets import FOLD, VAL, Dataset, Kind, Option, Options, fold_of
 from training.datasets.faces import FACE_KINDS
 from training.datasets.parts.helen import Helen
 from training.datasets.parts.masks import MaskFolder
@@ -23,7 +23,7 @@ def _open_helen(root: Path, split: str, options: Options) -> Dataset:
 
 
 def _open_masks(root: Path, split: str, options: Options) -> Dataset:
-    return MaskFolder(root, split, float(options.get("val", 0)))
+    return MaskFolder(root, split, float(options.get("val", 0)), fold_of(options))
 
 
 PART_KINDS: Mapping[str, Kind] = {
@@ -34,5 +34,10 @@ PART_KINDS: Mapping[str, Kind] = {
         "images/, labels/, exemplars.txt and testing.txt",
         {"test": Option("which faces to test on", ("testing", "tuning"))},
     ),
-    "masks": Kind(_open_masks, "masks in files", "images/, masks/ and classes.txt or classes.toml", {"val": VAL}),
+    "masks": Kind(
+        _open_masks,
+        "masks in files",
+        "images/, masks/ and classes.txt or classes.toml",
+        {"val": VAL, "fold": FOLD},
+    ),
 }

@@ -16,13 +16,12 @@ Without the lists, a fifth of the pictures, drawn by their names, are for testin
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from hbcore.landmarks.squares import CropRule, around_picture
 from training.datasets.annotations import file_name, load_json, load_toml, picture_folder, text_lines
 from training.datasets.parts.base import masked
-from training.datasets.splits import Division, same_photos
+from training.datasets.splits import Division, Fold
 from training.errors import DataError
 from training.labels.parts import Parts
 from training.labels.sample import Sample
@@ -41,15 +40,14 @@ class MaskFolder:
     name = "masks"
     crop = CropRule("picture")
 
-    def __init__(self, root: Path, split: str, val: float = 0.0) -> None:
+    def __init__(self, root: Path, split: str, val: float = 0.0, fold: Fold | None = None) -> None:
         self.skeleton = read_classes(root)
         pictures = _predicted(root) or _by_name(picture_folder(root))
-        division = _division(root, val)
+        division = _division(root, val, fold)
         for name in division.listed:
             if name not in pictures:
                 raise DataError(f"{root}: a list names {name!r}, but there is no such picture in images/")
-        if division.draws:
-            division = replace(division, same=same_photos((path, name) for name, path in pictures.items()))
+        division = division.of((path, name) for name, path in pictures.items())
         self._pictures = {name: path for name, path in pictures.items() if division.split(name) == split}
         self._names = list(self._pictures)
         self._masks = root / "masks"
@@ -103,14 +101,14 @@ def _pair(names: Sequence[str], pair: Sequence[str]) -> tuple[int, int]:
     return names.index(pair[0]), names.index(pair[1])
 
 
-def _division(root: Path, val: float) -> Division:
+def _division(root: Path, val: float, fold: Fold | None) -> Division:
     listed: dict[str, str] = {}
     for split in ("train", "test"):
         path = root / f"{split}.txt"
         for name in _lines(path) if path.exists() else ():
             if listed.setdefault(file_name(name, f"{path}: {name!r}"), split) != split:
                 raise DataError(f"{path}: {name!r} is in train.txt too: test pictures must be others")
-    return Division(HELD_OUT, listed, validation=val)
+    return Division(HELD_OUT, listed, validation=val, fold=fold)
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,0 +1,1 @@
+"""What to label next: `python -m training.data next MODEL FOLDER`. Reading order: worth, listing."""
