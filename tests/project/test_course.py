@@ -76,6 +76,16 @@ def test_lessons_are_short_and_have_their_exercises() -> None:
         assert f"answer.py {number} NUMBER" in text
 
 
+def test_the_first_lessons_are_as_long_as_the_course_says() -> None:
+    course = ROOT / "docs" / "course"
+    pages = [course / "README.md", *(course / f"{name}.md" for name in LESSONS[:3])]
+    scripts = [ROOT / "examples" / "course" / f"{name}.py" for name in LESSONS[:3]]
+    words = sum(len(path.read_text(encoding="utf-8").split()) for path in (*pages, *scripts))
+    said, minutes = re.findall(r"reading ([\d,]+) words.*?that is (\d+)\s+minutes", pages[0].read_text(), re.DOTALL)[0]
+    assert words == pytest.approx(int(said.replace(",", "")), abs=50)
+    assert round(words / 200) == int(minutes)
+
+
 def test_the_gradient_of_a_sign_goes_through_between_minus_one_and_one() -> None:
     said = lines("01_sign")
     assert said["sign(x)"].strip("[]").split() == ["-1.", "-1.", "1.", "1.", "1."]
