@@ -31,6 +31,10 @@ th:first-child, td:first-child { text-align: left; }
 th { background: var(--soft); }
 td.text, .facts th, .facts td { white-space: normal; text-align: left; overflow-wrap: anywhere; }
 td.text { min-width: 16rem; }
+@media (max-width: 600px) {
+  th, td { padding: 0.25rem 0.35rem; } td.text { min-width: 8rem; }
+  td:first-child { min-width: 5.5rem; white-space: normal; overflow-wrap: anywhere; }
+}
 .facts th { font-weight: normal; min-width: 7rem; max-width: 14rem; overflow-wrap: break-word; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 0.5rem; }
 figure { margin: 0; } figure svg { width: 100%; height: auto; }
@@ -64,12 +68,13 @@ def paragraph(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], text: Sequence[int] = ()) -> str:
-    """A table that scrolls sideways where there is no room. text: columns that hold sentences."""
+    """A table that scrolls sideways where there is no room. text: columns of sentences. Names may be broken at _."""
     top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>"
         + "".join(
-            f"<td{' class=text' if place in text else ''}>{escape(shown(cell))}</td>" for place, cell in enumerate(row)
+            f"<td{' class=text' if place in text else ''}>{escape(shown(cell)).replace('_', '_<wbr>')}</td>"
+            for place, cell in enumerate(row)
         )
         + "</tr>"
         for row in rows

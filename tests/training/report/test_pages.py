@@ -45,7 +45,7 @@ class Headings(HTMLParser):
 
     def handle_starttag(self, tag, attributes):
         self.ids += [value for name, value in attributes if name == "id"]
-        if tag not in ("meta", "link", "img"):
+        if tag not in ("meta", "link", "img", "wbr"):
             self.open.append(tag)
         if tag == "h2":
             self.found.append("")
