@@ -34,5 +34,13 @@ by_numbers = np.sum(np.where(x < 0, -1, 1) * np.where(y < 0, -1, 1), axis=1)
 print("1,000 sums of 100", f"{np.sum(by_bits == by_numbers)} are equal, as numbers and as bits")
 print("memory          ", f"{x.nbytes:,} bytes as float32, {bits.pack_signs(x).nbytes:,} in words")
 
+# A convolution lays its filter on every pixel and sums over the taps, here 3x3 of them. At the edge some lie outside,
+# where there are no signs, and K is smaller. If all signs are +1, no product is -1, and the sum is K itself: here of
+# 3x3 pixels with 10 channels, with a padding of 1, as one says when the middle of the filter reaches every pixel.
+ones = bits.pack_signs(np.ones((1, 3, 3, 10), dtype=np.float32))  # a picture, and a filter as well
+sums = bits.binary_conv2d(ones, ones, channels=10, stride=1, padding=1)[0, :, :, 0]
+for name, row in zip(("top", "middle", "bottom"), sums, strict=True):
+    print(f"K, {name:13}", *row)
+
 # Exercise. A 3x3 filter over 64 channels lies on the corner of a picture, so that only four of its nine taps are
 # inside; what lies outside is left out. 100 bits differ. What is the sum?  python examples/course/answer.py 2 NUMBER

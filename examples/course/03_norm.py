@@ -5,7 +5,14 @@ import numpy as np
 from hbcore import BatchNorm2d, Tensor, bits, no_grad
 from hbcore.deploy.folding import norm_line, threshold
 
-# In evaluation, batch norm is a line: v = gamma (x - mean) / sqrt(variance + eps) + beta = scale x + shift.
+
+def neighbours(t):
+    """Thresholds with the float32 below and above them, (3, C): there is no number between."""
+    return np.stack([np.nextafter(t, np.float32(-np.inf)), t, np.nextafter(t, np.float32(np.inf))])
+
+
+# In training, batch norm takes mean and variance of the numbers before it, and remembers them. In evaluation, .eval(),
+# it uses what it remembers, and is a line: v = gamma (x - mean) / sqrt(variance + eps) + beta = scale x + shift.
 norm = BatchNorm2d(3).eval()
 norm.gamma.data[:] = 2, 0.5, -1
 norm.beta.data[:] = 1, -1, 2
@@ -23,12 +30,19 @@ print("flip            ", flip.astype(int))
 
 # Are the bits the same? For every number that is tried, also for those right at the threshold.
 x = np.random.default_rng(0).uniform(-10, 10, (100_000, 3)).astype(np.float32)
-near = np.stack([np.nextafter(t, -np.inf), t, np.nextafter(t, np.inf)])
-x = np.concatenate([x, near]).astype(np.float32)
-with no_grad():
+x = np.concatenate([x, neighbours(t)])
+with no_grad():  # nobody will ask for gradients
     signs = bits.sign(norm(Tensor(x[None, None])).data)[0, 0]
 by_comparison = np.where((x < t) ^ flip, -1, 1)
 print("numbers tried   ", f"{x.size:,}, of which {np.sum(signs != by_comparison)} have another sign")
+
+# Would it not do to divide? -shift / scale is rounded, and scale x + shift is as well. Of 100,000 rising lines:
+scale, shift = np.random.default_rng(1).standard_normal((2, 100_000)).astype(np.float32)
+scale = np.abs(scale)
+for name, t in (("by division", -shift / scale), ("by search", threshold(scale, shift)[0])):
+    near = neighbours(t)
+    wrong = ((near < t) != (scale * near + shift < 0)).any(axis=0)
+    print(f"{name:16}", f"{np.sum(wrong):,} thresholds have a wrong bit beside them")
 
 # What that saves: a unit of 256 channels keeps 256 thresholds and 256 bits of four times 256 numbers.
 before, after = 4 * 256 * 4, 256 * 4 + 256 // 8

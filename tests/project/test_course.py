@@ -72,8 +72,18 @@ def test_lessons_are_short_and_have_their_exercises() -> None:
     assert len(LESSONS) == len(ANSWERS)
     for number, name in enumerate(LESSONS, start=1):
         text = (ROOT / "examples" / "course" / f"{name}.py").read_text(encoding="utf-8")
-        assert 30 <= text.count("\n") <= 90
+        assert 40 <= text.count("\n") <= 90
         assert f"answer.py {number} NUMBER" in text
+
+
+def test_the_first_lessons_are_as_long_as_the_course_says() -> None:
+    course = ROOT / "docs" / "course"
+    pages = [course / "README.md", *(course / f"{name}.md" for name in LESSONS[:3])]
+    scripts = [ROOT / "examples" / "course" / f"{name}.py" for name in LESSONS[:3]]
+    words = sum(len(path.read_text(encoding="utf-8").split()) for path in (*pages, *scripts))
+    said, minutes = re.findall(r"reading ([\d,]+) words.*?that is (\d+)\s+minutes", pages[0].read_text(), re.DOTALL)[0]
+    assert words == pytest.approx(int(said.replace(",", "")), abs=50)
+    assert round(words / 200) == int(minutes)
 
 
 def test_the_gradient_of_a_sign_goes_through_between_minus_one_and_one() -> None:
@@ -88,6 +98,10 @@ def test_the_xor_says_what_the_products_say() -> None:
     assert said["12 - 2 p"] == str(a @ w)
     ones = said["xor"].split()[0]
     assert [bit == "1" for bit in reversed(ones)] == (a * w < 0).tolist()
+    inside = np.array([2, 3, 2])  # of the three taps along a side, from edge to edge
+    assert [said[f"K, {row}"] for row in ("top", "middle", "bottom")] == [
+        " ".join(map(str, row)) for row in 10 * np.outer(inside, inside)
+    ]
 
 
 def test_the_threshold_is_where_the_line_crosses_zero() -> None:
@@ -97,6 +111,20 @@ def test_the_threshold_is_where_the_line_crosses_zero() -> None:
     found = [float(number) for number in said["threshold"].strip("[]").split()]
     assert found == pytest.approx(crossings, abs=1e-3)
     assert "of which 0 have another sign" in said["numbers tried"]
+
+
+def test_a_threshold_by_division_is_often_beside_the_right_one() -> None:
+    """Counted with products that are rounded once, and sums in float64, whose sign is the true one."""
+    scale, shift = np.random.default_rng(1).standard_normal((2, 100_000)).astype(np.float32)
+    scale = np.abs(scale)
+    t = (-shift.astype(np.float64) / scale).astype(np.float32)
+    wrong = np.zeros(100_000, dtype=bool)
+    for x in (np.nextafter(t, np.float32(-np.inf)), t, np.nextafter(t, np.float32(np.inf))):
+        product = (scale.astype(np.float64) * x).astype(np.float32)
+        wrong |= (x < t) != (product.astype(np.float64) + shift < 0)
+    said = lines("03_norm")
+    assert said["by division"].split()[0] == f"{wrong.sum():,}"
+    assert said["by search"].split()[0] == "0"
 
 
 def test_a_gradient_is_believed_the_less_the_more_signs_it_comes_through() -> None:

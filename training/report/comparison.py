@@ -140,7 +140,7 @@ def samples(records: Sequence[Record], answers: Sequence[Answers], names: Sequen
             shown = [portraits(r.task, a, chosen, ROOM // 4) for r, a in zip(records, answers, strict=True)]
             count = min(map(len, shown))  # as far as there was room for both
             pairs = zip(*(cells[:count] for cells in shown), strict=True)
-            text += markup.pictures([cell for pair in pairs for cell in pair])
+            text += markup.pairs(pairs)
     return text
 
 

@@ -29,13 +29,19 @@ table { border-collapse: collapse; font-size: 0.875rem; font-variant-numeric: ta
 th, td { padding: 0.25rem 0.6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap; }
 th:first-child, td:first-child { text-align: left; }
 th { background: var(--soft); }
-td.text, .facts th, .facts td { white-space: normal; text-align: left; overflow-wrap: anywhere; }
-td.text { min-width: 16rem; }
+.text, .facts th, .facts td { white-space: normal; text-align: left; overflow-wrap: anywhere; }
+.text { min-width: 16rem; }
+@media (max-width: 600px) {
+  table { font-size: 0.8rem; } th, td { padding: 0.25rem 0.3rem; white-space: normal; } .text { min-width: 8rem; }
+  td:first-child { min-width: 5.5rem; overflow-wrap: anywhere; }
+}
 .facts th { font-weight: normal; min-width: 7rem; max-width: 14rem; overflow-wrap: break-word; }
 .figures { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 22rem), 1fr)); gap: 0.5rem; }
 figure { margin: 0; } figure svg { width: 100%; height: auto; }
 figcaption { font-size: 0.8rem; overflow-wrap: anywhere; }
 .pictures { display: grid; grid-template-columns: repeat(auto-fill, minmax(9rem, 1fr)); gap: 0.75rem; }
+.pairs { grid-template-columns: repeat(auto-fill, minmax(min(100%, 18.75rem), 1fr)); }
+.pairs > div { display: grid; grid-template-columns: 1fr 1fr; gap: 0.75rem; }
 .pictures img { width: 100%; height: auto; display: block; }
 details { margin: 0.5rem 0; } summary { cursor: pointer; color: var(--mark); }
 pre { overflow-x: auto; padding: 0.75rem; background: var(--soft); font-size: 0.8rem; }
@@ -64,12 +70,14 @@ def paragraph(text: str) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[Cell]], text: Sequence[int] = ()) -> str:
-    """A table that scrolls sideways where there is no room. text: columns that hold sentences."""
-    top = "".join(f"<th>{escape(cell)}</th>" for cell in head)
+    """A table that scrolls sideways where there is no room. text: columns of sentences. Names may be broken at _."""
+    words = [" class=text" if place in text else "" for place in range(len(head))]
+    top = "".join(f"<th{kind}>{escape(cell)}</th>" for kind, cell in zip(words, head, strict=True))
     body = "".join(
         "<tr>"
         + "".join(
-            f"<td{' class=text' if place in text else ''}>{escape(shown(cell))}</td>" for place, cell in enumerate(row)
+            f"<td{kind}>{escape(shown(cell)).replace('_', '_<wbr>')}</td>"
+            for kind, cell in zip(words, row, strict=True)
         )
         + "</tr>"
         for row in rows
@@ -103,11 +111,17 @@ def figures(drawn: Iterable[tuple[str, str]]) -> str:
 
 def pictures(images: Iterable[tuple[str, str]]) -> str:
     """Pictures as `embedded` makes them, with captions, which are their descriptions as well."""
-    cells = "".join(
-        f'<figure><img alt="{escape(words)}" src="{source}"><figcaption>{escape(words)}</figcaption></figure>'
-        for source, words in images
-    )
-    return f'<div class="pictures">{cells}</div>'
+    return f'<div class="pictures">{"".join(_figure(*image) for image in images)}</div>'
+
+
+def pairs(images: Iterable[Sequence[tuple[str, str]]]) -> str:
+    """The same two by two: what is to be compared is never torn apart by the end of a row."""
+    cells = "".join(f"<div>{_figure(*one)}{_figure(*other)}</div>" for one, other in images)
+    return f'<div class="pictures pairs">{cells}</div>'
+
+
+def _figure(source: str, words: str) -> str:
+    return f'<figure><img alt="{escape(words)}" src="{source}"><figcaption>{escape(words)}</figcaption></figure>'
 
 
 def embedded(image: NDArray[np.uint8], quality: int = 80) -> str:

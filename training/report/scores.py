@@ -74,8 +74,12 @@ def norm_of(test: TestSet, headline: str) -> tuple[NDArray[np.float64], str]:
     """The lengths (N,) that a headline score divides distances by, NaN where not known, and what they are."""
     name = headline.partition("@")[0]
     if name.startswith("NME"):
-        words = {"NME_ioc": "outer eye corners", "NME_pupil": "pupils", "NME_box": "root of the box's area"}
-        return norms(test.keypoints, test.labelled, test.skeleton)[name], f"of {words.get(name, 'the box diagonal')}"
+        words = {
+            "NME_ioc": "interocular distance",
+            "NME_pupil": "interpupillary distance",
+            "NME_box": "root of the box's area",
+        }
+        return norms(test.keypoints, test.labelled, test.skeleton)[name], f"of the {words.get(name, 'box diagonal')}"
     lengths = {
         "PCKh": (test.head_size, "of the head size"),
         "PCK": (torso_size(test.keypoints, test.skeleton, test.labelled), "of the torso"),

@@ -34,6 +34,7 @@ class Shift:
     over all of them and that of the picture where it is largest; of a model of parts, pixels of another class, percent.
     error: the same mean, not from the answers without flips but from the truth; None where that is not known. within:
     the share of points, in percent, that are near enough to the truth; None where it is not said what that is.
+    spread: of mean, error and within, by name, the standard deviation between seeds; None of a single one.
     """
 
     of: str
@@ -43,6 +44,7 @@ class Shift:
     worst: float
     error: float | None = None
     within: float | None = None
+    spread: dict[str, float] | None = None
 
 
 def shifts(
@@ -75,9 +77,9 @@ def measured(
 
     The error is the mean over the points of each picture, and of that over the pictures.
     """
-    moved, errors, found = [], [], []
+    by_picture = [movement(right, other, size) for other in others]
+    errors, found = [], []
     for other in others:
-        moved.append(movement(right, other, size))
         if truth is not None:
             wrong = truth.errors(other)
             labelled = np.isfinite(wrong)
@@ -85,9 +87,11 @@ def measured(
             errors.append(np.nanmean(wrong[there], axis=1).mean())
             if truth.near is not None:
                 found.append(100 * np.mean(wrong[labelled] <= 100 * truth.near))
-    by_picture = np.concatenate(moved)
-    error, within = (float(np.mean(values)) if values else None for values in (errors, found))
-    return Shift(of, flips, bits, float(by_picture.mean()), float(by_picture.max()), error, within)
+    values = {"mean": [moved.mean() for moved in by_picture], "error": errors, "within": found}
+    known = {name: of_seeds for name, of_seeds in values.items() if of_seeds}
+    means = {name: float(np.mean(of_seeds)) for name, of_seeds in known.items()}
+    spread = {name: float(np.std(of_seeds, ddof=1)) for name, of_seeds in known.items()} if len(others) > 1 else None
+    return Shift(of, flips, bits, worst=float(np.max(by_picture)), spread=spread, **means)
 
 
 def answers(subject: Subject) -> Array:
@@ -215,6 +219,12 @@ def in_words(options: argparse.Namespace) -> str:
     return f"error: distance from the points of the table, {norm}{near}"
 
 
+def in_percent(shift: Shift, name: str) -> str:
+    """One of its means, and how far seeds are apart if there are several."""
+    apart = "" if shift.spread is None else f" ± {shift.spread[name]:.3f}"
+    return f"{getattr(shift, name):.3f}{apart} %"
+
+
 def view(subject: Subject, options: argparse.Namespace) -> View:
     subject.require_photos("robustness")
     if options.seeds < 1:
@@ -225,8 +235,8 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
     found = [s for of in ("weights", "activations") for s in shifts(subject, right, of, counts, options.seeds, truth)]
     rows = [
         (
-            *(s.of, f"{s.flips:,}", f"{100 * s.flips / s.bits:.4f} %", f"{s.mean:.3f} %", f"{s.worst:.2f} %"),
-            *(f"{value:.3f} %" for value in (s.error, s.within) if value is not None),
+            *(s.of, f"{s.flips:,}", f"{100 * s.flips / s.bits:.4f} %", in_percent(s, "mean"), f"{s.worst:.2f} %"),
+            *(in_percent(s, name) for name in ("error", "within") if getattr(s, name) is not None),
         )
         for s in found
     ]
@@ -236,7 +246,7 @@ def view(subject: Subject, options: argparse.Namespace) -> View:
         *table(head, rows),
         f"{counted(len(subject.pictures), 'picture')}, {counted(options.seeds, 'time')}; shifts in percent of the "
         f"{subject.size} pixels that the network sees, or of pixels whose class changes; activations: flips in each "
-        "picture",
+        f"picture{'; ±: standard deviation between the times' if options.seeds > 1 else ''}",
         *([] if truth is None else [in_words(options)]),
     ]
     return View(lines, {"model": subject.name, "pictures": len(subject.pictures), "shifts": [asdict(s) for s in found]})

@@ -7,12 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hbcore import BinaryConv2d, save_model
+from hbcore import BinaryConv2d, kernels, save_model
 from hbcore.deploy import packed_file
+from hbcore.deploy.engine import Engine
+from hbcore.deploy.lowering import lower
+from hbcore.deploy.memory import run_apart
 from hbcore.inspect import __main__ as entry
 from hbcore.inspect.observe import run_once
 from hbcore.inspect.subject import InspectError, Subject, binary_units
-from hbcore.inspect.views.microscope import Slide
+from hbcore.inspect.views.microscope import Slide, slides
 from hbcore.nn.blocks import BLOCKS, Style, Unit
 from hbcore.nn.layers import use_packed
 from hbcore.nn.module import Sequential
@@ -115,6 +118,36 @@ def test_it_says_what_the_kernels_say(name):
             assert sample.simulated == sample.dot
             for normed in sample.middle:
                 assert normed.bit == ((normed.x < normed.threshold) != normed.flip)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_it_says_what_the_engine_says(name):
+    """The words of more than 1,000 positions are those that the engine's steps take, each from the steps before it.
+
+    Of the engine's table and its kernels, but with a place of its own for every buffer, so that all are still there.
+    """
+    rng = np.random.default_rng(6)
+    network = model(features=32, **NETWORKS[name])
+    subject = Subject(name, network, None, rng.random((1, 32, 32, 3), dtype=np.float32))
+    table, plan = lower(network, 32, 32), kernels.backend.new_plan()
+    array_of = run_apart(plan, table)
+    array_of(table.picture)[...] = subject.pictures
+    plan.run()
+    assert np.array_equal(array_of(table.maps), Engine(network, 32, 32)(subject.pictures))
+    steps = {step.arguments["w"].tobytes(): step.arguments for step in table.steps if step.kind == "binary_conv2d"}
+    layers = slides(subject)
+    assert len(steps) == len(layers)
+    for slide in layers:
+        step = steps[kernels.backend.pack_filters(slide.conv.weight.data).tobytes()]
+        words, filters, alpha = array_of(step["x"])[0], step["w"], step["epilogue"].alpha
+        for _ in range(-(-150 // len(layers))):
+            y, x, channel = (int(rng.integers(size)) for size in slide.y.shape)
+            sample = slide.at(y, x, channel)
+            weights = filters[..., channel].reshape(-1, filters.shape[2])
+            assert [list(tap.weights) for tap in sample.taps] == weights.tolist()
+            inside = [tap for tap in sample.taps if tap.activations is not None]
+            assert [list(tap.activations) for tap in inside] == [words[tap.pixel].tolist() for tap in inside]
+            assert sample.alpha == alpha[channel]
 
 
 def test_what_is_not_there_is_named():

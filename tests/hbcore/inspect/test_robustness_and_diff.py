@@ -1,6 +1,7 @@
 """Bits that flip by chance, and bits that differ between two models: by hand."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -86,8 +87,12 @@ def test_shift_and_error_by_hand():
     assert found.error == pytest.approx(100 / 50 * ((2 + 1) / 2 + (4 + 10) / 2) / 2)
     # within 2.5 pixels of three known points: 0 and 1, but not 4; then none
     assert found.within == pytest.approx(100 * (2 / 3 + 0) / 2)
+    # the means of the two seeds are 1 and 13, 3 and 14, and two thirds and nothing
+    half = 0.5**0.5
+    assert found.spread == pytest.approx({"mean": 12 * half, "error": 11 * half, "within": 100 * 2 / 3 * half})
     plain = measured("weights", 5, 99, right, others, 50, None)
-    assert (plain.error, plain.within) == (None, None)
+    assert (plain.error, plain.within, list(plain.spread)) == (None, None, ["mean"])
+    assert measured("weights", 5, 99, right, others[:1], 50, None).spread is None
 
 
 def test_every_seed_flips_other_bits():
@@ -221,7 +226,13 @@ def test_the_commands(capsys):
     assert [(s["of"], s["flips"]) for s in said["shifts"]] == [
         (of, flips) for of in ("weights", "activations") for flips in (0, 500)
     ]
-    assert "1 picture, 1 time;" in Outcome(entry.main, capsys, *words).out
+    out = Outcome(entry.main, capsys, *words).out
+    assert "1 picture, 1 time;" in out
+    assert "±" not in out
+    twice = Outcome(entry.main, capsys, *words[:-1], 2).out
+    assert re.search(r"^weights +0 .* 0\.000 % ", twice, re.M)
+    assert re.search(r"^weights +500 .* \d+\.\d{3} ± \d+\.\d{3} % ", twice, re.M)
+    assert "±: standard deviation between the times\n" in twice
     Outcome(entry.main, capsys, *words[:-1], 0).fails(3, "--seeds 0: at least 1")
     for odd in ("-1", "1,,2", "x", "1e3"):
         message = f"argument --flips: {odd!r} is not K or K,K,..., whole numbers from 0"
