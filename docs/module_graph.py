@@ -2,6 +2,7 @@
 
     python docs/module_graph.py            writes it into docs/architecture.md and README.md
     python docs/module_graph.py --check    exit code 1, and one line, where these no longer say what the imports say
+    python docs/module_graph.py --lines    prints how many lines each room and file has, in the order of reading
 
 A room is a folder or a module at the top of a package; its modules are all files in it. The order of the rooms is
 declared by the committed docs/architecture.md itself: rooms stay in the order of its tables, a new one comes just
@@ -228,11 +229,29 @@ def map_of_modules(modules: Mapping[str, Module], order: list[str]) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def lines_of(modules: Mapping[str, Module], order: Iterable[str], root: Path) -> Iterator[str]:
+    """A row for each room, with the lines of all its modules, and below it one for each of them."""
+    for room in order:
+        lengths = {
+            modules[name].path: len((root / modules[name].path).read_text(encoding="utf-8").splitlines())
+            for name in _inside(room, modules)
+        }
+        yield f"{sum(lengths.values()):6}  {room}"
+        if len(lengths) > 1:
+            yield from (f"{length:12}  {path}" for path, length in lengths.items())
+
+
+def _inside(room: str, modules: Mapping[str, Module]) -> list[str]:
+    """A room's modules, each after those that it imports."""
+    graph = module_graph(modules)
+    inside = {name: {other for other in graph[name] if modules[other].room == room} for name in graph}
+    return ordered(inside, sorted((name for name in modules if modules[name].room == room), key=_place(modules)))
+
+
 def _modules_of(room: str, modules: Mapping[str, Module]) -> list[str]:
     """The table of a room's modules; none for a room that is one file."""
     graph = module_graph(modules)
-    inside = {name: {other for other in graph[name] if modules[other].room == room} for name in graph}
-    names = ordered(inside, sorted((name for name in modules if modules[name].room == room), key=_place(modules)))
+    names = _inside(room, modules)
     folder = room.replace(".", "/") + "/"
     if not modules[room].path.startswith(folder):
         return []
@@ -315,10 +334,15 @@ def difference(path: str, old: str, new: str) -> str:
 
 
 def main(arguments: list[str]) -> int:
-    if arguments not in ([], ["--check"]):
-        print("usage: python docs/module_graph.py [--check]", file=sys.stderr)
+    if arguments not in ([], ["--check"], ["--lines"]):
+        print("usage: python docs/module_graph.py [--check | --lines]", file=sys.stderr)
         return 2
     try:
+        if arguments == ["--lines"]:
+            modules = read()
+            order = check_arrows(modules, shown((ROOT / PAGE).read_text(encoding="utf-8")))
+            print("\n".join(lines_of(modules, order, ROOT)))
+            return 0
         for path, (old, new) in pages().items():
             if old != new and arguments:
                 raise GraphError(f"{difference(path, old, new)}; run python docs/module_graph.py")

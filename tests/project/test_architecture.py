@@ -160,6 +160,23 @@ def test_a_page_edited_by_hand_is_named_and_mended(copy, capsys):
     assert graph.main([]) == graph.main(["--check"]) == 0
 
 
+def test_lines_are_counted_in_the_order_of_reading(copy, capsys):
+    (copy / "hbcore" / "extra.py").write_text('"""Three lines."""\n\nNOTHING = 0\n')
+    assert graph.main(["--lines"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["3", "hbcore.extra"] in rows
+    files = {path: int(number) for number, path in rows if path.startswith("hbcore/nn/")}
+    assert files["hbcore/nn/blocks.py"] == (copy / "hbcore/nn/blocks.py").read_text(encoding="utf-8").count("\n")
+    assert [str(sum(files.values())), "hbcore.nn"] in rows
+    names = [name for _, name in rows]
+    assert (
+        names.index("hbcore.bits")
+        < names.index("hbcore.nn")
+        < names.index("hbcore.inspect")
+        < names.index("training.runs")
+    )
+
+
 def test_an_arrow_that_a_longer_way_says_is_left_out():
     assert graph.reduced({"a": set(), "b": {"a"}, "c": {"a", "b"}}) == {"a": [], "b": ["a"], "c": ["b"]}
 
