@@ -78,6 +78,12 @@ def test_every_way_to_count_bits(flags, tmp_path):
     assert made.run("selftest", shades(32), 0) == b"y"
 
 
+def test_rows_that_blocks_of_pixels_do_not_divide(tmp_path):
+    """Maps 24 pixels wide, 22 between borders: the last block of sixteen overlaps, those of six leave some over."""
+    model = network(features=32, stem=24, stacks=2, joints=17).eval()
+    assert program(tmp_path, model, 96, "-O2", "-march=native").run("selftest", shades(96), 0) == b"y"
+
+
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="needs registers of more digits than a float has")
 def test_registers_of_more_digits(tmp_path):
     """With -std=c99 casts round what they hold; with GCC's own dialect they do not, which the file refuses."""
