@@ -42,6 +42,12 @@ typedef float32x4_t lanes;
 #else
 #define SUM_AND_PRODUCT(sum, a, w) vaddq_f32(sum, vmulq_f32(a, w))
 #endif
+#elif defined(__wasm_simd128__) && !HB_FUSED
+enum { PIXELS = 4 };
+typedef v128_t lanes;
+#define LOADED wasm_v128_load
+#define EVERYWHERE wasm_v128_load32_splat
+#define SUM_AND_PRODUCT(sum, a, w) wasm_f32x4_add(sum, wasm_f32x4_mul(a, w))
 #else
 enum { PIXELS = 4 };
 #endif

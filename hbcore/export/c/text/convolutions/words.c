@@ -8,7 +8,7 @@
  *     differing[k] += bits set in (x[i] xor w[8 i + k])     for i = 0 ... words - 1
  *
  * HB_PATH says how they are counted, all with the same result: "32" and "64" add up fields of bits in words of so many
- * bits, "popcount" asks the compiler, "avx2", "avx512" and "neon" count in registers.
+ * bits, "popcount" asks the compiler, "avx2", "avx512", "neon" and "wasm" count in registers.
  */
 #define HB_PATH_32 1
 #define HB_PATH_64 2
@@ -16,6 +16,7 @@
 #define HB_PATH_AVX2 4
 #define HB_PATH_NEON 5
 #define HB_PATH_AVX512 6
+#define HB_PATH_WASM 7
 #ifndef HB_PATH
 #if defined(__AVX512VPOPCNTDQ__) && defined(__AVX512VL__)
 #define HB_PATH HB_PATH_AVX512
@@ -23,6 +24,8 @@
 #define HB_PATH HB_PATH_AVX2
 #elif defined(__ARM_NEON)
 #define HB_PATH HB_PATH_NEON
+#elif defined(__wasm_simd128__)
+#define HB_PATH HB_PATH_WASM
 #elif defined(__POPCNT__) || defined(__riscv_zbb)
 #define HB_PATH HB_PATH_POPCOUNT
 #elif UINTPTR_MAX > 0xFFFFFFFFu
@@ -79,6 +82,18 @@ static inline void count_eight(uint32_t *differing, const uint32_t *x, int32_t x
         }
     vst1q_u32(differing, vpadalq_u16(vld1q_u32(differing), vpaddlq_u8(first)));
     vst1q_u32(differing + 4, vpadalq_u16(vld1q_u32(differing + 4), vpaddlq_u8(second)));
+#elif HB_PATH == HB_PATH_WASM
+    v128_t first = wasm_i32x4_const_splat(0), second = first;
+    for (int32_t i = 0; i < runs; i++, x += x_line, w += w_line * GROUP)
+        for (int32_t r = 0; r < run; r++) {
+            const v128_t word = wasm_i32x4_splat((int32_t)x[r]), *filters = (const v128_t *)(const void *)(w + r * GROUP);
+            first = wasm_i8x16_add(first, wasm_i8x16_popcnt(wasm_v128_xor(wasm_v128_load(filters), word)));
+            second = wasm_i8x16_add(second, wasm_i8x16_popcnt(wasm_v128_xor(wasm_v128_load(filters + 1), word)));
+        }
+    first = wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(first));
+    second = wasm_u32x4_extadd_pairwise_u16x8(wasm_u16x8_extadd_pairwise_u8x16(second));
+    wasm_v128_store(differing, wasm_i32x4_add(wasm_v128_load(differing), first));
+    wasm_v128_store(differing + 4, wasm_i32x4_add(wasm_v128_load(differing + 4), second));
 #elif HB_PATH == HB_PATH_POPCOUNT
     for (int32_t i = 0; i < runs; i++, x += x_line, w += w_line * GROUP)
         for (int32_t r = 0; r < run; r++)
