@@ -33,6 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     in_c.add_argument("model", help="a model file, packed or not, or the name of a model that comes with hbcore")
     in_c.add_argument("-o", "--out", required=True, type=Path, help="the folder to write it into")
     in_c.add_argument("--name", help="of the C files and of what they define; without it, that of the model file")
+    in_c.add_argument("--integers", action="store_true", help="no float between picture and maps: for devices without")
     parity = in_c.add_argument_group("parity.json: the file compiled here, compared bit by bit")
     parity.add_argument("--pictures", type=int, default=1000, metavar="N", help="how many (1000); 0: no parity.json")
     parity.add_argument("--crops", type=Path, metavar="FOLDER", help="of pictures to take; without it, made-up ones")
@@ -72,7 +73,7 @@ def as_wasm(options: Namespace) -> Iterator[str]:
 
 def as_c(options: Namespace) -> Iterator[str]:
     """Write C and its certificate; what there is to say, as it happens."""
-    made = c_model(options.model, options.name)
+    made = c_model(options.model, options.name, options.integers)
     size, count = made.description.codec.input_size, options.pictures
     if options.crops is None:
         pictures, of = synthetic(count, size), "made-up noise"
@@ -94,4 +95,5 @@ def as_c(options: Namespace) -> Iterator[str]:
     said = "the same to the last bit" if found["equal"] else "NOT the same"
     if options.require_parity and not found["equal"]:
         raise ModelFileError(f"{options.out / 'parity.json'}: {said} on this machine")
-    yield f"{options.out / 'parity.json'}: {found['pictures']['count']} pictures in four ways, {said}"
+    pictures, ways = found["pictures"]["count"], 1 + len(found["against_c"])
+    yield f"{options.out / 'parity.json'}: {pictures} pictures in {ways} ways, {said}"

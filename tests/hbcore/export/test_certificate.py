@@ -81,7 +81,7 @@ def test_one_bit_is_seen():
 def test_the_command(model_file, tmp_path, capsys, monkeypatch):
     words = ["c", model_file, "-o", str(tmp_path), "--pictures", "1"]
     assert command.main([*words, "--require-parity"]) == 0
-    assert "1 pictures in four ways, the same to the last bit" in capsys.readouterr().out
+    assert "1 pictures in 4 ways, the same to the last bit" in capsys.readouterr().out
     found = json.loads((tmp_path / "parity.json").read_text())
     assert found["equal"]
     assert found["model_sha256"] in (tmp_path / "net.h").read_text()

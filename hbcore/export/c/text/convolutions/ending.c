@@ -34,16 +34,6 @@
 #define HB_STEP static
 #endif
 
-#ifdef __SSE2__
-#include <immintrin.h>
-#elif defined(__ARM_NEON)
-#include <arm_neon.h>
-#elif defined(__wasm_simd128__)
-#include <wasm_simd128.h>
-#endif
-
-enum { GROUP = 8 }; /* filters at once */
-
 typedef struct {
     const float *alpha, *bias, *slope, *scale, *shift, *threshold;
     const uint32_t *flip;
