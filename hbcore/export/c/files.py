@@ -88,11 +88,11 @@ def c_model(model: str | Path, name: str | None = None, integers: bool = False) 
         raise ModelFileError(f"{path}: does not say what its maps mean ({reason(error)})") from None
     try:
         table = lower(network, description.codec.input_size, description.codec.input_size)
+        whole = in_integers(table) if integers else None
     except ValueError as error:
         raise ModelFileError(f"{path}: cannot be written in C: {reason(error)}") from None
     named = c_name(path.stem if name is None else name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    whole = in_integers(table) if integers else None
     files, facts = c_files(table, description.codec, description.output, named, digest, whole)
     return CModel(network, description, table, named, digest, files, facts, whole)
 

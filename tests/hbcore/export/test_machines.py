@@ -72,8 +72,8 @@ def test_linux(name, model, points, tmp_path):
         assert min(np.abs(found - expected).max() for expected in points) < 1e-4
 
 
-def written(model, folder, whole=False):
-    table, codec = lower(model, 32, 32), HeatmapCodec(32)
+def written(model, folder, whole=False, side=32):
+    table, codec = lower(model, side, side), HeatmapCodec(side)
     files, facts = c_files(table, codec, "sigmoid", "net", "0" * 64, in_integers(table) if whole else None)
     for file in ("net.c", "net.h"):
         (folder / file).write_text(files[file])
