@@ -53,8 +53,7 @@ def test_ram_and_constants_are_those_of_the_c_file(tmp_path, capsys):
 
 
 def test_work_by_hand():
-    """2 x 3 pixels of 40 signs, 9 taps, 10 filters: 2 words meet 2 groups. Then 5 numbers and 4 filters, filled up to 8;
-    and a copy of 4 channels."""
+    """2 x 3 pixels: of 40 signs, 9 taps, 10 filters, which are 2 words, 2 groups; of 5 numbers, 4 filters; a copy."""
     pixels = (1, 2, 3)
     bits, ten = Area(0, (*pixels, 1), np.dtype(np.uint64), 0, 1), Area(1, (*pixels, 10), np.dtype(np.float32), 0, 10)
     five, four = Area(2, (*pixels, 5), np.dtype(np.float32), 0, 5), Area(3, (*pixels, 4), np.dtype(np.float32), 0, 4)

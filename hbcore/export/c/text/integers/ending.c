@@ -9,7 +9,12 @@
  *
  * Nothing overflows, whatever the picture: see what ${name}.h says about it.
  */
+/* Each step is compiled once, not for some layers apart: constants are then as large as the plan says. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
+#define HB_STEP static __attribute__((noipa))
+#else
 #define HB_STEP static
+#endif
 
 typedef struct {
     const int32_t *factor, *term, *slope, *scale, *offset, *threshold;
