@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, Self, TypeGuard
 
 import numpy as np
-
-from hbcore.kernels.plan import Epilogue
 
 
 @dataclass(frozen=True)
@@ -40,6 +38,11 @@ class Area:
         return replace(self, shape=(*self.shape[:3], count), first=self.first + channels.start)
 
 
+def is_ending(value: object) -> TypeGuard[Any]:
+    """Whether it says what follows the sums of a convolution, as an Epilogue: fields, of which some are areas."""
+    return is_dataclass(value) and not isinstance(value, Area)
+
+
 @dataclass(frozen=True, eq=False)
 class Step:
     """A method of :class:`hbcore.kernels.plan.Plan` and its arguments in order, areas where that has arrays to write.
@@ -54,7 +57,7 @@ class Step:
     def areas(self) -> Iterator[Area]:
         """All that the step reads and writes."""
         for value in self.arguments.values():
-            parts = [getattr(value, field.name) for field in fields(value)] if isinstance(value, Epilogue) else [value]
+            parts = [getattr(value, field.name) for field in fields(value)] if is_ending(value) else [value]
             yield from (part for part in parts if isinstance(part, Area))
 
     def bits(self) -> Area | None:
@@ -67,7 +70,7 @@ class Step:
         """The arguments with arrays for areas."""
 
         def resolved(value: Any) -> Any:
-            if isinstance(value, Epilogue):
+            if is_ending(value):
                 found = {field.name: getattr(value, field.name) for field in fields(value)}
                 return replace(value, **{name: array_of(v) for name, v in found.items() if isinstance(v, Area)})
             return array_of(value) if isinstance(value, Area) else value

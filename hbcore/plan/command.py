@@ -18,7 +18,7 @@ from hbcore.landmarks.landmarker import find_model
 from hbcore.landmarks.masks import MaskCodec
 from hbcore.nn.architecture import SCHEMA, check_architecture, input_multiple
 from hbcore.nn.hourglass import StackedHourglass
-from hbcore.plan.boards import BOARDS
+from hbcore.plan.boards import BOARDS, Board
 from hbcore.plan.needs import Needs, needs, smaller_needs, untrained
 
 FEATURES, SIZE, JOINTS = 64, 128, 68
@@ -83,15 +83,20 @@ def lines(
     yield f"constants     {taken.flash:,} bytes of flash, besides the code"
     yield f"binary MACs   {taken.binary_macs:,}"
     yield f"real MACs     {taken.real_macs:,}"
-    answers = {board: "yes" for board in BOARDS if board.has_room(taken.ram, taken.flash)}
+    yield "milliseconds  for the maps, as counted in an emulator, one instruction in a cycle: no board was asked"
+    answers = {board: f"yes, {_time(board, taken)}" for board in BOARDS if board.has_room(taken.ram, taken.flash)}
     while len(answers) < len(BOARDS):
         said, less = next(others, ("", None))
         if less is None:
             break
         with_room = [board for board in BOARDS if board not in answers and board.has_room(less.ram, less.flash)]
-        answers |= dict.fromkeys(with_room, f"no; with {said}: yes")
+        answers |= {board: f"no; with {said}: yes, {_time(board, less)}" for board in with_room}
     for board in BOARDS:
         yield f"{board.name:<18} {answers.get(board, 'no')}"
+
+
+def _time(board: Board, taken: Needs) -> str:
+    return f"about {float(f'{board.milliseconds(taken.work):.2g}'):,.0f} ms"
 
 
 def read_model(path: Path) -> tuple[StackedHourglass, Codec]:

@@ -15,6 +15,7 @@ from hbcore.landmarks.codec import Codec
 from hbcore.nn.architecture import input_multiple
 from hbcore.nn.hourglass import StackedHourglass
 from hbcore.nn.layers import BinaryConv2d, Conv2d
+from hbcore.plan.work import Work, work_of
 
 PARTS = (1, 0.75, 0.5, 0.25)  # of the size of pictures, and of the features
 STEMS = (None, 32, 16, 8)
@@ -22,12 +23,13 @@ STEMS = (None, 32, 16, 8)
 
 @dataclass(frozen=True)
 class Needs:
-    """Bytes of the C file's arena and of its constants; products of bits and of numbers for one picture."""
+    """Bytes of the C file's arena and of its constants; products of bits and of numbers, and work, for one picture."""
 
     ram: int
     flash: int
     binary_macs: int
     real_macs: int
+    work: Work
 
 
 def needs(model: StackedHourglass, codec: Codec) -> Needs:
@@ -38,7 +40,9 @@ def needs(model: StackedHourglass, codec: Codec) -> Needs:
 def needs_of(table: Table, codec: Codec) -> Needs:
     """Of the steps for one picture."""
     network = c_network(table, codec)
-    return Needs(network.ram, network.constants.bytes, macs(table, "binary_conv2d"), macs(table, "conv2d"))
+    return Needs(
+        network.ram, network.constants.bytes, macs(table, "binary_conv2d"), macs(table, "conv2d"), work_of(table)
+    )
 
 
 def macs(table: Table, kind: str) -> int:

@@ -1,4 +1,4 @@
-"""The certificate: one model in four ways, with every bit, map and answer compared.
+"""The certificate: one model in several ways, with every bit, map and answer compared.
 
 Real-valued sums are rounded in one order by all of them, so that of bits and maps nothing is left to tolerance.
 """
@@ -20,7 +20,7 @@ import numpy as np
 from hbcore import kernels
 from hbcore.autograd.function import Array
 from hbcore.export.c.files import CModel
-from hbcore.export.c.ways import InC, InPlan, NoComparison, Seen, Simulation, bit_areas
+from hbcore.export.c.ways import InC, InIntegers, InPlan, NoComparison, Seen, Simulation, bit_areas
 from hbcore.landmarks.description import to_maps
 from hbcore.landmarks.masks import MaskCodec
 
@@ -43,7 +43,7 @@ class Difference:
     def between(cls, seen: Seen, answer: Array, by_c: tuple[list[Array], Array, Array]) -> Self:
         """For one picture; answer: points (K, 2) or classes (S, S), as Python decodes the maps."""
         bits = sum(int(np.bitwise_count(a ^ b).sum()) for a, b in zip(seen[0], by_c[0], strict=True))
-        maps = float(np.abs(seen[1] - by_c[1]).max())
+        maps = float(np.abs(seen[1].astype(np.float64) - by_c[1]).max())
         if answer.dtype == np.uint8:
             return cls(bits, maps, differing_classes=int((answer != by_c[2]).sum()))
         return cls(bits, maps, float(np.abs(answer - by_c[2][:, :2]).max()))
@@ -80,16 +80,13 @@ def certify(made: CModel, pictures: Iterable[Array], of: str) -> dict[str, Any]:
     NoComparison, in one line, where nothing can be compared: no compiler, no kernels whose sums have an order.
     """
     kind = kernels.backend.name
-    if kind not in FUSED:
+    if made.whole is None and kind not in FUSED:
         raise NoComparison(f"the kernels {kind} add in an order of their own: nothing can be compared to the bit")
     used = compiler()
-    native = ("-march=native",) if FUSED[kind] and platform.machine() in ("x86_64", "AMD64") else ()
-    flags = "-std=c99", "-O3", *native, "-ffp-contract=off", f"-DHB_FUSED={FUSED[kind]}"
-    ways: dict[str, Callable[[Array], Seen]] = {
-        "simulation": Simulation(made, False),
-        "packed": Simulation(made, True),
-        "engine": InPlan(made),
-    }
+    fused = FUSED.get(kind, 0)
+    native = ("-march=native",) if fused and platform.machine() in ("x86_64", "AMD64") else ()
+    flags = "-std=c99", "-O3", *native, "-ffp-contract=off", f"-DHB_FUSED={fused}"
+    ways = ways_of(made)
     found = {name: Difference() for name in ways}
     count, digest = 0, sha256()
     with InC(made, used, flags) as in_c:
@@ -120,8 +117,17 @@ def certify(made: CModel, pictures: Iterable[Array], of: str) -> dict[str, Any]:
     }
 
 
+def ways_of(made: CModel) -> dict[str, Callable[[Array], Seen]]:
+    """What the C file is to be equal to, by name."""
+    if made.whole is not None:
+        return {"integers": InIntegers(made)}
+    return {"simulation": Simulation(made, False), "packed": Simulation(made, True), "engine": InPlan(made)}
+
+
 def decoded(made: CModel, maps: Array) -> Array:
     """What maps (h, w, K) say: points float32 (K, 2), or classes uint8 (S, S)."""
+    if made.whole is not None:
+        maps = maps.astype(np.float32) * np.float32(2.0**-made.whole.exponent)
     codec = made.description.codec
     if isinstance(codec, MaskCodec):
         return np.asarray(codec.decode(maps)[0])

@@ -20,6 +20,8 @@ class CNetwork:
     arena; decoding: where in it `spare` bytes are left beside the maps.
     """
 
+    STRUCTS = ("binary_layer", "layer")
+
     def __init__(self, table: Table, spare: int = 0) -> None:
         self.table, self.constants = table, Constants()
         self.channels: dict[int, int] = {  # of packed signs
@@ -31,9 +33,7 @@ class CNetwork:
         self.loads = readers != ["conv2d"]  # a convolution reads the caller's bytes as they are
         self.kinds = {step.kind for step in table.steps} | ({"load"} if self.loads else set())
         self.held = {  # weights in bytes, or None
-            at: in_bytes(step.arguments["w"].reshape(-1, step.arguments["w"].shape[3]))
-            for at, step in enumerate(table.steps)
-            if step.kind == "conv2d"
+            at: self._weights_in_bytes(step) for at, step in enumerate(table.steps) if step.kind == "conv2d"
         }
         count, ends = len(table.buffers), table.lifetimes()
         sizes = [self._bytes(buffer) for buffer in table.buffers]
@@ -44,6 +44,11 @@ class CNetwork:
         self.begins, self.decoding, self.ram = begins[:count], begins[-1], -(-max(total, 1) // ALIGN) * ALIGN
         self.around = dict(zip(around, begins[count:-1], strict=True))
         self.calls = list(self._calls())
+
+    def _weights_in_bytes(self, step: Step) -> tuple[Any, Any] | None:
+        """Weights of a convolution as bytes and steps, which are decoded when it runs; None if they are not."""
+        w = step.arguments["w"]
+        return in_bytes(w.reshape(-1, w.shape[3]))
 
     def _bytes(self, buffer: Area) -> int:
         if buffer.buffer == self.table.picture.buffer and not self.loads:
@@ -87,7 +92,7 @@ class CNetwork:
             bytes_name = self.constants.add(f"weights_{n}", grouped(levels))
             step_name = self.constants.add(f"step_{n}", grouped(step[None]).ravel())
             weights = f".bytes = {bytes_name}, .step = {step_name}"
-        self._layer("layer", n, x, x.shape[3], w, stride, padding, weights, epilogue)
+        self._layer(self.STRUCTS[1], n, x, x.shape[3], w, stride, padding, weights, epilogue)
         given = x.buffer == self.table.picture.buffer and not self.loads
         source = "shown, NULL" if given else f"NULL, {self.place(x)}"
         memory = f"numbers(arena, {self.around[n]})"
@@ -98,28 +103,32 @@ class CNetwork:
     ) -> str:
         by_filter = words32(w.transpose(3, 0, 1, 2), channels)  # (O, kH, kW, words)
         name = self.constants.add(f"weights_{n}", grouped(by_filter.reshape(len(by_filter), -1).T))
-        self._layer("binary_layer", n, x, channels, w, stride, padding, f".weights = {name}", epilogue)
+        self._layer(self.STRUCTS[0], n, x, channels, w, stride, padding, f".weights = {name}", epilogue)
         words = "NULL" if epilogue.bits is None else self.place(epilogue.bits)  # type: ignore[arg-type]
         return f"binary_conv2d(&layer_{n}, {self.place(x)}, {self._stored(epilogue)}, {words});"
 
     def _layer(
-        self, kind: str, n: int, x: Area, channels: int, w: Any, stride: int, padding: int, weights: str, end: Epilogue
+        self, kind: str, n: int, x: Area, channels: int, w: Any, stride: int, padding: int, weights: str, end: Any
     ) -> None:
         out = end.y if end.y is not None else end.bits
-        height, width = out.shape[1:3]  # type: ignore[union-attr]
+        height, width = out.shape[1:3]
         size = (*x.shape[1:3], channels, w.shape[0], stride, padding, height, width, w.shape[3])
+        rows = [f".size = {{{', '.join(map(str, size))}}}", weights, f".end = {self._end(n, end)}"]
+        self.constants.add_table(kind, f"layer_{n}", rows)
+
+    def _end(self, n: int, end: Any) -> str:
+        """What follows the sums, as the fields of a struct."""
         fields = []
         for name in ("alpha", "bias", "slope", "scale", "shift"):
             values = getattr(end, name)
             if values is not None and not (name == "alpha" and (values == 1).all()):
                 fields.append(f".{name} = {self.constants.add(f'{name}_{n}', in_groups(values, 0))}")
         if end.bits is not None:
-            threshold, flip = comparison(end.threshold, end.flip)  # type: ignore[arg-type]
+            threshold, flip = comparison(end.threshold, end.flip)
             fields.append(f".threshold = {self.constants.add(f'threshold_{n}', in_groups(threshold, LOWEST))}")
             fields.append(f".flip = {self.constants.add(f'flip_{n}', flip)}")
         fields += [f".{name} = 1" for name in ("relu", "relu_last") if getattr(end, name)]
-        rows = [f".size = {{{', '.join(map(str, size))}}}", weights, f".end = {{{', '.join(fields) or '0'}}}"]
-        self.constants.add_table(kind, f"layer_{n}", rows)
+        return f"{{{', '.join(fields) or '0'}}}"
 
     def _stored(self, end: Any) -> str:
         """Where results go and what is added: the arguments y, y_step, skip, skip_step."""
@@ -129,35 +138,35 @@ class CNetwork:
     def _threshold(self, n: int, x: Area, threshold: Any, flip: Any, out: Area) -> str:
         limit, turned = comparison(threshold, flip)
         names = f"{self.constants.add(f'threshold_{n}', limit)}, {self.constants.add(f'flip_{n}', turned)}"
-        return f"threshold({self.place(x)}, {_pixels(x)}, {x.shape[3]}, {names}, {self.place(out)});"
+        return f"threshold({self.place(x)}, {pixels_of(x)}, {x.shape[3]}, {names}, {self.place(out)});"
 
     def _line(self, n: int, x: Area, scale: Any, shift: Any, sign: bool, y: Area) -> str:
         names = f"{self.constants.add(f'scale_{n}', scale)}, {self.constants.add(f'shift_{n}', shift)}"
-        return f"line({self.place(x)}, {x.width}, {_pixels(x)}, {x.shape[3]}, {names}, {int(sign)}, {self.place(y)});"
+        return f"line({self.place(x)}, {x.width}, {pixels_of(x)}, {x.shape[3]}, {names}, {int(sign)}, {self.place(y)});"
 
     def _add(self, _: int, x: Area, other: Area, y: Area) -> str:
         places = ", ".join(f"{self.place(area)}, {area.width}" for area in (x, other, y))
-        return f"add({places}, {_pixels(x)}, {x.shape[3]});"
+        return f"add({places}, {pixels_of(x)}, {x.shape[3]});"
 
     def _copy(self, _: int, x: Area, y: Area) -> str:
-        return f"copy({self.place(x)}, {x.width}, {self.place(y)}, {y.width}, {_pixels(x)}, {x.shape[3]});"
+        return f"copy({self.place(x)}, {x.width}, {self.place(y)}, {y.width}, {pixels_of(x)}, {x.shape[3]});"
 
     def _max_pool(self, _: int, x: Area, y: Area) -> str:
-        return f"max_pool({self.place(x)}, {_sizes(x)}, {self.place(y)});"
+        return f"max_pool({self.place(x)}, {sizes_of(x)}, {self.place(y)});"
 
     def _avg_pool(self, _: int, x: Area, y: Area) -> str:
-        return f"avg_pool({self.place(x)}, {_sizes(x)}, {self.place(y)});"
+        return f"avg_pool({self.place(x)}, {sizes_of(x)}, {self.place(y)});"
 
     def _upsample_add(self, _: int, x: Area, y: Area) -> str:
-        return f"upsample_add({self.place(x)}, {_sizes(x)}, {self.place(y)});"
+        return f"upsample_add({self.place(x)}, {sizes_of(x)}, {self.place(y)});"
 
     def _upsample(self, _: int, x: Area, y: Area) -> str:
-        return f"upsample({self.place(x)}, {_sizes(x)}, {self.place(y)}, {y.width});"
+        return f"upsample({self.place(x)}, {sizes_of(x)}, {self.place(y)}, {y.width});"
 
 
-def _pixels(x: Area) -> int:
+def pixels_of(x: Area) -> int:
     return x.shape[1] * x.shape[2]
 
 
-def _sizes(x: Area) -> str:
+def sizes_of(x: Area) -> str:
     return ", ".join(map(str, x.shape[1:]))

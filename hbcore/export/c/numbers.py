@@ -15,10 +15,17 @@ from hbcore.bits import Words
 GROUP = 8  # filters that a word, or a number, of the picture meets at once
 LEVELS = 127  # of a byte, up and down
 LOWEST = float(np.finfo(np.float32).min)
-TYPES = {"float32": "float", "float64": "double", "uint32": "uint32_t", "int8": "int8_t"}
+TYPES = {"float32": "float", "float64": "double", "uint32": "uint32_t", "int32": "int32_t", "int8": "int8_t"}
 SIZE, ENDING = 9 * 4, 9 * 4
-TABLES = {"binary_layer": SIZE + 4 + ENDING, "layer": SIZE + 3 * 4 + ENDING}
-"""Bytes of the structs of `text/convolutions/` where pointers and `int` have four: numbers, and pointers to arrays."""
+WHOLE_ENDING = 14 * 4
+TABLES = {
+    "binary_layer": SIZE + 4 + ENDING,
+    "layer": SIZE + 3 * 4 + ENDING,
+    "integer_binary_layer": SIZE + 4 + WHOLE_ENDING,
+    "integer_layer": SIZE + 4 + WHOLE_ENDING,
+    "ending": WHOLE_ENDING,
+}
+"""Bytes of the structs of `text/convolutions/` and `text/integers/` where pointers and `int` have four."""
 
 
 class Constants:
@@ -37,7 +44,8 @@ class Constants:
     def add_table(self, kind: str, name: str, rows: list[str]) -> None:
         """Define a struct by its fields."""
         self.bytes += TABLES[kind]
-        self.definitions.append([f"static const {kind} {name} = {{", *(f"    {row}," for row in rows), "};"])
+        begin = f"static const {kind.removeprefix('integer_')} {name} = {{"
+        self.definitions.append([begin, *(f"    {row}," for row in rows), "};"])
 
     def lines(self) -> Iterator[str]:
         """The text, which is made only here: whoever counts needs none."""
@@ -66,7 +74,7 @@ def literal(value: Any) -> str:
     """A number in C that is read back to the last bit."""
     if value.dtype == np.uint32:
         return f"0x{value:08x}u" if value else "0"
-    if value.dtype == np.int8:
+    if value.dtype in (np.int8, np.int32):
         return str(value)
     return f"{value!s}f" if value.dtype == np.float32 else repr(float(value))
 

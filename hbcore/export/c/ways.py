@@ -1,8 +1,9 @@
-"""One model computed in four ways: from a picture to the bits of every binary layer, and the maps.
+"""One model computed in several ways: from a picture to the bits of every binary layer, and the maps.
 
 simulation   layer by layer, signs as +1.0 and -1.0, convolved as numbers
 packed       layer by layer, signs as bits
 engine       folded, in one plan (its bits in a second one, whose buffers do not share places)
+integers     the same plan in whole numbers, where the C file computes these: NumPy
 C            the exported file, by the compiler of this machine
 """
 
@@ -26,11 +27,12 @@ from hbcore.deploy.model_file import ModelFileError
 from hbcore.deploy.table import Area
 from hbcore.export.c.files import CModel, filled
 from hbcore.export.c.numbers import words32
+from hbcore.export.integers.plan import IntegerPlan
 from hbcore.inspect.observe import observe
 from hbcore.nn.layers import BinaryConv2d
 
 Seen = tuple[list[Array], Array]
-"""Bits of every binary layer, uint32 (1, H, W, words), in the order of the table; maps (h, w, K)."""
+"""Bits of every binary layer, uint32 (1, H, W, words), in the order of the table; maps (h, w, K), float32 or int32."""
 
 
 def bit_areas(made: CModel) -> list[tuple[Area, int]]:
@@ -95,6 +97,22 @@ class InPlan:
         return [words32(words, channels) for words, channels in self.bits], self.engine(picture[None])[0]
 
 
+class InIntegers:
+    """The arithmetic that a file of whole numbers is equal to."""
+
+    def __init__(self, made: CModel) -> None:
+        assert made.whole is not None
+        self.plan = IntegerPlan()
+        array_of = run_apart(self.plan, made.whole.table)
+        self.picture, self.maps = array_of(made.whole.table.picture), array_of(made.whole.table.maps)
+        self.bits = [(array_of(area), channels) for area, channels in bit_areas(made)]
+
+    def __call__(self, picture: Array) -> Seen:
+        self.picture[...] = picture
+        self.plan.run()
+        return [words32(words, channels) for words, channels in self.bits], self.maps[0].copy()
+
+
 class InC:
     """The exported file as a program, that takes pictures. A context, which ends it.
 
@@ -107,7 +125,8 @@ class InC:
         parts = made.description.parts
         words = [(*area.shape[:3], -(-channels // 32)) for area, channels in bit_areas(made)]
         answer = (np.uint8, (size, size)) if parts else (np.float32, (joints, 3))
-        self.told = [*((np.uint32, shape) for shape in words), (np.float32, (height, width, joints)), answer]
+        number = np.float32 if made.whole is None else np.int32
+        self.told = [*((np.uint32, shape) for shape in words), (number, (height, width, joints)), answer]
         self.folder = tempfile.TemporaryDirectory()
         try:
             self.program = self._compiled(made, [compiler, *flags])

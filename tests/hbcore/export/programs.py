@@ -2,15 +2,18 @@
 
 import shutil
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from hbcore.deploy.lowering import lower
-from hbcore.export.c.files import c_files
+from hbcore.export.c.files import CModel, c_files
+from hbcore.export.integers.lowering import in_integers
+from hbcore.landmarks.description import Description
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.masks import MaskCodec
+from tests.architectures import network
 
 HARNESS = Path(__file__).with_name("harness.c")
 COMPILER = shutil.which("gcc")
@@ -42,6 +45,7 @@ class Program:
     shape: tuple[int, ...]
     parts: bool
     side: int
+    number: type = np.float32  # of the maps
 
     def run(self, mode: str, pixels: np.ndarray, stride: int) -> bytes:
         done = subprocess.run(
@@ -51,7 +55,7 @@ class Program:
         return done.stdout
 
     def maps(self, picture: np.ndarray) -> np.ndarray:
-        return np.frombuffer(self.run("maps", picture, 3 * self.side), dtype=np.float32).reshape(self.shape)
+        return np.frombuffer(self.run("maps", picture, 3 * self.side), dtype=self.number).reshape(self.shape)
 
     def answer(self, mode: str, pixels: np.ndarray, stride: int) -> np.ndarray:
         """(K, 3) x, y, score; or classes (side, side)."""
@@ -59,6 +63,17 @@ class Program:
         if self.parts:
             return np.frombuffer(found, dtype=np.uint8).reshape(self.side, self.side)
         return np.frombuffer(found, dtype=np.float32).reshape(-1, 3)
+
+
+def model_of(codec, output, whole=False, **architecture):
+    """A small network in C, as a file would give it; whole: in whole numbers."""
+    net = network(**architecture).eval()
+    maps = net.architecture["joints"]
+    description = Description("face", tuple(map(str, range(maps))), (), codec, output, None, ())
+    table = lower(net, codec.input_size, codec.input_size)
+    integers = in_integers(table) if whole else None
+    files = c_files(table, codec, output, "net", "0" * 64, integers)
+    return CModel(net, description, table, "net", "0" * 64, *files, integers)
 
 
 def program(
@@ -71,17 +86,22 @@ def program(
     sigma=1.0,
     damage=("", ""),
     machine=HERE,
+    whole=None,
 ):
-    """Export, compile with the flags, with every warning an error. damage: a text, and what is written behind it."""
+    """Export, compile with the flags, with every warning an error. damage: a text, and what is written behind it.
+
+    whole: the network in whole numbers, if these are to be computed.
+    """
     table = lower(model, side, side)
     codec = MaskCodec(side) if parts else HeatmapCodec(side, sigma=sigma)
-    files, _ = c_files(table, codec, "softmax" if parts else output, "net", "0" * 64)
+    files, _ = c_files(table, codec, "softmax" if parts else output, "net", "0" * 64, whole)
     folder.mkdir(exist_ok=True)
     at, more = damage
     assert at in files["net.c"]
     (folder / "net.c").write_text(files["net.c"].replace(at, at + more, 1) if at else files["net.c"])
     (folder / "net.h").write_text(files["net.h"])
-    return compiled(folder, "net", table.maps.shape, side, parts, *flags, machine=machine)
+    made = compiled(folder, "net", table.maps.shape, side, parts, *flags, machine=machine)
+    return made if whole is None else replace(made, number=np.int32)
 
 
 def compiled(

@@ -10,6 +10,7 @@ import pytest
 
 from hbcore.deploy.lowering import lower
 from hbcore.export.c.files import c_files
+from hbcore.export.integers.lowering import in_integers
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from tests.architectures import network
 from tests.hbcore.export.programs import COMPILER, SANITIZED, STRICT, Machine, program
@@ -58,6 +59,11 @@ def test_linux(name, model, points, tmp_path):
     machine, ways = USER[name]
     if machine.missing:
         pytest.skip(f"{machine.missing} is not installed")
+    whole = in_integers(lower(model, 32, 32))
+    assert (
+        program(tmp_path / "whole", model, 32, *ways[0], machine=machine, whole=whole).run("selftest", picture(), 0)
+        == b"y"
+    )
     for number, flags in enumerate(ways):
         made = program(tmp_path / str(number), model, 32, *flags, machine=machine)
         assert made.run("selftest", picture(), 0) == b"y"
@@ -66,9 +72,9 @@ def test_linux(name, model, points, tmp_path):
         assert min(np.abs(found - expected).max() for expected in points) < 1e-4
 
 
-def written(model, folder):
-    table, codec = lower(model, 32, 32), HeatmapCodec(32)
-    files, facts = c_files(table, codec, "sigmoid", "net", "0" * 64)
+def written(model, folder, whole=False, side=32):
+    table, codec = lower(model, side, side), HeatmapCodec(side)
+    files, facts = c_files(table, codec, "sigmoid", "net", "0" * 64, in_integers(table) if whole else None)
     for file in ("net.c", "net.h"):
         (folder / file).write_text(files[file])
     return facts
@@ -87,13 +93,16 @@ def test_tcc(model, tmp_path):
     assert subprocess.run([tmp_path / "main"], check=False, timeout=120).returncode == 0
 
 
-@pytest.mark.parametrize("name", BOARDS)
-def test_microcontrollers(name, model, tmp_path):
-    """Without an operating system, in the flash and RAM of a real board; a broken file is told from a whole one."""
+@pytest.mark.parametrize(("name", "whole"), [*((name, False) for name in BOARDS), ("Cortex-M3", True)])
+def test_microcontrollers(name, whole, model, tmp_path):
+    """Without an operating system, in the flash and RAM of a real board; a broken file is told from a good one.
+
+    whole: in whole numbers, for which no floats are asked.
+    """
     for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
-    facts = written(model, tmp_path)
+    facts = written(model, tmp_path, whole)
     board, flags = BOARDS[name]
     said = on_board(tmp_path, board, flags)
     assert said.startswith("same ")
@@ -110,7 +119,7 @@ def test_microcontrollers(name, model, tmp_path):
     assert sum(int(size, 16) for size in constants) == int(facts["flash"])
     if name == "Cortex-M3":
         source = (tmp_path / "net.c").read_text()
-        (tmp_path / "net.c").write_text(source.replace("factors - 2 *", "factors + 2 *"))
+        (tmp_path / "net.c").write_text(re.sub("factors - 2 [*]", "factors + 2 *", source))
         assert on_board(tmp_path, board, flags).startswith("other ")
 
 

@@ -1,25 +1,32 @@
 """The plan says what the C file takes, to the byte, and counts products as the summary does."""
 
 import re
+import shutil
 from dataclasses import asdict, fields
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from hbcore import StackedHourglass, save_model
 from hbcore.deploy.lowering import lower
 from hbcore.deploy.model_file import rebuilt
 from hbcore.deploy.packed_file import packed
+from hbcore.deploy.table import Area, Step, Table
 from hbcore.export.command import main as export
 from hbcore.inspect.summary import summary
+from hbcore.kernels.plan import Epilogue
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.plan import command
-from hbcore.plan.boards import Board
+from hbcore.plan.boards import M4, M7, WHOLE, Board
 from hbcore.plan.command import DATA_KEYS, SECTIONS, main, read_configuration
 from hbcore.plan.needs import Needs, enlarged, needs, needs_of, smaller, smaller_needs, untrained
+from hbcore.plan.work import Work, work_of
 from tests.architectures import ARCHITECTURES, network
+from tests.hbcore.export import test_machines
 from training.configuration.settings import Config
 
+NOTHING = Work(0, 0, 0, 0)
 ROOT = Path(__file__).resolve().parents[3]
 RECIPE = ROOT / "training" / "recipes" / "face68-tiny.toml"
 
@@ -45,6 +52,38 @@ def test_ram_and_constants_are_those_of_the_c_file(tmp_path, capsys):
         assert f"constants     {stored:,} bytes" in said
 
 
+def test_work_by_hand():
+    """2 x 3 pixels: of 40 signs, 9 taps, 10 filters, which are 2 words, 2 groups; of 5 numbers, 4 filters; a copy."""
+    pixels = (1, 2, 3)
+    bits, ten = Area(0, (*pixels, 1), np.dtype(np.uint64), 0, 1), Area(1, (*pixels, 10), np.dtype(np.float32), 0, 10)
+    five, four = Area(2, (*pixels, 5), np.dtype(np.float32), 0, 5), Area(3, (*pixels, 4), np.dtype(np.float32), 0, 4)
+    steps = [
+        Step("binary_conv2d", {"x": bits, "w": np.zeros((3, 3, 1, 10)), "channels": 40, "epilogue": Epilogue(y=ten)}),
+        Step("conv2d", {"x": five, "w": np.zeros((1, 1, 5, 4)), "epilogue": Epilogue(y=four)}),
+        Step("copy", {"x": four, "y": four}),
+    ]
+    found = work_of(Table(steps, [bits, ten, five, four], five, four))
+    assert found == Work(words=6 * 9 * 2 * 2, products=6 * 5 * 8, sums=6 * 10 + 6 * 4, numbers=6 * 4)
+    assert found.instructions(Work(1, 2, 3, 4)) == 216 + 2 * 240 + 3 * 84 + 4 * 24
+    assert Board("a board", 0, 0, 100, Work(1, 2, 3, 4)).milliseconds(found) == pytest.approx(0.01044)
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "cost"), [("Cortex-M4", False, M4), ("Cortex-M7", False, M7), ("Cortex-M3", True, WHOLE)]
+)
+def test_instructions_are_about_those_of_the_emulator(name, whole, cost, tmp_path, monkeypatch):
+    """Of a network that the table was not made from, within a tenth."""
+    for tool in ("arm-none-eabi-gcc", "qemu-system-arm"):
+        if not shutil.which(tool):
+            pytest.skip(f"{tool} is not installed")
+    model = network(features=80, joints=30, stem=24, depth=2, activation="prelu", seed=3).eval()
+    monkeypatch.setattr(test_machines, "RAM", 1024)
+    test_machines.written(model, tmp_path, whole, 64)
+    same, thousands = test_machines.on_board(tmp_path, *test_machines.BOARDS[name]).split()
+    assert same == "same"
+    assert work_of(lower(model, 64, 64)).instructions(cost) == pytest.approx(1000 * int(thousands), rel=0.1)
+
+
 @pytest.mark.parametrize("architecture", [{}, {"stacks": 2, "block": "multiscale"}, {"real_lin": True, "stem": 16}])
 def test_products_are_those_of_the_summary(architecture):
     model = StackedHourglass(features=32, joints=7, depth=2, **architecture)
@@ -54,7 +93,7 @@ def test_products_are_those_of_the_summary(architecture):
 
 
 def test_room_by_hand():
-    board = Board("a board", 100 << 10, 64 << 10)
+    board = Board("a board", 100 << 10, 64 << 10, 1, NOTHING)
     assert board.has_room((100 - 16) << 10, (64 - 32) << 10)
     assert not board.has_room(((100 - 16) << 10) + 1, 0)
     assert not board.has_room(0, ((64 - 32) << 10) + 1)
@@ -128,16 +167,17 @@ def test_a_file_that_is_not_packed_is_told_of_packing(tmp_path, capsys):
     save_model(model, tmp_path / "a.safetensors", header)
     assert main([str(tmp_path / "a.safetensors")]) == 0
     said = capsys.readouterr().out
-    assert re.search(r"^STM32F407 +no; with its packed file: yes$", said, re.M), said
+    assert re.search(r"^STM32F407 +no; with its packed file: yes, about \d+ ms$", said, re.M), said
 
 
 def test_no_more_is_tried_than_needed(monkeypatch, capsys):
     """Of a network that lacks room on one board: the first smaller one that has it is the last that is looked at."""
-    monkeypatch.setattr(command, "BOARDS", (Board("one", 150 << 10, 100 << 10),))
-    some = iter([("a", Needs(200 << 10, 0, 0, 0)), ("b", Needs(100 << 10, 0, 0, 0)), ("c", Needs(0, 0, 0, 0))])
+    monkeypatch.setattr(command, "BOARDS", (Board("one", 150 << 10, 100 << 10, 1, NOTHING),))
+    rest = 0, 0, 0, NOTHING
+    some = iter([("a", Needs(200 << 10, *rest)), ("b", Needs(100 << 10, *rest)), ("c", Needs(0, *rest))])
     architecture = {"joints": 3}
-    found = list(command.lines(architecture, HeatmapCodec(64), Needs(300 << 10, 0, 0, 0), some))
-    assert found[-1].split(maxsplit=1) == ["one", "no; with b: yes"]
+    found = list(command.lines(architecture, HeatmapCodec(64), Needs(300 << 10, *rest), some))
+    assert found[-1].split(maxsplit=1) == ["one", "no; with b: yes, about 0 ms"]
     assert next(some)[0] == "c"
 
 

@@ -26,7 +26,7 @@ extern "C" {
  * matter. Each arena serves one call at a time. */
 typedef union {
     double aligned;
-    float number;
+    ${number} number;
     uint32_t word;
     uint8_t bytes[${NAME}_RAM];
 } ${name}_arena;
@@ -35,7 +35,7 @@ typedef union {
  * one, rgb565 two, the upper five bits of red, six of green, five of blue, high byte first, as cameras send them. */
 
 ${declarations}/* The maps as the network gives them, row by row, pixel by pixel: (MAP_HEIGHT, MAP_WIDTH, MAPS), in the arena. */
-const float *${name}_maps(${name}_arena *arena, const uint8_t *rgb, size_t stride);
+${meaning}const ${number} *${name}_maps(${name}_arena *arena, const uint8_t *rgb, size_t stride);
 
 /* 0 if this machine computes the maps of a picture of noise to the last bit as it was computed where this was written. */
 int ${name}_selftest(${name}_arena *arena);

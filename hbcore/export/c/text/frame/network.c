@@ -12,7 +12,7 @@ ${pointers}
 #endif
 
 /* The maps of a picture, which lie in the arena. Offsets are bytes: where buffers share a place, no step needs both. */
-static const float *network(${name}_arena *arena, const picture *shown)
+static const ${number} *network(${name}_arena *arena, const picture *shown)
 {
 ${calls}
     return ${result};

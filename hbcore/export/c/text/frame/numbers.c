@@ -1,5 +1,5 @@
-static float *numbers(${name}_arena *arena, size_t at)
+static ${number} *numbers(${name}_arena *arena, size_t at)
 {
-    return (float *)(void *)(arena->bytes + at);
+    return (${number} *)(void *)(arena->bytes + at);
 }
 

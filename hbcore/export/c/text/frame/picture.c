@@ -7,8 +7,8 @@ typedef struct {
     int format;
 } picture;
 
-/* The colours of a pixel, from 0 to 1. */
-static void colours(const picture *shown, int32_t y, int32_t x, float *out)
+/* The colours of a pixel, from 0 to ${white}. */
+static void colours(const picture *shown, int32_t y, int32_t x, ${number} *out)
 {
     const uint8_t *row = shown->pixels ? shown->pixels + (size_t)y * shown->stride : NULL;
     uint32_t rgb[3], v;
@@ -29,6 +29,6 @@ static void colours(const picture *shown, int32_t y, int32_t x, float *out)
         }
     }
     for (int32_t c = 0; c < 3; c++)
-        out[c] = (float)rgb[c] * (1.0f / 255.0f);
+        out[c] = ${colour};
 }
 

@@ -16,7 +16,7 @@ int main(void)
     while (fread(pixels, 1, sizeof pixels, stdin) == sizeof pixels) {
         picture shown = {pixels, 3 * ${NAME}_WIDTH, RGB};
         find(arena, &shown, answer);
-        fwrite(${result}, sizeof(float), ${NAME}_MAP_HEIGHT * ${NAME}_MAP_WIDTH * ${NAME}_MAPS, stdout);
+        fwrite(${result}, sizeof(${number}), ${NAME}_MAP_HEIGHT * ${NAME}_MAP_WIDTH * ${NAME}_MAPS, stdout);
         fwrite(answer, sizeof answer, 1, stdout);
         fflush(stdout);
     }

@@ -5,10 +5,10 @@ static void threshold(const float *x, int32_t pixels, int32_t channels, const fl
     for (int32_t p = 0; p < pixels; p++, x += channels)
         for (int32_t c = 0; c < channels; c += 32, bits++) {
             *bits = flip[c / 32];
-            int32_t k = 0, count = channels - c < 32 ? channels - c : 32;
-            for (; k + GROUP <= count; k += GROUP)
+            int32_t count = channels - c < 32 ? channels - c : 32, groups = count / GROUP * GROUP;
+            for (int32_t k = 0; k < groups; k += GROUP)
                 *bits ^= below_eight(x + c + k, limit + c + k) << k;
-            for (; k < count; k++)
+            for (int32_t k = groups; k < count; k++)
                 *bits ^= (uint32_t)(x[c + k] < limit[c + k]) << k;
         }
 }

@@ -35,7 +35,13 @@ static double logarithm(double x)
     return 2.0 * s * sum + k * 0.6931471805599453;
 }
 
-${value_of}static double clipped(double x, double low, double high)
+${value_of}/* The number that a map holds. */
+static float told(${number} map)
+{
+    return ${told};
+}
+
+static double clipped(double x, double low, double high)
 {
     return x < low ? low : x > high ? high : x;
 }
@@ -103,14 +109,14 @@ static double centre(const double *profile, int32_t peak)
 }
 
 /* The point of map k; memory: of three maps. */
-static ${name}_point point_of(const float *maps, int32_t k, double *memory)
+static ${name}_point point_of(const ${number} *maps, int32_t k, double *memory)
 {
     double *plane = memory, *turned = plane + SIDE * SIDE, *smooth = turned + SIDE * SIDE;
-    double lowest = value_of(maps[k]), highest = 0.0, largest = 0.0;
+    double lowest = value_of(told(maps[k])), highest = 0.0, largest = 0.0;
     double across[WINDOW] = {0.0}, down[WINDOW] = {0.0};
     int32_t peak = 0;
     for (int32_t p = 0; p < SIDE * SIDE; p++) {
-        plane[p] = value_of(maps[p * ${NAME}_MAPS + k]);
+        plane[p] = value_of(told(maps[p * ${NAME}_MAPS + k]));
         lowest = plane[p] < lowest ? plane[p] : lowest;
     }
     for (int32_t p = 0; p < SIDE * SIDE; p++)
@@ -140,7 +146,7 @@ static ${name}_point point_of(const float *maps, int32_t k, double *memory)
 
 static float find(${name}_arena *arena, const picture *shown, ${name}_point *points)
 {
-    const float *maps = network(arena, shown);
+    const ${number} *maps = network(arena, shown);
     double sum = 0.0;
     for (int32_t k = 0; k < ${NAME}_MAPS; k++) {
         points[k] = point_of(maps, k, (double *)(void *)(arena->bytes + ${decoding}));
