@@ -21,7 +21,16 @@ from contextlib import contextmanager
 from hbcore.kernels.reference import GRADIENTS, Reference
 from hbcore.threads import on_thread_count
 
-__all__ = ["GRADIENTS", "Reference", "available", "backend", "keep_memory", "kernel_report", "popcount_ceiling"]
+__all__ = [
+    "FUSED",
+    "GRADIENTS",
+    "Reference",
+    "available",
+    "backend",
+    "keep_memory",
+    "kernel_report",
+    "popcount_ceiling",
+]
 
 try:
     import hbcore._wide as _wide  # not "from hbcore": its error would name a circle of imports
@@ -44,6 +53,8 @@ if _wide is not None:
     on_thread_count(_wide.set_threads)
 
 NAMES = "amx", "avx512", "avx2", "sse2", "neon", "cython", "numpy"  # of the backends, the fastest first
+FUSED = {"amx": True, "avx512": True, "avx2": True, "sse2": False, "neon": True}
+"""Of the backends whose sums have an order: whether a product and its sum are rounded once, together."""
 
 
 class _Kept:

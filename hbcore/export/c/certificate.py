@@ -24,8 +24,6 @@ from hbcore.export.c.ways import InC, InIntegers, InPlan, NoComparison, Seen, Si
 from hbcore.landmarks.description import to_maps
 from hbcore.landmarks.masks import MaskCodec
 
-FUSED = {"amx": 1, "avx512": 1, "avx2": 1, "neon": 1, "sse2": 0}
-"""Kernels whose sums have an order, and whether they round a product and a sum once."""
 NEAR = 1e-4
 """Pixels: C computes points in float64, in another order than Python."""
 
@@ -80,12 +78,12 @@ def certify(made: CModel, pictures: Iterable[Array], of: str) -> dict[str, Any]:
     NoComparison, in one line, where nothing can be compared: no compiler, no kernels whose sums have an order.
     """
     kind = kernels.backend.name
-    if made.whole is None and kind not in FUSED:
+    if made.whole is None and kind not in kernels.FUSED:
         raise NoComparison(f"the kernels {kind} add in an order of their own: nothing can be compared to the bit")
     used = compiler()
-    fused = FUSED.get(kind, 0)
+    fused = kernels.FUSED.get(kind, False)
     native = ("-march=native",) if fused and platform.machine() in ("x86_64", "AMD64") else ()
-    flags = "-std=c99", "-O3", *native, "-ffp-contract=off", f"-DHB_FUSED={fused}"
+    flags = "-std=c99", "-O3", *native, "-ffp-contract=off", f"-DHB_FUSED={fused:d}"
     ways = ways_of(made)
     found = {name: Difference() for name in ways}
     count, digest = 0, sha256()

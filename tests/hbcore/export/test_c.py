@@ -23,9 +23,6 @@ from tests.hbcore.export.programs import COMPILER, SANITIZED, STRICT, compiled, 
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no gcc to compile an exported model with")
 
-FUSED = {"sse2": 0, "avx2": 1, "avx512": 1, "amx": 1, "neon": 1}
-"""Whether a variant of the engine rounds a product and a sum once."""
-
 
 def shades(side, seed=3, channels=3):
     return np.random.default_rng(seed).integers(0, 256, (side, side, channels), dtype=np.uint8)
@@ -33,7 +30,9 @@ def shades(side, seed=3, channels=3):
 
 def variants():
     """Of the engine, whose sums have an order."""
-    return [name for name in kernels.available() if name in FUSED] or pytest.skip("the wide kernels are not there")
+    return [name for name in kernels.available() if name in kernels.FUSED] or pytest.skip(
+        "the wide kernels are not there"
+    )
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
@@ -42,7 +41,7 @@ def test_maps_are_the_engines_to_the_bit(name, tmp_path, engine_of):
     at = list(ARCHITECTURES).index(name)
     model, side, kind = network(**ARCHITECTURES[name]).eval(), 32, variants()[at // 3 % len(variants())]
     flags = SANITIZED if at % 4 == 0 else ("-O0",)  # which compiles sooner
-    made = program(tmp_path, model, side, *flags, f"-DHB_PATH={1 + at % 3}", f"-DHB_FUSED={FUSED[kind]}")
+    made = program(tmp_path, model, side, *flags, f"-DHB_PATH={1 + at % 3}", f"-DHB_FUSED={kernels.FUSED[kind]:d}")
     picture = shades(side)
     expected = engine_of(model, side, kind)(picture[None])
     assert made.maps(picture).tobytes() == expected.tobytes()
@@ -169,7 +168,9 @@ def test_the_shipped_model(tmp_path, capsys, engine_of):
     if shutil.which("make"):
         subprocess.run(["make", "-s", "check", "CFLAGS=-O1 -Werror"], cwd=tmp_path / "a", check=True, timeout=300)
     kind = variants()[0]
-    made = compiled(tmp_path / "a", "face68_tiny", (1, 32, 32, 68), 128, False, "-O1", f"-DHB_FUSED={FUSED[kind]}")
+    made = compiled(
+        tmp_path / "a", "face68_tiny", (1, 32, 32, 68), 128, False, "-O1", f"-DHB_FUSED={kernels.FUSED[kind]:d}"
+    )
     model, _ = load_model(path)
     picture = shades(128)
     assert made.maps(picture).tobytes() == engine_of(model, 128, kind)(picture[None]).tobytes()

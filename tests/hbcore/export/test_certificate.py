@@ -10,7 +10,7 @@ import pytest
 from hbcore import kernels, save_model
 from hbcore.deploy.model_file import ModelFileError
 from hbcore.export import command
-from hbcore.export.c.certificate import FUSED, certify
+from hbcore.export.c.certificate import certify
 from hbcore.export.c.files import c_model
 from hbcore.export.crops import squares_in, synthetic
 from hbcore.landmarks.heatmaps import HeatmapCodec
@@ -19,7 +19,7 @@ from tests.architectures import ARCHITECTURES, network
 from tests.hbcore.export.programs import COMPILER, model_of
 
 compiles = pytest.mark.skipif(
-    COMPILER is None or kernels.backend.name not in FUSED, reason="needs a C compiler and the wide kernels"
+    COMPILER is None or kernels.backend.name not in kernels.FUSED, reason="needs a C compiler and the wide kernels"
 )
 
 
