@@ -1,1 +1,1 @@
-"""Model files in other forms: `python -m hbcore.export pack|unpack|c|onnx MODEL`."""
+"""Model files in other forms: `python -m hbcore.export pack|unpack|c|wasm|onnx MODEL`."""

@@ -11,18 +11,19 @@ from hbcore.commands import DATA, INTERRUPTED, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.export.c.certificate import certify
 from hbcore.export.c.files import c_model
-from hbcore.export.c.folder import write_c
 from hbcore.export.c.ways import NoComparison
 from hbcore.export.crops import squares_in, synthetic
+from hbcore.export.folder import write_files
 from hbcore.export.onnx_graph import write_onnx
 from hbcore.export.packing import pack, unpack
+from hbcore.export.wasm.module import wasm_files
 from hbcore.threads import set_threads, usable_cores
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit code, see `hbcore/commands.py`."""
     parser = Parser(prog="python -m hbcore.export", description="Model files in other forms.")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="pack|unpack|c|onnx")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="pack|unpack|c|wasm|onnx")
     packing = verbs.add_parser("pack", help="bits as bits: a file of a tenth of the size")
     packing.add_argument("model", help="a model file, such as runs/pose/last.safetensors")
     packing.add_argument("-o", "--out", required=True, type=Path, help="the packed file to write")
@@ -36,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parity.add_argument("--pictures", type=int, default=1000, metavar="N", help="how many (1000); 0: no parity.json")
     parity.add_argument("--crops", type=Path, metavar="FOLDER", help="of pictures to take; without it, made-up ones")
     parity.add_argument("--require-parity", action="store_true", help="an error unless all is equal")
+    in_wasm = verbs.add_parser("wasm", help="the same file as WebAssembly, with a page and a script that use it")
+    in_wasm.add_argument("model", help="a model file, packed or not, or the name of a model that comes with hbcore")
+    in_wasm.add_argument("-o", "--out", required=True, type=Path, help="the folder to write it into")
+    in_wasm.add_argument("--name", help="of the files; without it, that of the model file")
     in_onnx = verbs.add_parser("onnx", help="a graph of standard operators, for ONNX Runtime and others")
     in_onnx.add_argument("model", help="a model file, packed or not, or the name of a model that comes with hbcore")
     in_onnx.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
@@ -45,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return say("export", [pack(options.model, options.out)])
         if options.verb == "unpack":
             return say("export", unpack(options.model))
+        if options.verb == "wasm":
+            return say("export", as_wasm(options))
         if options.verb == "onnx":
             return say("export", [write_onnx(options.model, options.out)])
         return say("export", as_c(options))
@@ -56,6 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return INTERRUPTED
 
 
+def as_wasm(options: Namespace) -> Iterator[str]:
+    """Write a module, a page and a script; what there is to say."""
+    files = wasm_files(c_model(options.model, options.name))
+    yield from write_files(files, options.out)
+    yield ", ".join(f"{len(content):,} bytes of {Path(file).suffix[1:]}" for file, content in files.items())
+
+
 def as_c(options: Namespace) -> Iterator[str]:
     """Write C and its certificate; what there is to say, as it happens."""
     made = c_model(options.model, options.name)
@@ -64,7 +78,8 @@ def as_c(options: Namespace) -> Iterator[str]:
         pictures, of = synthetic(count, size), "made-up noise"
     else:
         pictures, of = squares_in(options.crops, count, size), f"squares of the pictures in {options.crops.name}"
-    yield from write_c(made, options.out)
+    yield from write_files(made.contents, options.out, later=["parity.json"])
+    yield f"RAM {made.facts['ram']} bytes, constants {made.facts['flash']} bytes"
     if count <= 0:
         return
     set_threads(usable_cores())

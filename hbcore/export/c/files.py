@@ -31,7 +31,7 @@ TAKEN = {
     "example", "parity", "arduino", "esp_camera", "arm_neon", "immintrin", "features", "malloc", "memory",
     "strings", "unistd", "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits",
     "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
-    "tgmath", "time", "wchar", "wctype",
+    "tgmath", "time", "wchar", "wctype", "wasm_simd128", "module",
 }  # fmt: skip
 """Names of files beside ours and of headers: on a path of includes, ours would be read in their place."""
 TERMS = 13  # of the series of e^x: what is left out is below the rounding of float64
@@ -57,6 +57,11 @@ class CModel:
     digest: str
     files: dict[str, str]
     facts: dict[str, str]
+
+    @property
+    def contents(self) -> dict[str, bytes]:
+        """The files as they are written."""
+        return {file: text.encode("ascii") for file, text in self.files.items()}
 
 
 def c_model(model: str | Path, name: str | None = None) -> CModel:
@@ -132,8 +137,8 @@ def c_network(table: Table, codec: Codec) -> CNetwork:
     return network
 
 
-def filled(file: str, facts: dict[str, str]) -> str:
-    """A text of `text/` with facts for what it leaves open."""
+def filled(file: str | Path, facts: dict[str, str]) -> str:
+    """A text, by its place in `text/` or by its path, with facts for what it leaves open."""
     return Template((TEXTS / file).read_text(encoding="ascii")).substitute(facts)
 
 

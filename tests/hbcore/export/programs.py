@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from hbcore.deploy.lowering import lower
-from hbcore.export.c.files import c_files
+from hbcore.export.c.files import CModel, c_files
+from hbcore.landmarks.description import Description
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.masks import MaskCodec
+from tests.architectures import network
 
 HARNESS = Path(__file__).with_name("harness.c")
 COMPILER = shutil.which("gcc")
@@ -59,6 +61,15 @@ class Program:
         if self.parts:
             return np.frombuffer(found, dtype=np.uint8).reshape(self.side, self.side)
         return np.frombuffer(found, dtype=np.float32).reshape(-1, 3)
+
+
+def model_of(codec, output, **architecture):
+    """A small network in C, as a file would give it."""
+    net = network(**architecture).eval()
+    maps = net.architecture["joints"]
+    description = Description("face", tuple(map(str, range(maps))), (), codec, output, None, ())
+    table = lower(net, codec.input_size, codec.input_size)
+    return CModel(net, description, table, "net", "0" * 64, *c_files(table, codec, output, "net", "0" * 64))
 
 
 def program(

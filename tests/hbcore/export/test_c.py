@@ -1,7 +1,6 @@
 """The exported C file computes what the engine computes, to the last bit, and reads and writes nothing else."""
 
 import hashlib
-import os
 import platform
 import shutil
 import subprocess
@@ -11,7 +10,6 @@ import pytest
 
 from hbcore import kernels, load_model
 from hbcore.autograd.ops import sigmoid
-from hbcore.deploy import Engine
 from hbcore.deploy.lowering import lower
 from hbcore.export.c.files import c_files
 from hbcore.export.c.network import CNetwork
@@ -27,20 +25,6 @@ pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no gcc to com
 
 FUSED = {"sse2": 0, "avx2": 1, "avx512": 1, "amx": 1, "neon": 1}
 """Whether a variant of the engine rounds a product and a sum once."""
-
-
-@pytest.fixture
-def engine_of():
-    """An engine of a model for pictures of a side, of a variant by name."""
-
-    def made(model, side, variant):
-        kernels.backend = kernels.choose(variant)
-        return Engine(model, side, side)
-
-    before = kernels.backend
-    yield made
-    kernels.backend = before
-    kernels.choose(os.environ.get("HBCORE_KERNELS") or None)
 
 
 def shades(side, seed=3, channels=3):
@@ -76,6 +60,12 @@ def test_every_way_to_count_bits(flags, tmp_path):
     model = network(features=48, joints=17, stem=40, activation="prelu").eval()
     made = program(tmp_path, model, 32, "-O3", *flags)
     assert made.run("selftest", shades(32), 0) == b"y"
+
+
+def test_rows_that_blocks_of_pixels_do_not_divide(tmp_path):
+    """Maps 24 pixels wide, 22 between borders: the last block of sixteen overlaps, those of six leave some over."""
+    model = network(features=32, stem=24, stacks=2, joints=17).eval()
+    assert program(tmp_path, model, 96, "-O2", "-march=native").run("selftest", shades(96), 0) == b"y"
 
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="needs registers of more digits than a float has")

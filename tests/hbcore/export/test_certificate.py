@@ -8,29 +8,19 @@ import numpy as np
 import pytest
 
 from hbcore import kernels, save_model
-from hbcore.deploy.lowering import lower
 from hbcore.deploy.model_file import ModelFileError
 from hbcore.export import command
 from hbcore.export.c.certificate import FUSED, certify
-from hbcore.export.c.files import CModel, c_files, c_model
+from hbcore.export.c.files import c_model
 from hbcore.export.crops import squares_in, synthetic
-from hbcore.landmarks.description import Description
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.masks import MaskCodec
 from tests.architectures import ARCHITECTURES, network
-from tests.hbcore.export.programs import COMPILER
+from tests.hbcore.export.programs import COMPILER, model_of
 
 compiles = pytest.mark.skipif(
     COMPILER is None or kernels.backend.name not in FUSED, reason="needs a C compiler and the wide kernels"
 )
-
-
-def model_of(codec, output, **architecture):
-    net = network(**architecture).eval()
-    maps = net.architecture["joints"]
-    description = Description("face", tuple(map(str, range(maps))), (), codec, output, None, ())
-    table = lower(net, codec.input_size, codec.input_size)
-    return CModel(net, description, table, "net", "0" * 64, *c_files(table, codec, output, "net", "0" * 64))
 
 
 @pytest.fixture

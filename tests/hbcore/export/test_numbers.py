@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from hbcore import StackedHourglass, save_model
 from hbcore.deploy.model_file import ModelFileError
 from hbcore.export.c.files import TEXTS, c_model, c_name, fnv, golden_picture
-from hbcore.export.c.folder import write_c
 from hbcore.export.c.in_order import add_product_once, add_product_twice
 from hbcore.export.c.numbers import LOWEST, Constants, comparison, grouped, in_bytes, in_groups, literal, words32
 from hbcore.export.command import main
+from hbcore.export.folder import write_files
 
 
 def test_words_of_32_bits():
@@ -167,7 +167,7 @@ def test_files_of_others_are_left_alone(made, mine, tmp_path):
     (tmp_path / mine).parent.mkdir(exist_ok=True)
     (tmp_path / mine).write_text("all: mine\n")
     with pytest.raises(ModelFileError, match=str(tmp_path / mine)):
-        write_c(made, tmp_path)
+        write_files(made.contents, tmp_path, later=["parity.json"])
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / mine]
     assert (tmp_path / mine).read_text() == "all: mine\n"
 
@@ -176,11 +176,12 @@ def test_files_of_others_are_left_alone(made, mine, tmp_path):
 def test_folders_in_the_way(made, folder, tmp_path):
     (tmp_path / folder).mkdir()
     with pytest.raises(ModelFileError, match=folder):
-        write_c(made, tmp_path)
+        write_files(made.contents, tmp_path, later=["parity.json"])
     assert [path.name for path in tmp_path.rglob("*")] == [folder]
 
 
 def test_a_long_name_and_again_into_the_same_folder(made, tmp_path):
     for _ in range(2):
-        assert set(made.files) == {str(Path(line).relative_to(tmp_path)) for line in write_c(made, tmp_path)[:-1]}
+        paths = write_files(made.contents, tmp_path)
+        assert {str(Path(path).relative_to(tmp_path)) for path in paths} == set(made.files)
     assert (tmp_path / f"{'n' * 40}.c").exists()

@@ -42,6 +42,12 @@ typedef float32x4_t lanes;
 #else
 #define SUM_AND_PRODUCT(sum, a, w) vaddq_f32(sum, vmulq_f32(a, w))
 #endif
+#elif defined(__wasm_simd128__) && !HB_FUSED
+enum { PIXELS = 4 };
+typedef v128_t lanes;
+#define LOADED wasm_v128_load
+#define EVERYWHERE wasm_v128_load32_splat
+#define SUM_AND_PRODUCT(sum, a, w) wasm_f32x4_add(sum, wasm_f32x4_mul(a, w))
 #else
 enum { PIXELS = 4 };
 #endif
@@ -92,6 +98,48 @@ static inline void sums_of(float v[PIXELS][GROUP], int32_t pixels, const float *
 #endif
 }
 
+#ifdef __AVX512F__
+#if HB_FUSED
+#define ADD_WIDE(sum, a, w) _mm512_fmadd_ps(a, w, sum)
+#else
+#define ADD_WIDE(sum, a, w) _mm512_add_ps(sum, _mm512_mul_ps(a, w))
+#endif
+enum { ROW = 16 }; /* pixels at once, whose sums stay in registers */
+
+/* The sums of filters f ... f + WIDE - 1 for ROW pixels, `step` numbers apart. Weights in bytes become numbers on the way. */
+static inline void sums_of_row(__m512 v[ROW], const layer *l, const float *x, int32_t step, int32_t line, int32_t f)
+{
+    const size *s = &l->size;
+    const size_t terms = (size_t)(s->kernel * s->kernel * s->channels), begin = (size_t)f * terms;
+    const __m512 steps = l->bytes ? _mm512_loadu_ps(l->step + f) : _mm512_setzero_ps();
+    __m512 s0 = _mm512_setzero_ps(), s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+    __m512 t0 = s0, t1 = s0, t2 = s0, t3 = s0, t4 = s0, t5 = s0, t6 = s0, t7 = s0;
+    size_t t = begin;
+    for (int32_t i = 0; i < s->kernel; i++) {
+        const float *a = x + i * line;
+        for (int32_t r = 0; r < s->kernel * s->channels; r++, a++, t += GROUP) {
+            __m512 w;
+            if (l->bytes) {
+                const __m128i *first = (const __m128i *)(const void *)(l->bytes + t);
+                const __m128i *second = (const __m128i *)(const void *)(l->bytes + t + terms * GROUP);
+                const __m128i both = _mm_unpacklo_epi64(_mm_loadl_epi64(first), _mm_loadl_epi64(second));
+                w = _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(both)), steps);
+            } else {
+                w = _mm512_castsi512_ps(two_groups(l->numbers + t, terms * GROUP * sizeof *l->numbers));
+            }
+#define ADD_PIXEL(sum, pixel) sum = ADD_WIDE(sum, _mm512_set1_ps(a[(pixel) * step]), w)
+            ADD_PIXEL(s0, 0), ADD_PIXEL(s1, 1), ADD_PIXEL(s2, 2), ADD_PIXEL(s3, 3);
+            ADD_PIXEL(s4, 4), ADD_PIXEL(s5, 5), ADD_PIXEL(s6, 6), ADD_PIXEL(s7, 7);
+            ADD_PIXEL(t0, 8), ADD_PIXEL(t1, 9), ADD_PIXEL(t2, 10), ADD_PIXEL(t3, 11);
+            ADD_PIXEL(t4, 12), ADD_PIXEL(t5, 13), ADD_PIXEL(t6, 14), ADD_PIXEL(t7, 15);
+#undef ADD_PIXEL
+        }
+    }
+    const __m512 found[ROW] = {s0, s1, s2, s3, s4, s5, s6, s7, t0, t1, t2, t3, t4, t5, t6, t7};
+    memcpy(v, found, sizeof found);
+}
+#endif
+
 /* Rows top ... bottom - 1 of x or of the picture, with zeros around. */
 static void gather(const size *s, const picture *shown, const float *x, int32_t top, int32_t bottom, float *rows)
 {
@@ -127,7 +175,19 @@ HB_STEP void conv2d(const layer *l, const picture *shown, const float *x, float 
             gather(s, shown, x, top + kept, top + s->kernel, gathered + kept * line);
             rows = gathered;
         }
-        for (int32_t f = 0; f < s->filters; f += GROUP) {
+        int32_t f = 0;
+#ifdef __AVX512F__
+        for (; s->out_width >= ROW && f + GROUP < s->filters; f += WIDE)
+            for (int32_t done = 0; done < s->out_width;) {
+                int32_t ox = done + ROW > s->out_width ? s->out_width - ROW : done; /* the last may overlap */
+                __m512 v[ROW];
+                sums_of_row(v, l, rows + ox * step, step, line, f);
+                for (int32_t p = done - ox; p < ROW; p++)
+                    finish_wide(&l->end, &to, v[p], oy * s->out_width + ox + p, f, s->filters);
+                done = ox + ROW;
+            }
+#endif
+        for (; f < s->filters; f += GROUP) {
             int32_t count = s->filters - f < GROUP ? s->filters - f : GROUP;
             const float *w = memory;
             if (l->numbers)

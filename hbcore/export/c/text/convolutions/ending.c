@@ -38,6 +38,8 @@
 #include <immintrin.h>
 #elif defined(__ARM_NEON)
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 enum { GROUP = 8 }; /* filters at once */
@@ -145,4 +147,49 @@ static inline void finish(const ending *e, const target *to, float *v, int32_t p
                 y[k] = skip ? v[k] + skip[k] : v[k];
     }
 }
+
+#ifdef __AVX512F__
+enum { WIDE = 2 * GROUP }; /* filters at once where registers hold so many */
+
+/* What lies at `first`, of one group, and so many bytes behind it, of the next. */
+static inline __m512i two_groups(const void *first, size_t bytes)
+{
+    const __m256i *low = (const __m256i *)first;
+    const __m256i *high = (const __m256i *)(const void *)((const char *)first + bytes);
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_loadu_si256(low)), _mm256_loadu_si256(high), 1);
+}
+
+/* The same as `finish` for the sums of filters f ... f + WIDE - 1, of which those beyond the last are left alone. */
+static inline void finish_wide(const ending *e, const target *to, __m512 v, int32_t pixel, int32_t f, int32_t filters)
+{
+    const __mmask16 there = (__mmask16)(filters - f < WIDE ? (1 << (filters - f)) - 1 : 0xFFFF);
+    const __m512 zero = _mm512_setzero_ps();
+    if (e->alpha)
+        v = _mm512_mul_ps(v, _mm512_maskz_loadu_ps(there, e->alpha + f));
+    if (e->bias)
+        v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(there, e->bias + f));
+    if (e->relu)
+        v = _mm512_max_ps(v, zero);
+    if (e->slope)
+        v = _mm512_mask_mul_ps(v, _mm512_cmp_ps_mask(v, zero, _CMP_NGT_UQ), v,
+                               _mm512_maskz_loadu_ps(there, e->slope + f));
+    if (e->scale)
+        v = _mm512_add_ps(_mm512_mul_ps(v, _mm512_maskz_loadu_ps(there, e->scale + f)),
+                          _mm512_maskz_loadu_ps(there, e->shift + f));
+    if (e->relu_last)
+        v = _mm512_max_ps(v, zero);
+    if (to->bits) {
+        uint32_t *word = to->bits + pixel * ((filters + 31) / 32) + f / 32;
+        if (f % 32 == 0)
+            *word = e->flip[f / 32];
+        const __m512 threshold = _mm512_maskz_loadu_ps(there, e->threshold + f);
+        *word ^= (uint32_t)_mm512_mask_cmp_ps_mask(there, v, threshold, _CMP_LT_OQ) << f % 32;
+    }
+    if (to->y) {
+        if (to->skip)
+            v = _mm512_add_ps(v, _mm512_maskz_loadu_ps(there, to->skip + pixel * to->skip_step + f));
+        _mm512_mask_storeu_ps(to->y + pixel * to->y_step + f, there, v);
+    }
+}
+#endif
 

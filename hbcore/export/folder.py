@@ -1,34 +1,34 @@
-"""C files into a folder: all of them or none, and over nobody else's."""
+"""Exported files into a folder: all of them or none, and over nobody else's."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hbcore.deploy.model_file import ModelFileError, write_whole
-from hbcore.export.c.files import CModel
 
 MARK = "written by hbcore"
 """What is said somewhere in each of these files."""
 
 
-def write_c(made: CModel, folder: Path) -> list[str]:
-    """Write the files into a folder, which is made; what there is to say about them.
+def write_files(files: Mapping[str, bytes], folder: Path, later: Sequence[str] = ()) -> list[str]:
+    """Write files, by their paths in a folder, which is made; these paths. later: files that will come beside them.
 
     ModelFileError, in one line, for a folder that cannot be used: nothing is written then, unless the disk is full.
     """
-    for file in made.files:
+    for file in files:
         _require_place(folder / file, folder)
-    if (folder / "parity.json").is_dir():
-        raise ModelFileError(f"{folder / 'parity.json'}: is a folder: choose another one for the files")
+    for file in later:
+        if (folder / file).is_dir():
+            raise ModelFileError(f"{folder / file}: is a folder: choose another one for the files")
     try:
-        for file in made.files:
+        for file in files:
             (folder / file).parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ModelFileError(f"{folder}: no folder can be made there: {error.strerror}") from None
-    for file, text in made.files.items():
-        write_whole(folder / file, text.encode("ascii"))
-    sizes = f"RAM {made.facts['ram']} bytes, constants {made.facts['flash']} bytes"
-    return [*(f"{folder / file}" for file in made.files), sizes]
+    for file, content in files.items():
+        write_whole(folder / file, content)
+    return [f"{folder / file}" for file in files]
 
 
 def _require_place(path: Path, folder: Path) -> None:
