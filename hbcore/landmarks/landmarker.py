@@ -20,7 +20,7 @@ from hbcore.landmarks.finding.finder import Finder
 from hbcore.landmarks.finding.sizes import SizeCodec, separate
 from hbcore.landmarks.heatmaps import mean_score
 from hbcore.landmarks.masks import MaskCodec
-from hbcore.landmarks.squares import around_corners, around_picture, on_grid
+from hbcore.landmarks.squares import around_corners, around_picture
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 """Where the models lie that a name is enough for."""
@@ -256,11 +256,11 @@ def found_in(picture: Levels, finder: Finder, description: Description, maps_of:
 
 
 def extent(instance: Instance) -> NDArray[np.float64]:
-    """The box around the points of an instance, see `on_grid`; of parts, the one that was looked at."""
+    """The box around the points of an instance; of parts, the one that was looked at."""
     points = instance.points
     if points is None:
         return instance.box
-    return on_grid(np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64))
+    return np.concatenate([points.min(axis=0), points.max(axis=0)]).astype(np.float64)
 
 
 def finder_for(description: Description) -> Path | None:

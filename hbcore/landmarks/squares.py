@@ -18,9 +18,6 @@ POINTS_MARGIN = 1.35
 LEAST_SIDE = 40.0
 """Pixels. A few labelled keypoints may lie on one another; what they stand on is never that small."""
 
-GRID = 64
-"""Boxes that were computed are in so manieth parts of a pixel, see `on_grid`."""
-
 AROUND = {"box": "the box around the instance", "points": "the box of its points", "picture": "the whole picture"}
 
 
@@ -72,11 +69,6 @@ def around_corners(corners: NDArray[np.floating[Any]], margin: float = BOX_MARGI
     """What lies between x0, y0, x1 and y1 with a margin, at least `least` pixels wide. In float64."""
     x0, y0, x1, y1 = map(float, corners)
     return ((x0 + x1) / 2, (y0 + y1) / 2), max(least, margin * max(x1 - x0, y1 - y0))
-
-
-def on_grid(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Boxes in whole parts of a pixel: where sums were rounded in another order, the square looked at is the same."""
-    return np.rint(corners * GRID) / GRID
 
 
 def corners_of(x: float, y: float, width: float, height: float) -> NDArray[np.float64]:

@@ -121,26 +121,26 @@ def _memory(made: CModel, finder: Finder, network: int) -> dict[str, str]:
     side, size = finder.codec.input_size, codec.input_size
     whole, crop = network, c_network(made.table, codec).ram
     half, work = whole + _aligned(3 * side * side), crop + _aligned(3 * size * size)
-    before = 0 if _working(side) <= network else half  # the network, or the half, comes later
-    search = max(half + _aligned(3 * side * side // 4), before + _working(side), work + _working(size))
+    before = 0 if working(side) <= network else half  # the network, or the half, comes later
+    search = max(half + _aligned(3 * side * side // 4), before + working(side), work + working(size))
     points = _aligned(POINT * int(made.facts["maps"]))
     bytes_of_search = SPOTS * (3 * BOX + 4 + points + FACE)
     places = {"whole": whole, "half": half, "work_whole": before, "crop": crop, "work_crop": work, "search_at": search}
     return {name: str(place) for name, place in places.items()} | {
         "search": str(bytes_of_search),
-        "work": str(_working(max(side, size))),
+        "work": str(working(max(side, size))),
         "ram": str(search + bytes_of_search),
     }
 
 
-def _working(size: int) -> int:
-    """Bytes that it takes at most to see a square of the largest photograph as size x size pixels.
+def working(size: int, longest: int = LARGEST) -> int:
+    """Bytes that it takes at most to see a square of a photograph as size x size pixels; longest: its longer side L.
 
-    Of L pixels s are made, at most half as many again as `size` and a dozen. Where each begins, and 2 L + 3 s weights,
+    Of these s are made, at most half as many again as `size` and a dozen. Where each begins, and 2 L + 3 s weights,
     twice; two rows, and as many more as one has weights.
     """
     s = size * 3 // 2 + 12
-    weights = 2 * LARGEST + 3 * s
+    weights = 2 * longest + 3 * s
     return _aligned(2 * 4 * (s + weights) + 2 * 3 * s + 3 * weights + 8 * 8)
 
 

@@ -16,7 +16,7 @@ from hbcore.deploy.model_file import ModelFileError, load_model, reason
 from hbcore.landmarks.crop import Crop
 from hbcore.landmarks.description import Description, to_maps
 from hbcore.landmarks.finding.sizes import Boxes, SizeCodec, separate
-from hbcore.landmarks.squares import around_picture, on_grid
+from hbcore.landmarks.squares import around_picture
 
 LARGE = 40.0
 """Pixels, on the second look, of the smallest boxes that count there."""
@@ -56,7 +56,7 @@ class Finder:
         confidence = np.concatenate([fine[1], coarse[1][large]])
         best = np.argsort(-confidence, kind="stable")
         best = best[separate(boxes[best])]
-        return on_grid(crop.to_picture(boxes[best].reshape(-1, 2)).reshape(-1, 4)), confidence[best]
+        return crop.to_picture(boxes[best].reshape(-1, 2)).reshape(-1, 4), confidence[best]
 
     def _look(
         self, square: NDArray[np.uint8], shares: tuple[float, float], least: float

@@ -6,13 +6,6 @@ typedef struct {
 } search;
 typedef char the_search_must_fit[sizeof(search) <= ${search} ? 1 : -1];
 
-/* Whole 64ths of a pixel: where sums are rounded in another order, the square that is looked at is the same. */
-static void put_on_grid(box *b)
-{
-    b->x0 = rounded(b->x0 * 64.0) / 64.0, b->y0 = rounded(b->y0 * 64.0) / 64.0;
-    b->x1 = rounded(b->x1 * 64.0) / 64.0, b->y1 = rounded(b->y1 * 64.0) / 64.0;
-}
-
 /* Rows, or columns, of black beside a photograph that takes up a share of the finder's square: they need no look. */
 static int32_t beside(int32_t side, double share)
 {
@@ -63,10 +56,9 @@ static int32_t find_boxes(${name}_arena *arena, search *s, const photograph *of)
     for (int32_t n = 0; n < apart; n++) {
         const box *b = &s->spots[s->chosen[n]];
         double middle = (side - 1) / 2.0, scale = all.side / side;
-        box there = {(b->x0 - middle) * scale + all.x, (b->y0 - middle) * scale + all.y,
+        box outer = {(b->x0 - middle) * scale + all.x, (b->y0 - middle) * scale + all.y,
                      (b->x1 - middle) * scale + all.x, (b->y1 - middle) * scale + all.y, b->confidence};
-        put_on_grid(&there);
-        s->candidates[n] = there;
+        s->candidates[n] = outer;
     }
     return apart;
 }
@@ -117,7 +109,6 @@ static box read_points(${name}_arena *arena, const float *maps, const square *at
     }
     into->confidence = around.confidence = sum / ${NAME}_MAPS;
     into->box[0] = from->x0, into->box[1] = from->y0, into->box[2] = from->x1, into->box[3] = from->y1;
-    put_on_grid(&around);
     return around;
 }
 
