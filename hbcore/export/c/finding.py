@@ -21,6 +21,8 @@ from hbcore.landmarks.finding.sizes import BETWEEN, FAINT, MOST, OCTAVE, OVERLAP
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.landmarker import GLANCE, LEAD, find_model
 
+PARTS = "network", "square", "boxes", "photograph"
+"""Texts of what a finder adds, in order."""
 LARGEST = 16384
 """Pixels of a photograph's longer side."""
 SPOTS = 2 * MOST
@@ -31,8 +33,7 @@ BOX, POINT, FACE = 5 * 8, 3 * 4, 5 * 8  # bytes: of a box, a point, and of what 
 def with_finder(made: CModel, finder: str | Path) -> CModel:
     """The same C with a finder beside the model, and the way from a photograph to all that is found.
 
-    ModelFileError, in one line, for a model or a finder that cannot be used for that, and for two of which one knows
-    faces and the other does not.
+    ModelFileError, in one line, for a model that finds no points, and for a finder that is none or cannot be written.
     """
     path = find_model(finder)
     found = Finder(path)
@@ -57,26 +58,20 @@ def with_finder(made: CModel, finder: str | Path) -> CModel:
         "where": "a photograph",
     }
     facts["declarations"] += filled("finding/header.h", facts)
-    more = "".join(filled(part, facts) for part in _parts(network.kinds - landmarks.kinds, landmarks.kinds))
-    own = _sigmoid("likelihood_of") if made.description.output == "identity" else ""
+    steps = [filled(part, facts) for part in _steps(network.kinds - landmarks.kinds)]
+    steps += [_sigmoid("likelihood_of")] if made.description.output == "identity" else []
     files = {file: text for file, text in made.files.items() if not file.startswith("arduino")}  # no room for both
-    for file, text in files.items():
-        if file.endswith(f"{made.name}.c"):
-            files[file] = text + more + own + "".join(filled(f"finding/{part}.c", facts) for part in PARTS)
-        if file.endswith(f"{made.name}.h"):
-            files[file] = filled("frame/model.h", facts)
+    files[f"{made.name}.c"] += "".join([*steps, *(filled(f"finding/{part}.c", facts) for part in PARTS)])
+    files[f"{made.name}.h"] = filled("frame/model.h", facts)
     files["example.c"] = filled("around/ppm.c", facts) + filled("finding/example.c", facts)
     return replace(made, files=files, facts=facts)
 
 
-PARTS = "network", "square", "boxes", "photograph"
-
-
-def _parts(kinds: set[str], there: set[str]) -> Iterator[str]:
+def _steps(kinds: set[str]) -> Iterator[str]:
     """Texts of the steps that only the finder has."""
     if "binary_conv2d" in kinds:
         yield "convolutions/words.c"
-    yield from (f"{STEPS[kind]}/{kind}.c" for kind in sorted(kinds - there))
+    yield from (f"{STEPS[kind]}/{kind}.c" for kind in sorted(kinds))
 
 
 def _sigmoid(name: str) -> str:

@@ -18,8 +18,9 @@ from hbcore.landmarks.crop import Crop
 from tests.architectures import ARCHITECTURES, network
 from tests.data_sets import DATA, needs_data
 from tests.flags import HEADER
-from tests.hbcore.export.programs import COMPILER, SANITIZED, STRICT
+from tests.hbcore.export.programs import COMPILER, HERE, SANITIZED, STRICT
 from tests.hbcore.export.test_c import FUSED, variants
+from tests.hbcore.export.test_machines import USER
 from training.datasets.drawn.synthetic_faces import SyntheticFaces
 
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="there is no gcc to compile an exported model with")
@@ -274,6 +275,26 @@ def test_the_command_and_its_example(tmp_path, capsys, micro, variant):
     assert len(lines) == 69 * count
     numbers = np.array([line.split() for line in lines if not line.startswith("instance")], dtype=float)
     np.testing.assert_allclose(numbers[:, 1:3], found["points"][..., :2].reshape(-1, 2), atol=0.02)
+
+
+@pytest.mark.parametrize("name", ["aarch64", "armv7", "s390x"])
+def test_other_machines_say_the_same(name, tmp_path):
+    """The example's text about drawn faces, which it finds, to the last digit; sums rounded twice everywhere."""
+    machine = USER[name][0]
+    if machine.missing:
+        pytest.skip(f"{machine.missing} is not installed")
+    for file, text in with_finder(c_model("face68-micro", "net"), "face-finder").contents.items():
+        if "/" not in file:
+            (tmp_path / file).write_bytes(text)
+    (tmp_path / "photo.ppm").write_bytes(b"P6 320 160 255\n" + drawn(1, 2).tobytes())
+    said = []
+    for number, one in enumerate((HERE, machine)):
+        flags = "-static", "-std=c99", "-O2", "-DHB_FUSED=0", "-o", f"example{number}"
+        subprocess.run([one.compiler, *flags, "example.c", "net.c"], cwd=tmp_path, check=True, timeout=300)
+        command = [*([one.emulator] if one.emulator else []), f"./example{number}", "photo.ppm"]
+        said.append(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+    assert said[0].count("instance") >= 1
+    assert said[1] == said[0]
 
 
 def test_models_that_do_not_go_together(tmp_path, capsys):
