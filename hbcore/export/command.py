@@ -11,6 +11,7 @@ from hbcore.commands import DATA, INTERRUPTED, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.export.c.certificate import certify
 from hbcore.export.c.files import c_model
+from hbcore.export.c.finding import with_finder
 from hbcore.export.c.ways import NoComparison
 from hbcore.export.crops import squares_in, synthetic
 from hbcore.export.folder import write_files
@@ -31,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     unpacking.add_argument("model", help="a packed file")
     in_c = verbs.add_parser("c", help="one file in C99 that any device can compile, and examples of its use")
     in_c.add_argument("model", help="a model file, packed or not, or the name of a model that comes with hbcore")
+    in_c.add_argument("--finder", metavar="MODEL", help="one that says where to look: from whole photographs to points")
     in_c.add_argument("-o", "--out", required=True, type=Path, help="the folder to write it into")
     in_c.add_argument("--name", help="of the C files and of what they define; without it, that of the model file")
     in_c.add_argument("--integers", action="store_true", help="no float between picture and maps: for devices without")
@@ -74,6 +76,8 @@ def as_wasm(options: Namespace) -> Iterator[str]:
 def as_c(options: Namespace) -> Iterator[str]:
     """Write C and its certificate; what there is to say, as it happens."""
     made = c_model(options.model, options.name, options.integers)
+    if options.finder is not None:
+        made = with_finder(made, options.finder)
     size, count = made.description.codec.input_size, options.pictures
     if options.crops is None:
         pictures, of = synthetic(count, size), "made-up noise"

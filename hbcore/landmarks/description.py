@@ -124,4 +124,8 @@ def to_maps(last: NDArray[np.float32], output: str) -> NDArray[np.float32]:
     """What the codec reads, for what the network's last stack gives; FloatingPointError unless that is finite."""
     if not np.isfinite(last).all():
         raise FloatingPointError("the network's heatmaps are not finite")
-    return sigmoid(last) if output == "sigmoid" else last
+    if output != "sigmoid":
+        return last
+    # Rounded from float64: the nearest number on every machine. NumPy's own float32 is another one here and there, and
+    # points that differ in their last digits lead to a second look at other pixels.
+    return sigmoid(last, np.exp(-np.abs(last), dtype=np.float64).astype(np.float32))

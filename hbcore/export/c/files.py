@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from dataclasses import dataclass
 from math import factorial
@@ -91,6 +92,8 @@ def c_model(model: str | Path, name: str | None = None, integers: bool = False) 
         whole = in_integers(table) if integers else None
     except ValueError as error:
         raise ModelFileError(f"{path}: cannot be written in C: {reason(error)}") from None
+    if description.finds:
+        raise ModelFileError(f"{path}: a finder: name it beside a model of points, as --finder {os.fspath(model)}")
     named = c_name(path.stem if name is None else name)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     files, facts = c_files(table, description.codec, description.output, named, digest, whole)
@@ -120,10 +123,10 @@ def c_files(
     facts |= _points(codec, output) if isinstance(codec, HeatmapCodec) else CLASSES
     kind = facts["what"]
     facts |= {key: Template(facts[key]).substitute(facts) for key in ("pointers", "element", "count")}
+    facts["where"] = "the largest square in the middle of a picture"
     facts["declarations"] = filled(f"{kind}/header.h", facts)
     facts["show"], facts["print"] = filled(f"{kind}/show.c", facts), filled(f"{kind}/print.ino", facts)
-    folders = REAL if whole is None else WHOLE
-    steps = {path.stem: folder for folder in folders for path in (TEXTS / folder).glob("*.c")}
+    steps = step_folders(REAL if whole is None else WHOLE)
     parts = ["frame/picture", "convolutions/registers", f"{steps['ending']}/ending", "convolutions/size"]
     parts += ["convolutions/words", "convolutions/window"] if "binary_conv2d" in network.kinds else []
     parts += [f"{steps[step]}/{step}" for step in sorted(network.kinds)]
@@ -134,7 +137,7 @@ def c_files(
     files = {
         f"{name}.c": source,
         f"{name}.h": header,
-        "example.c": filled("around/example.c", facts),
+        "example.c": filled("around/ppm.c", facts) + filled("around/example.c", facts),
         "Makefile": filled("around/Makefile", facts),
         "esp-idf/CMakeLists.txt": filled("around/CMakeLists.txt", facts),
         f"{library}/library.properties": filled("around/library.properties", facts),
@@ -156,6 +159,11 @@ def c_network(table: Table, codec: Codec, whole: bool = False) -> CNetwork:
     network = kind(table, spare=3 * 8 * codec.heatmap_size**2)  # a map, smoothed along rows, and both ways
     network.constants.bytes += _gaussian(codec).nbytes
     return network
+
+
+def step_folders(folders: tuple[str, ...]) -> dict[str, str]:
+    """In which folder of `text/` the text of each step is."""
+    return {path.stem: folder for folder in folders for path in (TEXTS / folder).glob("*.c")}
 
 
 def filled(file: str | Path, facts: dict[str, str]) -> str:
@@ -185,14 +193,18 @@ def _of_network(network: CNetwork, table: Table) -> dict[str, str]:
 def _points(codec: HeatmapCodec, output: str) -> dict[str, str]:
     """What the texts of a model of points leave open."""
     gaussian = _gaussian(codec)
-    series = ", ".join(repr(1 / factorial(n)) for n in reversed(range(TERMS)))
     return POINTS | {
         "sigma": repr(float(codec.sigma)),
         "radius": str(max(1, int(np.ceil(WINDOW * codec.sigma)))),
         "reach": str(len(gaussian) - 1),
         "gaussian": ",\n    ".join(repr(float(value)) for value in gaussian),
-        "value_of": filled(f"points/{output}.c", {"series": series}),
+        "value_of": filled(f"points/{output}.c", {"series": series()}),
     }
+
+
+def series() -> str:
+    """Coefficients of e^x, the highest power first."""
+    return ", ".join(repr(1 / factorial(n)) for n in reversed(range(TERMS)))
 
 
 def _gaussian(codec: HeatmapCodec) -> Array:

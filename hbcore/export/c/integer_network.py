@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hbcore.deploy.table import Area, Step
-from hbcore.export.c.network import CNetwork, pixels_of, sizes_of
+from hbcore.export.c.network import CNetwork
 from hbcore.export.c.numbers import grouped, words32
 from hbcore.export.integers.ending import Ending
 
@@ -41,25 +41,25 @@ class IntegerNetwork(CNetwork):
     def _threshold(self, n: int, x: Area, threshold: Any, flip: Any, out: Area) -> str:
         turned = words32(flip, len(threshold))
         names = f"{self.constants.add(f'threshold_{n}', threshold)}, {self.constants.add(f'flip_{n}', turned)}"
-        return f"threshold({self.place(x)}, {pixels_of(x)}, {x.shape[3]}, {names}, {self.place(out)});"
+        return f"threshold({self.place(x)}, {self._pixels(x)}, {x.shape[3]}, {names}, {self.place(out)});"
 
     def _line(self, n: int, x: Area, epilogue: Ending, sign: bool, y: Area) -> str:  # type: ignore[override]
         self.constants.add_table("ending", f"ending_{n}", self._end(n, epilogue)[1:-1].split(", "))
-        given = f"{self.place(x)}, {x.width}, {pixels_of(x)}, {x.shape[3]}"
+        given = f"{self.place(x)}, {x.width}, {self._pixels(x)}, {x.shape[3]}"
         return f"line({given}, &ending_{n}, {int(sign)}, {self.place(y)});"
 
     def _copy(self, _: int, x: Area, x_down: int, y: Area) -> str:  # type: ignore[override]
         given = f"{self.place(x)}, {x.width}, {x_down}"
-        return f"copy({given}, {self.place(y)}, {y.width}, {pixels_of(x)}, {x.shape[3]});"
+        return f"copy({given}, {self.place(y)}, {y.width}, {self._pixels(x)}, {x.shape[3]});"
 
     def _avg_pool(self, _: int, x: Area, x_down: int, y: Area) -> str:  # type: ignore[override]
-        return f"avg_pool({self.place(x)}, {x_down}, {sizes_of(x)}, {self.place(y)});"
+        return f"avg_pool({self.place(x)}, {x_down}, {self._sizes(x)}, {self.place(y)});"
 
     def _upsample_add(self, _: int, x: Area, x_down: int, y: Area) -> str:  # type: ignore[override]
-        return f"upsample_add({self.place(x)}, {x_down}, {sizes_of(x)}, {self.place(y)});"
+        return f"upsample_add({self.place(x)}, {x_down}, {self._sizes(x)}, {self.place(y)});"
 
     def _upsample(self, _: int, x: Area, x_down: int, y: Area) -> str:  # type: ignore[override]
-        return f"upsample({self.place(x)}, {x_down}, {sizes_of(x)}, {self.place(y)}, {y.width});"
+        return f"upsample({self.place(x)}, {x_down}, {self._sizes(x)}, {self.place(y)}, {y.width});"
 
 
 def map_meaning(exponent: int, number: int, total: int) -> str:

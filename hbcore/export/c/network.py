@@ -75,7 +75,7 @@ class CNetwork:
             yield getattr(self, f"_{step.kind}")(number, **step.arguments)
             bits = step.bits()
             if bits is not None:
-                yield f"HB_SEEN({self.place(bits)}, {self._bytes(bits) // 4})"
+                yield f"HB_SEEN({self.place(bits)}, {self._words(bits)})"
 
     def place(self, area: Area) -> str:
         """Where its first number or word lies, in C."""
@@ -138,35 +138,41 @@ class CNetwork:
     def _threshold(self, n: int, x: Area, threshold: Any, flip: Any, out: Area) -> str:
         limit, turned = comparison(threshold, flip)
         names = f"{self.constants.add(f'threshold_{n}', limit)}, {self.constants.add(f'flip_{n}', turned)}"
-        return f"threshold({self.place(x)}, {pixels_of(x)}, {x.shape[3]}, {names}, {self.place(out)});"
+        return f"threshold({self.place(x)}, {self._pixels(x)}, {x.shape[3]}, {names}, {self.place(out)});"
 
     def _line(self, n: int, x: Area, scale: Any, shift: Any, sign: bool, y: Area) -> str:
         names = f"{self.constants.add(f'scale_{n}', scale)}, {self.constants.add(f'shift_{n}', shift)}"
-        return f"line({self.place(x)}, {x.width}, {pixels_of(x)}, {x.shape[3]}, {names}, {int(sign)}, {self.place(y)});"
+        size = f"{self._pixels(x)}, {x.shape[3]}"
+        return f"line({self.place(x)}, {x.width}, {size}, {names}, {int(sign)}, {self.place(y)});"
 
     def _add(self, _: int, x: Area, other: Area, y: Area) -> str:
         places = ", ".join(f"{self.place(area)}, {area.width}" for area in (x, other, y))
-        return f"add({places}, {pixels_of(x)}, {x.shape[3]});"
+        return f"add({places}, {self._pixels(x)}, {x.shape[3]});"
 
     def _copy(self, _: int, x: Area, y: Area) -> str:
-        return f"copy({self.place(x)}, {x.width}, {self.place(y)}, {y.width}, {pixels_of(x)}, {x.shape[3]});"
+        return f"copy({self.place(x)}, {x.width}, {self.place(y)}, {y.width}, {self._pixels(x)}, {x.shape[3]});"
 
     def _max_pool(self, _: int, x: Area, y: Area) -> str:
-        return f"max_pool({self.place(x)}, {sizes_of(x)}, {self.place(y)});"
+        return f"max_pool({self.place(x)}, {self._sizes(x)}, {self.place(y)});"
 
     def _avg_pool(self, _: int, x: Area, y: Area) -> str:
-        return f"avg_pool({self.place(x)}, {sizes_of(x)}, {self.place(y)});"
+        return f"avg_pool({self.place(x)}, {self._sizes(x)}, {self.place(y)});"
 
     def _upsample_add(self, _: int, x: Area, y: Area) -> str:
-        return f"upsample_add({self.place(x)}, {sizes_of(x)}, {self.place(y)});"
+        return f"upsample_add({self.place(x)}, {self._sizes(x)}, {self.place(y)});"
 
     def _upsample(self, _: int, x: Area, y: Area) -> str:
-        return f"upsample({self.place(x)}, {sizes_of(x)}, {self.place(y)}, {y.width});"
+        return f"upsample({self.place(x)}, {self._sizes(x)}, {self.place(y)}, {y.width});"
 
+    # ------------------------------------------------------------------------------------------------- sizes
 
-def pixels_of(x: Area) -> int:
-    return x.shape[1] * x.shape[2]
+    def _words(self, bits: Area) -> str:
+        """How many words hold the signs of an area."""
+        return str(self._bytes(bits) // 4)
 
+    def _pixels(self, x: Area) -> str:
+        return str(x.shape[1] * x.shape[2])
 
-def sizes_of(x: Area) -> str:
-    return ", ".join(map(str, x.shape[1:]))
+    def _sizes(self, x: Area) -> str:
+        """Height, width and channels."""
+        return ", ".join(map(str, x.shape[1:]))

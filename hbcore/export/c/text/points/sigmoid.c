@@ -14,7 +14,7 @@ static inline double exponential(double x)
 /* What a map says: a probability, of which the network gives the logit. */
 static inline float value_of(float map)
 {
-    double e = exponential(map < 0.0f ? (double)map : -(double)map);
-    return (float)((map < 0.0f ? e : 1.0) / (1.0 + e));
+    float e = (float)exponential(map < 0.0f ? (double)map : -(double)map), sum = (float)(1.0f + e);
+    return (float)((map < 0.0f ? e : 1.0f) / sum);
 }
 
