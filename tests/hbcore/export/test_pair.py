@@ -321,6 +321,8 @@ def test_models_that_do_not_go_together(tmp_path, capsys):
     save_model(StackedHourglass(16, 3, depth=1, seed=1).eval(), tmp_path / "parts.safetensors", parts)
     with pytest.raises(ModelFileError, match="finds parts, and a finder leads to models of points"):
         with_finder(c_model(tmp_path / "parts.safetensors"), finder)
+    with pytest.raises(ModelFileError, match="finders compute in floats: leave out --integers or --finder"):
+        with_finder(c_model(model, integers=True), finder)
     assert with_finder(c_model(model), finder).files  # any points
 
 
