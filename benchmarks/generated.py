@@ -24,7 +24,7 @@ from benchmarks.timing import Candidate, interleave
 from hbcore.autograd.function import Array
 from hbcore.deploy.model_file import ModelFileError
 from hbcore.export.c.files import CModel, c_model
-from hbcore.export.onnx_graph import write_onnx
+from hbcore.export.onnx_file import write_onnx
 
 FLAGS = "-O2", "-O3"
 GENERATOR = "emx-onnx-cgen"
