@@ -148,6 +148,24 @@ def test_a_file_that_does_not_compile(tmp_path):
         module.compiled(replace(model, files=model.files | {"net.c": "#error no\n"}))
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_no_memory_but_the_arena(whole, tmp_path):
+    """Compiled for wasm32, a network is functions and constants, in floats and in whole numbers; and little stack."""
+    model = model_of(HeatmapCodec(32), "sigmoid", whole, stem=16)
+    for file in ("net.c", "net.h"):
+        (tmp_path / file).write_text(model.files[file])
+    shutil.copy(module.TEXTS / "string.h", tmp_path)
+    flags = [flag for flag in module.FLAGS if not flag.startswith(("-Wl", "-nostdlib"))]
+    subprocess.run(["clang", *flags, "-I.", "-fstack-usage", "-S", "net.c"], cwd=tmp_path, check=True)
+    assembly = (tmp_path / "net.s").read_text()
+    sections = set(re.findall(r"^\s*\.section\s+\.(\w+)", assembly, re.M))
+    assert {"rodata", "text"} <= sections <= {"rodata", "text", "custom_section"}
+    assert ".bss" not in assembly
+    used = [int(line.split("\t")[1]) for line in (tmp_path / "net.su").read_text().splitlines()]
+    assert used
+    assert max(used) <= 1024
+
+
 def test_a_page_needs_nothing(shipped):
     assert not re.findall(r'(?:src|href)="(?!data:)|https?:|@import|fetch\(', (shipped / "face.html").read_text())
 
