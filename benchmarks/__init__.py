@@ -11,5 +11,6 @@
     layer, network, points, step, loading, memory, scaling    the tables (loading has two: batches, and runs)
     against, served   this checkout beside another one, which answers from a process of its own
 
-`python -m benchmarks.layout` is a table of its own, about the order of axes.
+Tables of their own: `python -m benchmarks.layout`, about the order of axes; `python -m benchmarks.landmarkers`, with
+whole landmarkers of others; `python -m benchmarks.generated`, with C that others generate.
 """

@@ -44,10 +44,10 @@ def chromium() -> str:
 class Browser:
     """One page. complaints: errors and warnings of its console, uncaught exceptions, and whatever it failed to load."""
 
-    def __init__(self, profile: Path) -> None:
+    def __init__(self, profile: Path, *flags: str) -> None:
         there, self.write_to = os.pipe()
         self.read_from, back = os.pipe()
-        command = [sys.executable, "-c", LAUNCH, str(there), str(back), chromium(), *FLAGS]
+        command = [sys.executable, "-c", LAUNCH, str(there), str(back), chromium(), *FLAGS, *flags]
         self.process = subprocess.Popen(
             [*command, f"--user-data-dir={profile}", "about:blank"],
             pass_fds=(there, back),

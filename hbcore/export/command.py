@@ -15,7 +15,7 @@ from hbcore.export.c.finding import with_finder
 from hbcore.export.c.ways import NoComparison
 from hbcore.export.crops import squares_in, synthetic
 from hbcore.export.folder import write_files
-from hbcore.export.onnx_graph import write_onnx
+from hbcore.export.onnx_file import write_onnx
 from hbcore.export.packing import pack, unpack
 from hbcore.export.wasm.module import wasm_files
 from hbcore.threads import set_threads, usable_cores
@@ -47,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     in_onnx = verbs.add_parser("onnx", help="a graph of standard operators, for ONNX Runtime and others")
     in_onnx.add_argument("model", help="a model file, packed or not, or the name of a model that comes with hbcore")
     in_onnx.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
+    in_onnx.add_argument("--decode", action="store_true", help="points and scores, or classes, in the graph too")
     options = parser.parse_args(arguments)
     try:
         if options.verb == "pack":
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.verb == "wasm":
             return say("export", as_wasm(options))
         if options.verb == "onnx":
-            return say("export", [write_onnx(options.model, options.out)])
+            return say("export", [write_onnx(options.model, options.out, options.decode)])
         return say("export", as_c(options))
     except ModelFileError as error:
         tell("export", str(error))

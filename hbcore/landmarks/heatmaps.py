@@ -141,10 +141,7 @@ class HeatmapCodec(Codec):
 
     def _peaks(self, planes: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         """Row and column, (N,) each, of the largest smoothed value of every plane (N, size, size) >= 0."""
-        pixels = np.arange(self.heatmap_size)
-        smooth = np.exp(-0.5 * ((pixels[:, None] - pixels) / self.sigma) ** 2)
-        smooth[smooth < FAINTEST] = 0
-        smooth /= smooth.sum(axis=1, keepdims=True)
+        smooth = self.smoothing()
         evidence = (smooth @ planes @ smooth.T).reshape(len(planes), self.heatmap_size**2)
         top = evidence >= evidence.max(axis=1, keepdims=True) * (1 - TIE)
         row, column = np.divmod(top.argmax(axis=1), self.heatmap_size)
@@ -196,9 +193,20 @@ class HeatmapCodec(Codec):
         reach = max(1.0, self.sigma)
         return np.clip(peak + np.clip(step[:, 0], -reach, reach), -0.5, self.heatmap_size - 0.5)
 
+    def smoothing(self) -> NDArray[np.float64]:
+        """The encoder's Gaussian around each pixel of an axis: (size, size), rows that sum to 1."""
+        pixels = np.arange(self.heatmap_size)
+        smooth = np.exp(-0.5 * ((pixels[:, None] - pixels) / self.sigma) ** 2)
+        smooth[smooth < FAINTEST] = 0
+        return np.asarray(smooth / smooth.sum(axis=1, keepdims=True))
+
+    @property
+    def radius(self) -> int:
+        """How many pixels to each side of a peak the sub-pixel fit looks at."""
+        return max(1, int(np.ceil(WINDOW * self.sigma)))
+
     def _offsets(self) -> NDArray[np.intp]:
-        radius = max(1, int(np.ceil(WINDOW * self.sigma)))
-        return np.arange(-radius, radius + 1)
+        return np.arange(-self.radius, self.radius + 1)
 
 
 def mean_score(scores: NDArray[np.floating[Any]]) -> NDArray[np.float64]:

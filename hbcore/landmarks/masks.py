@@ -53,10 +53,10 @@ class MaskCodec(Codec):
         """
         if maps.shape[:-1] != (self.heatmap_size, self.heatmap_size):
             raise ValueError(f"codec: maps ({self.heatmap_size}, {self.heatmap_size}, C) expected, got {maps.shape}")
-        across = self._weights(x)
+        across = self.weights(x)
         result = np.empty((len(y), len(x)), dtype=np.uint8)
         for top in range(0, len(y), BLOCK):
-            rows = np.tensordot(self._weights(y[top : top + BLOCK]), maps, axes=1)  # (block, w, C)
+            rows = np.tensordot(self.weights(y[top : top + BLOCK]), maps, axes=1)  # (block, w, C)
             result[top : top + BLOCK] = np.matmul(across, rows).argmax(axis=-1)
         return result
 
@@ -71,7 +71,7 @@ class MaskCodec(Codec):
         mask[np.ix_(seen_y, seen_x)] = self.classes(maps, y[seen_y], x[seen_x])
         return mask
 
-    def _weights(self, at: NDArray[np.float64]) -> NDArray[np.float32]:
+    def weights(self, at: NDArray[np.float64]) -> NDArray[np.float32]:
         """What each map pixel along one axis contributes to points there: (n, size), rows that sum to 1."""
         last = self.heatmap_size - 1
         place = np.clip(self.to_heatmap(at), 0, last)

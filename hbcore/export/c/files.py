@@ -25,7 +25,7 @@ from hbcore.export.integers.lowering import Integers, in_integers
 from hbcore.export.integers.plan import IntegerPlan
 from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.description import Description
-from hbcore.landmarks.heatmaps import WINDOW, HeatmapCodec
+from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.landmarker import find_model
 from hbcore.nn.hourglass import StackedHourglass
 
@@ -195,7 +195,7 @@ def _points(codec: HeatmapCodec, output: str) -> dict[str, str]:
     gaussian = _gaussian(codec)
     return POINTS | {
         "sigma": repr(float(codec.sigma)),
-        "radius": str(max(1, int(np.ceil(WINDOW * codec.sigma)))),
+        "radius": str(codec.radius),
         "reach": str(len(gaussian) - 1),
         "gaussian": ",\n    ".join(repr(float(value)) for value in gaussian),
         "value_of": filled(f"points/{output}.c", {"series": series()}),

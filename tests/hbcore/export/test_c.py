@@ -14,6 +14,7 @@ from hbcore.deploy.lowering import lower
 from hbcore.export.c.files import c_files
 from hbcore.export.c.network import CNetwork
 from hbcore.export.command import main
+from hbcore.export.integers.lowering import in_integers
 from hbcore.landmarks.description import to_maps
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.landmarker import Landmarker, find_model
@@ -134,10 +135,11 @@ def test_classes_are_those_of_the_codec(tmp_path):
     assert np.array_equal(made.answer("rgb", picture, 192), expected)
 
 
-@pytest.mark.parametrize(("sigma", "stack"), [(1.0, 1024), (16.0, 1536)])
-def test_no_memory_but_the_arena(sigma, stack, tmp_path):
-    """No writable variable, nothing of a library but memcpy and its like, and little stack."""
-    program(tmp_path, network(joints=17).eval(), 64, sigma=sigma)
+@pytest.mark.parametrize(("sigma", "stack", "whole"), [(1.0, 1024, False), (16.0, 1536, False), (1.0, 1024, True)])
+def test_no_memory_but_the_arena(sigma, stack, whole, tmp_path):
+    """No writable variable, nothing of a library but memcpy and its like, and little stack; whole: in whole numbers."""
+    model = network(joints=17).eval()
+    program(tmp_path, model, 64, sigma=sigma, whole=in_integers(lower(model, 64, 64)) if whole else None)
     # -fno-pie: constants that hold addresses stay constants.
     flags = [COMPILER, *STRICT, "-O2", "-fno-pie", "-fstack-usage", "-c", "net.c"]
     subprocess.run(flags, cwd=tmp_path, check=True)

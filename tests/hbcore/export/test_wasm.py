@@ -148,6 +148,24 @@ def test_a_file_that_does_not_compile(tmp_path):
         module.compiled(replace(model, files=model.files | {"net.c": "#error no\n"}))
 
 
+@pytest.mark.parametrize("whole", [False, True])
+def test_no_memory_but_the_arena(whole, tmp_path):
+    """Compiled for wasm32, a network is functions and constants, in floats and in whole numbers; and little stack."""
+    model = model_of(HeatmapCodec(32), "sigmoid", whole, stem=16)
+    for file in ("net.c", "net.h"):
+        (tmp_path / file).write_text(model.files[file])
+    shutil.copy(module.TEXTS / "string.h", tmp_path)
+    flags = [flag for flag in module.FLAGS if not flag.startswith(("-Wl", "-nostdlib"))]
+    subprocess.run(["clang", *flags, "-I.", "-fstack-usage", "-S", "net.c"], cwd=tmp_path, check=True)
+    assembly = (tmp_path / "net.s").read_text()
+    sections = set(re.findall(r"^\s*\.section\s+\.(\w+)", assembly, re.M))
+    assert {"rodata", "text"} <= sections <= {"rodata", "text", "custom_section"}
+    assert ".bss" not in assembly
+    used = [int(line.split("\t")[1]) for line in (tmp_path / "net.su").read_text().splitlines()]
+    assert used
+    assert max(used) <= 1024
+
+
 def test_a_page_needs_nothing(shipped):
     assert not re.findall(r'(?:src|href)="(?!data:)|https?:|@import|fetch\(', (shipped / "face.html").read_text())
 
@@ -238,4 +256,60 @@ def test_pointing_dropping_and_files_that_are_no_pictures(browser, shipped, tmp_
     browser.ask(drop.format([1, 2, 3], "b.txt"))
     browser.ask("new Promise(done => setTimeout(done, 100))")
     assert browser.ask("element('said').textContent") == "b.txt: is no picture that this browser can read"
+    assert browser.complaints == []
+
+
+def test_the_camera(shipped, tmp_path):
+    """Chromium's own drawn camera, in a page from a file; the picture that stays is the one that was looked at."""
+    chromium()
+    with Browser(tmp_path, "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream") as there:
+        there.open(shipped / "face.html", 360)
+        there.ask("ready.then(() => element('camera').click())")
+        answered(there)
+        assert there.ask("element('camera').textContent") == "Stop"
+        first = there.ask("Array.from(crop())")
+        there.ask("new Promise(done => setTimeout(done, 500))")
+        there.ask("(window.tracks = state.camera.srcObject.getTracks(), 0)")
+        assert there.ask("tracks.map(track => track.readyState)") == ["live"]
+        there.ask("element('camera').click()")
+        assert there.ask("tracks.map(track => track.readyState)") == ["ended"]
+        last = np.array(there.ask("Array.from(crop())"), dtype=np.uint8).reshape(128, 128, 3)
+        assert last.std() > 10
+        assert last.ravel().tolist() != first
+        points, scores = expected_of(last)
+        found = np.array(there.ask("state.answer"))
+        np.testing.assert_allclose(found[:, :2], points, rtol=0, atol=1e-3)
+        np.testing.assert_allclose(found[:, 2], scores, rtol=0, atol=1e-6)
+        there.ask("new Promise(done => setTimeout(done, 100))")
+        assert there.ask("state.answer") == found.tolist()
+        assert there.ask("document.documentElement.scrollWidth") <= 360
+
+        there.ask("(state.answer = null, element('camera').click())")
+        answered(there)
+        choose(there, bitmap(shades(160), tmp_path / "a.bmp"))
+        there.ask("new Promise(done => { const look = () => state.camera ? setTimeout(look, 5) : done(1); look(); })")
+        assert there.ask("[canvas.width, element('camera').textContent]") == [160, "Camera"]
+        assert there.complaints == []
+
+
+@pytest.mark.parametrize(
+    ("devices", "said"),
+    [
+        ("undefined", "this browser gives no camera to a page from here: open it over https"),
+        (
+            "{getUserMedia: async () => { throw new DOMException('no', 'NotAllowedError'); }}",
+            "the camera is not allowed: allow it to this page in the browser's settings",
+        ),
+        (
+            "{getUserMedia: async () => { throw new DOMException('no', 'NotFoundError'); }}",
+            "there is no camera here: choose a picture",
+        ),
+        ("{getUserMedia: async () => { throw new Error('it is off'); }}", "the camera does not start: it is off"),
+    ],
+)
+def test_without_a_camera(browser, shipped, devices, said):
+    browser.open(shipped / "face.html")
+    browser.ask(f"ready.then(() => Object.defineProperty(navigator, 'mediaDevices', {{value: {devices}}}) && 0)")
+    browser.ask("film()")
+    assert browser.ask("[element('said').textContent, element('camera').disabled]") == [said, False]
     assert browser.complaints == []
