@@ -122,6 +122,22 @@ def test_the_limits_begin_with_what_the_accuracy_is(noise):
     assert len(lines) == 19
 
 
+def test_the_limits_of_parts_begin_with_what_eval_says(tmp_path, noise, capsys, monkeypatch):
+    _, folder = noise
+    limits = runpy.run_path(str(ROOT / "examples" / "10_part_limits.py"))
+    for name in set(limits["HOW"]) - {"nothing changed", "turned by 180 degrees"}:
+        monkeypatch.delitem(limits["HOW"], name)
+    limits["main"]("parts7-small", [str(folder)])
+    head, _, first, second = capsys.readouterr().out.splitlines()
+    words = ["-m", "training.parts", "eval", "parts7-small", "--data", f"300w:{tmp_path}", "--json"]
+    told = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    metrics = json.loads(told)["metrics"]
+    names = ["mIoU", *(f"mIoU/{name}" for name in head.strip("| ").split(" | ")[2:])]
+    assert first == f"| nothing changed | {' | '.join(f'{metrics[name]:.1f}' for name in names)} |"
+    assert second.startswith("| turned by 180 degrees | ")
+    assert second.partition(" degrees")[2] != first.partition(" changed")[2]
+
+
 @pytest.mark.parametrize(("change", "value"), [("shrunk", 20), ("turned", 30), ("turned", 180), ("dark", 0.5)])
 def test_points_stay_on_what_they_mark(change, value):
     """Two squares of 5 x 5 white pixels and their centres."""
