@@ -6,9 +6,11 @@ import argparse
 import io
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TextIO
+
+from hbcore.deploy.model_file import ModelFileError
 
 USAGE, DATA, DISK, INTERRUPTED, BROKEN_PIPE = 2, 3, 5, 130, 141
 """Exit codes, other than 0: wrong options, unusable files, nothing could be written, Ctrl-C, the reader has gone."""
@@ -36,6 +38,18 @@ def say(program: str, lines: Iterable[str]) -> int:
         tell(program, f"cannot write the output: {error.strerror}")
         return DISK
     return 0
+
+
+def answer(program: str, work: Callable[[], Iterable[str]]) -> int:
+    """Do the work and print the lines it gives. The exit code: also DATA for an unusable model, and INTERRUPTED."""
+    try:
+        return say(program, work())
+    except ModelFileError as error:
+        tell(program, str(error))
+        return DATA
+    except KeyboardInterrupt:
+        tell(program, "interrupted")
+        return INTERRUPTED
 
 
 def tell(program: str, message: str) -> None:

@@ -38,7 +38,6 @@ static void wait_briefly(unsigned look)
 {
     if (look % POLITENESS == POLITENESS - 1)
         sched_yield();
-
 #if defined(__x86_64__)
     __builtin_ia32_pause();
 #elif defined(__aarch64__)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from hbcore.commands import DATA, INTERRUPTED, Parser, say, tell
+from hbcore.commands import Parser, answer
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.export.c.certificate import certify
 from hbcore.export.c.files import c_model
@@ -49,22 +49,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     in_onnx.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
     in_onnx.add_argument("--decode", action="store_true", help="points and scores, or classes, in the graph too")
     options = parser.parse_args(arguments)
-    try:
-        if options.verb == "pack":
-            return say("export", [pack(options.model, options.out)])
-        if options.verb == "unpack":
-            return say("export", unpack(options.model))
-        if options.verb == "wasm":
-            return say("export", as_wasm(options))
-        if options.verb == "onnx":
-            return say("export", [write_onnx(options.model, options.out, options.decode)])
-        return say("export", as_c(options))
-    except ModelFileError as error:
-        tell("export", str(error))
-        return DATA
-    except KeyboardInterrupt:
-        tell("export", "interrupted")
-        return INTERRUPTED
+    verb: dict[str, Callable[[], Iterable[str]]] = {
+        "pack": lambda: [pack(options.model, options.out)],
+        "unpack": lambda: unpack(options.model),
+        "c": lambda: as_c(options),
+        "wasm": lambda: as_wasm(options),
+        "onnx": lambda: [write_onnx(options.model, options.out, options.decode)],
+    }
+    return answer("export", verb[options.verb])
 
 
 def as_wasm(options: Namespace) -> Iterator[str]:

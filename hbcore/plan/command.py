@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from hbcore.commands import DATA, INTERRUPTED, Parser, say, tell
+from hbcore.commands import Parser, answer
 from hbcore.deploy.model_file import ModelFileError, load_model, reason
 from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.description import MOST, Description
@@ -42,17 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     configured = options.source.endswith(".toml")
     if not configured and (options.parts or options.joints is not None):
         parser.error("--joints and --parts are of a configuration: a model knows what its maps are")
-    try:
-        if configured:
-            joints = JOINTS if options.joints is None else options.joints
-            return say("plan", of_configuration(Path(options.source), joints, options.parts))
-        return say("plan", of_model(find_model(options.source)))
-    except ModelFileError as error:
-        tell("plan", str(error))
-        return DATA
-    except KeyboardInterrupt:
-        tell("plan", "interrupted")
-        return INTERRUPTED
+    if not configured:
+        return answer("plan", lambda: of_model(find_model(options.source)))
+    joints = JOINTS if options.joints is None else options.joints
+    return answer("plan", lambda: of_configuration(Path(options.source), joints, options.parts))
 
 
 def of_model(path: Path) -> Iterator[str]:
