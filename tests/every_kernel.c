@@ -170,6 +170,10 @@ int main(void)
         convolutions(k, (hb_conv){1, 16, 20, 33, 5, 5, 1, 1, 1, 14, 18, 24});
         convolutions(k, (hb_conv){1, 16, 17, 290, 1, 1, 1, 0, 0, 16, 17, 65});
         convolutions(k, (hb_conv){29, 3, 3, 70, 3, 3, 1, 1, 1, 3, 3, 33});
+        /* And in pairs of outputs: rows of an odd one, borders of no pixel and of two. */
+        convolutions(k, (hb_conv){1, 19, 37, 128, 3, 3, 1, 1, 1, 19, 37, 40});
+        convolutions(k, (hb_conv){2, 16, 18, 192, 3, 3, 1, 0, 0, 14, 16, 65});
+        convolutions(k, (hb_conv){1, 15, 15, 128, 3, 3, 1, 2, 2, 17, 17, 32});
         for (ptrdiff_t n = 1; n < 1200; n += 399)
             for (ptrdiff_t c = 1; c < 140; c += 1 + c / 9)
                 rows(k, n, c);

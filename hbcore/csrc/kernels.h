@@ -41,12 +41,12 @@ typedef struct {
 
 /* Packed filters as binary_conv2d wants them, made by hb_make_filters: in nibbles, to be looked up; or in panels of as many
  * words of 32 bits as there are lanes, with the sum of the signs in each tap (kH, kW, O), filters padded to whole registers;
- * or as bytes of +1 and -1 in tiles. What is not there is NULL. */
+ * or as bytes in tiles, of +1 and -1 or of what pairs of outputs share (tiles/pairs.h). What is not there is NULL. */
 typedef struct {
     uint32_t *words;
     int32_t *sums;
     uint8_t *nibbles;
-    int8_t *tiles;
+    int8_t *tiles, *pairs;
 } hb_filters;
 
 /* Rows of `width` numbers, and the step from one to the next. */

@@ -115,6 +115,43 @@ static int8_t *tile_panels(const hb_conv *s, const uint64_t *w)
     return panels;
 }
 
+/* n - v in each of four bytes, v up to 127. */
+static uint32_t bytes_less(uint32_t n, uint32_t v)
+{
+    return (0x80808080u + 0x01010101u * n - v) ^ 0x80808080u; /* the upper bit is there to be borrowed from */
+}
+
+/* (filters / 16, 4, kH, channels / 64, 16 times 4 bytes of each filter): what the four kinds of operands in
+ * template/tiles/pairs.h meet, 2 g0, g0 + g1 + g2, g0 - g1 + g2 and 2 g2 for the taps 1 - 2 bit of a kernel row. */
+static int8_t *pair_panels(const hb_conv *s, const uint64_t *w)
+{
+    ptrdiff_t words = s->channels / 64, row = s->channels * TILE_FILTERS, kind = s->kernel_h * row;
+    size_t bytes = (size_t)((s->filters + TILE_FILTERS - 1) / TILE_FILTERS * 4 * kind);
+    int8_t *panels = aligned(bytes);
+    uint32_t spread[16]; /* bits in bytes of their own */
+    if (panels == NULL)
+        return NULL;
+    memset(panels, 0, bytes);
+    for (uint32_t bits = 0; bits < 16; bits++)
+        spread[bits] = (bits * 0x00204081u) & 0x01010101u;
+    for (ptrdiff_t t = 0; t < s->kernel_h * words * 16; t++) {
+        ptrdiff_t i = t / (words * 16), quad = t % (words * 16);
+        const uint64_t *tap[3];
+        for (ptrdiff_t j = 0; j < 3; j++)
+            tap[j] = w + ((i * 3 + j) * words + quad / 16) * s->filters;
+        for (ptrdiff_t o = 0; o < s->filters; o++) {
+            uint32_t b0 = spread[tap[0][o] >> 4 * (quad % 16) & 15], b1 = spread[tap[1][o] >> 4 * (quad % 16) & 15],
+                     b2 = spread[tap[2][o] >> 4 * (quad % 16) & 15];
+            uint32_t met[4] = {bytes_less(2, 4 * b0), bytes_less(3, 2 * (b0 + b1 + b2)),
+                               bytes_less(3, 2 * (b0 + b2 + (0x01010101u - b1))), bytes_less(2, 4 * b2)};
+            int8_t *to = panels + o / TILE_FILTERS * 4 * kind + i * row + (quad * TILE_FILTERS + o % TILE_FILTERS) * 4;
+            for (int k = 0; k < 4; k++)
+                memcpy(to + k * kind, &met[k], sizeof met[k]);
+        }
+    }
+    return panels;
+}
+
 /* From so many filters on, looking up is faster; and its sums have 16 bits. */
 enum { TABLE_LEAST = 24, TABLE_MOST = 65535 };
 
@@ -128,10 +165,22 @@ static int suits_tiles(const hb_conv *s)
         && s->kernel_h * s->kernel_w * s->channels >= TILES_PRODUCTS;
 }
 
+/* In pairs where that many channels are worth the sums of their own, four for two outputs. */
+enum { PAIRS_CHANNELS = 128 };
+
+static int suits_pairs(const hb_conv *s)
+{
+    return s->kernel_w == 3 && s->channels >= PAIRS_CHANNELS && s->channels % 64 == 0;
+}
+
 int hb_make_filters(hb_filters *made, const hb_kernels *kernels, const hb_conv *s, const uint64_t *w)
 {
     ptrdiff_t taps = s->kernel_h * s->kernel_w;
-    *made = (hb_filters){NULL, NULL, NULL, NULL};
+    *made = (hb_filters){NULL, NULL, NULL, NULL, NULL};
+    if (kernels->tiles && suits_tiles(s) && suits_pairs(s)) {
+        made->pairs = pair_panels(s, w);
+        return made->pairs == NULL ? -1 : 0;
+    }
     if (kernels->tiles && suits_tiles(s)) {
         made->tiles = tile_panels(s, w);
         return made->tiles == NULL ? -1 : 0;
@@ -151,6 +200,7 @@ void hb_free_filters(hb_filters *made)
     free(made->sums);
     free(made->nibbles);
     free(made->tiles);
+    free(made->pairs);
 }
 
 uint8_t *hb_sign_panels(const float *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width)

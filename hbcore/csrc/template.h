@@ -40,6 +40,7 @@
 #endif
 #ifdef BY_TILES
 #include "template/tiles/binary_conv2d.h"
+#include "template/tiles/pairs.h"
 #endif
 #include "template/binary_ways.h"
 #include "template/norms.h"

@@ -14,6 +14,10 @@ static int NAME(binary_conv2d)(const hb_conv *s, const uint64_t *x, const hb_fil
         item = NAME(tiles_item);
         band = MOST_TILE_ROWS;
     }
+    if (w->pairs != NULL) {
+        item = NAME(pairs_item);
+        band = MOST_TILE_ROWS;
+    }
 #endif
     NAME(binary_work) work = {s, x, w, end, band, 0};
     hb_run(item, &work, s->batch * ((s->out_h + band - 1) / band));

@@ -88,8 +88,17 @@ def test_whole_numbers_are_exact(shape):
         assert np.array_equal(ours, whole)
 
 
-# Of whole panels, and ragged in every direction.
-FORWARD = [(2, 24, 30, 64, 32, 3, 1), (3, 11, 9, 290, 130, 1, 0), (1, 19, 37, 33, 24, 5, 1), (30, 3, 3, 130, 40, 3, 1)]
+# Of whole panels, and ragged in every direction; one by one, and in pairs.
+FORWARD = [
+    (2, 24, 30, 64, 32, 3, 1),
+    (3, 11, 9, 290, 130, 1, 0),
+    (1, 19, 37, 33, 24, 5, 1),
+    (30, 3, 3, 130, 40, 3, 1),
+    (2, 16, 32, 256, 64, 3, 1),
+    (1, 19, 37, 128, 40, 3, 1),
+    (3, 11, 12, 192, 130, 3, 0),
+    (30, 3, 3, 128, 24, 3, 2),
+]
 
 
 @NEEDS_TILES
