@@ -16,7 +16,7 @@
 
 #define MAX_HELPERS 63
 #define PATIENCE 20000  /* looks for the next job before sleeping: about a millisecond */
-#define POLITENESS 64   /* looks between two offers of the core */
+#define POLITENESS 512  /* looks between two offers of the core: an offer takes as long as many looks */
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the caller of the job */
 static pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;  /* guards sleep and waking up */
