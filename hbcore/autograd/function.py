@@ -11,7 +11,7 @@ the first contribution to the moment its Function has used it up.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Protocol
@@ -70,7 +70,7 @@ class Function:
 
     parents: tuple[Function | Leaf | None, ...] = ()
     needs_grad: tuple[bool, ...] = ()
-    watched: tuple[tuple[Changes, int], ...] = ()
+    watched: Sequence[tuple[Changes, int]] = ()
 
     # Whether backward returns arrays that nobody else holds: sums of gradients may then be taken in them.
     fresh = False
@@ -92,7 +92,7 @@ class Function:
 
     def watch(self, *changes: Changes) -> None:
         """Note how often operands and result were changed so far: backward counts on their being what they are now."""
-        self.watched = tuple((each, each.count) for each in changes)
+        self.watched = [(each, each.count) for each in changes]
 
     def require_unchanged(self) -> None:
         """RuntimeError if one was changed since."""
@@ -189,10 +189,13 @@ def children_first(root: Function | Leaf) -> list[Function | Leaf]:
     while stack:
         node, parents = stack[-1]
         for parent in parents:
-            if parent is not None and id(parent) not in seen:
-                seen.add(id(parent))
+            if parent is None or id(parent) in seen:
+                continue
+            seen.add(id(parent))
+            if isinstance(parent, Function):
                 stack.append((parent, _parents(parent)))
                 break
+            order.append(parent)
         else:
             order.append(node)
             stack.pop()

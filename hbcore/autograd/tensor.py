@@ -12,6 +12,8 @@ from hbcore.autograd import function as autograd
 from hbcore.autograd import ops
 from hbcore.autograd.function import Array, Changes, Function, Leaf
 
+_FLOAT32 = np.dtype(np.float32)
+
 
 class Tensor:
     """An array, the :class:`Function` that made it (if recorded), and for leaves a gradient.
@@ -30,10 +32,12 @@ class Tensor:
         if isinstance(data, Tensor):
             raise TypeError("a Tensor of a Tensor: take its numbers, Tensor(tensor.data), or the tensor itself")
         array = np.asarray(data)
-        if array.dtype.kind not in "fiub":
-            raise TypeError(f"a Tensor holds real numbers, got {array.dtype}: convert with astype")
-        double = isinstance(data, np.ndarray | np.float64) and array.dtype == np.float64
-        self._data: Array = array if double else array.astype(np.float32, copy=False)
+        if array.dtype != _FLOAT32:
+            if array.dtype.kind not in "fiub":
+                raise TypeError(f"a Tensor holds real numbers, got {array.dtype}: convert with astype")
+            if not (isinstance(data, np.ndarray | np.float64) and array.dtype == np.float64):
+                array = array.astype(np.float32)
+        self._data: Array = array
         self.changes = Changes()
         self.requires_grad = requires_grad
         self.grad: Array | None = None
@@ -133,11 +137,11 @@ def apply(function: Function, *inputs: Tensor) -> Tensor:
     arrays = arrays_of(type(function).__name__, *inputs)
     function.check(*arrays)
     nodes: tuple[Any, ...] = tuple(map(_node, inputs)) if autograd.grad_enabled() else ()
-    function.needs_grad = tuple(node is not None for node in nodes) if nodes else (False,) * len(inputs)
+    function.needs_grad = tuple([node is not None for node in nodes]) if nodes else (False,) * len(inputs)
     result = Tensor(function.forward(*arrays))
     if any(function.needs_grad):
         function.parents = nodes
-        function.watch(result.changes, *(tensor.changes for tensor in inputs))
+        function.watch(result.changes, *[tensor.changes for tensor in inputs])
         result.function = function
     return result
 
@@ -147,7 +151,7 @@ def arrays_of(taker: str, *tensors: Tensor) -> list[Array]:
     for tensor in tensors:
         if not isinstance(tensor, Tensor):
             raise TypeError(f"{taker} takes tensors, got {type(tensor).__name__}: wrap numbers in Tensor(...)")
-    return [tensor.data for tensor in tensors]
+    return [tensor._data for tensor in tensors]
 
 
 def concatenate(tensors: list[Tensor]) -> Tensor:

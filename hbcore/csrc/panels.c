@@ -1,5 +1,7 @@
 #include "panels.h"
 
+#include "pool.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -203,15 +205,29 @@ void hb_free_filters(hb_filters *made)
     free(made->pairs);
 }
 
+typedef struct {
+    const float *w;
+    ptrdiff_t taps, channels, filters, width;
+    uint8_t *panels;
+} sign_panels;
+
+/* One tap of one panel. */
+static void fill_sign_panel(void *context, ptrdiff_t item)
+{
+    const sign_panels *s = context;
+    ptrdiff_t first = item / s->taps * s->width, t = s->taps - 1 - item % s->taps;
+    uint8_t *p = s->panels + item * ((s->filters + 3) / 4) * s->width * 4;
+    for (ptrdiff_t o = 0; o < s->filters; o += 4)
+        for (ptrdiff_t c = first; c < first + s->width; c++)
+            for (ptrdiff_t k = o; k < o + 4; k++)
+                *p++ = c < s->channels && k < s->filters && !(s->w[(t * s->channels + c) * s->filters + k] < 0.0f) ? 2 : 0;
+}
+
 uint8_t *hb_sign_panels(const float *w, ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t filters, ptrdiff_t width)
 {
-    ptrdiff_t padded = (channels + width - 1) / width * width, quads = (filters + 3) / 4;
-    uint8_t *panels = aligned((size_t)(padded * taps * quads * 4)), *p = panels;
-    for (ptrdiff_t first = 0; p != NULL && first < channels; first += width)
-        for (ptrdiff_t t = taps - 1; t >= 0; t--)
-            for (ptrdiff_t o = 0; o < filters; o += 4)
-                for (ptrdiff_t c = first; c < first + width; c++)
-                    for (ptrdiff_t k = o; k < o + 4; k++)
-                        *p++ = c < channels && k < filters && !(w[(t * channels + c) * filters + k] < 0.0f) ? 2 : 0;
-    return panels;
+    ptrdiff_t count = (channels + width - 1) / width, quads = (filters + 3) / 4;
+    sign_panels work = {w, taps, channels, filters, width, aligned((size_t)(count * width * taps * quads * 4))};
+    if (work.panels != NULL)
+        hb_run(fill_sign_panel, &work, count * taps);
+    return work.panels;
 }

@@ -1,8 +1,9 @@
-/* One job at a time. Its items are taken by the caller and by those helpers who come while the job is open: each its own
- * share first, then what is left of the others'. So a thread finds in its cache what it wrote there in the job before,
- * and nobody waits for a helper who is asleep or not scheduled. Helpers look for the next job for about a
- * millisecond before they go to sleep: to wake one up takes tens of microseconds, as long as a small layer and as what
- * Python does between two. Meanwhile they offer their core to whoever wants it, as the process that draws the pictures. */
+/* One job at a time. Its items are cut into as many shares as there are threads. Everybody begins with their own, which is
+ * the same part of a batch in every job: what one kernel wrote lies in the cache of the core where the next reads it. Whoever
+ * is done takes what is left of the others': nobody waits for a helper who is asleep or not scheduled. Helpers look for the
+ * next job for about a millisecond before they go to sleep: to wake one up takes tens of microseconds, as long as a small
+ * layer and as what Python does between two. Meanwhile they offer their core to whoever wants it, as the process that draws
+ * the pictures. */
 #define _POSIX_C_SOURCE 200809L /* pthread_atfork */
 #include "pool.h"
 
@@ -15,7 +16,7 @@
 
 #define MAX_HELPERS 63
 #define PATIENCE 20000  /* looks for the next job before sleeping: about a millisecond */
-#define POLITENESS 64   /* looks between two offers of the core */
+#define POLITENESS 512  /* looks between two offers of the core: an offer takes as long as many looks */
 
 static pthread_mutex_t owner = PTHREAD_MUTEX_INITIALIZER; /* held by the caller of the job */
 static pthread_mutex_t door = PTHREAD_MUTEX_INITIALIZER;  /* guards sleep and waking up */
@@ -24,15 +25,15 @@ static atomic_int threads = 1; /* read before the owner is known */
 static int helpers; /* alive */
 static int sleepers;
 static pthread_t helper[MAX_HELPERS];
-static unsigned first_ticket[MAX_HELPERS]; /* that each has seen */
+static atomic_uint first_ticket; /* the last job when they were hired */
 
 static hb_task job_task;
 static void *job_work;
 static ptrdiff_t job_items;
 static int job_shares;
 static struct {
-    _Alignas(64) atomic_ptrdiff_t next; /* item */
-} share[MAX_HELPERS + 1];               /* the caller's, then the helpers' */
+    _Alignas(64) atomic_ptrdiff_t next; /* item: each in a line of the cache of its own */
+} share[MAX_HELPERS + 1];
 static atomic_uint ticket; /* changes with every job */
 static atomic_int open;    /* there are items to take */
 static atomic_int busy;    /* helpers that may be taking some */
@@ -50,8 +51,8 @@ static void wait_briefly(unsigned look)
 #endif
 }
 
-/* The first item of a share. */
-static ptrdiff_t beginning(int number)
+/* Where a share begins, and the one before it ends. */
+static ptrdiff_t begin(int number)
 {
     return job_items * number / job_shares;
 }
@@ -60,16 +61,16 @@ static void take_items(int own)
 {
     for (int k = 0; k < job_shares; k++) {
         int number = (own + k) % job_shares;
-        ptrdiff_t end = beginning(number + 1);
+        ptrdiff_t end = begin(number + 1);
         for (ptrdiff_t item; (item = atomic_fetch_add(&share[number].next, 1)) < end;)
             job_task(job_work, item);
     }
 }
 
-static void *help(void *own_ticket)
+static void *help(void *number)
 {
-    unsigned seen = *(unsigned *)own_ticket;
-    int number = (int)((unsigned *)own_ticket - first_ticket);
+    int own = (int)(size_t)number;
+    unsigned seen = atomic_load(&first_ticket);
     for (;;) {
         for (unsigned look = 0; atomic_load(&ticket) == seen && look < PATIENCE; look++)
             wait_briefly(look);
@@ -87,7 +88,7 @@ static void *help(void *own_ticket)
         /* First say so, then look: the caller closes the job first and then looks who is busy. */
         atomic_fetch_add(&busy, 1);
         if (atomic_load(&open))
-            take_items(1 + number);
+            take_items(own);
         atomic_fetch_sub(&busy, 1);
     }
 }
@@ -115,11 +116,10 @@ static void dismiss(void)
 
 static void hire(void)
 {
-    for (; helpers < atomic_load(&threads) - 1; helpers++) {
-        first_ticket[helpers] = atomic_load(&ticket);
-        if (pthread_create(&helper[helpers], NULL, help, &first_ticket[helpers]) != 0)
-            return;
-    }
+    atomic_store(&first_ticket, atomic_load(&ticket));
+    while (helpers < atomic_load(&threads) - 1 &&
+           pthread_create(&helper[helpers], NULL, help, (void *)(size_t)(helpers + 1)) == 0)
+        helpers++;
 }
 
 /* A forked child has the caller's thread only: forget the others, and hire anew when there is work. */
@@ -159,7 +159,7 @@ void hb_run(hb_task task, void *work, ptrdiff_t items)
     job_items = items;
     job_shares = helpers + 1;
     for (int number = 0; number < job_shares; number++)
-        atomic_store(&share[number].next, beginning(number));
+        atomic_store(&share[number].next, begin(number));
     atomic_store(&open, 1);
     announce();
     take_items(0);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "panels.h"
+#include "pool.h"
 
 static ptrdiff_t rows_of(const hb_conv *s)
 {
@@ -29,24 +30,45 @@ static int measure(const hb_kernels *kernels, hb_unit *u, float eps, double *sum
     return 0;
 }
 
-/* alpha = mean |w| per filter, and signs of w packed along C; returns 1 if any w is NaN. */
-static int pack(const hb_conv *s, const float *w, float *alpha, uint64_t *words)
+enum { COLUMNS = 16, STRIPES = 4 }; /* filters that are packed, and parts of the filters' gradient scaled, by one thread */
+
+typedef struct {
+    const hb_unit *unit;
+    uint64_t *words;
+} packing;
+
+/* alpha = mean |w| of some filters, and their signs packed along C. */
+static void pack_columns(void *context, ptrdiff_t item)
 {
+    const packing *work = context;
+    const hb_conv *s = &work->unit->size;
+    ptrdiff_t first = item * COLUMNS, count = s->filters - first < COLUMNS ? s->filters - first : COLUMNS;
     ptrdiff_t taps = s->kernel_h * s->kernel_w, depth = (s->channels + 63) / 64;
-    memset(words, 0, (size_t)(taps * depth * s->filters) * sizeof *words);
-    memset(alpha, 0, (size_t)((s->filters + HB_PAD - 1) / HB_PAD * HB_PAD) * sizeof *alpha);
-    int nan = 0;
+    const float *w = work->unit->w + first;
+    float *alpha = work->unit->alpha + first;
+    memset(alpha, 0, (size_t)count * sizeof *alpha);
     for (ptrdiff_t t = 0; t < taps; t++)
         for (ptrdiff_t c = 0; c < s->channels; c++, w += s->filters) {
-            uint64_t *row = words + (t * depth + c / 64) * s->filters;
-            for (ptrdiff_t o = 0; o < s->filters; o++) {
-                row[o] |= (uint64_t)(w[o] < 0) << (c % 64);
-                nan |= w[o] != w[o];
+            uint64_t *row = work->words + (t * depth + c / 64) * s->filters + first;
+            for (ptrdiff_t o = 0; o < count; o++) {
+                row[o] = (c % 64 ? row[o] : 0) | (uint64_t)(w[o] < 0) << (c % 64);
                 alpha[o] += fabsf(w[o]);
             }
         }
-    for (ptrdiff_t o = 0; o < s->filters; o++)
+    for (ptrdiff_t o = 0; o < count; o++)
         alpha[o] /= (float)(taps * s->channels);
+}
+
+/* alpha, padded with zeros, and packed signs; returns 1 if any w is NaN. */
+static int pack(const hb_unit *u, uint64_t *words)
+{
+    ptrdiff_t filters = u->size.filters;
+    packing work = {u, words};
+    hb_run(pack_columns, &work, (filters + COLUMNS - 1) / COLUMNS);
+    int nan = 0; /* infinities have a mean */
+    for (ptrdiff_t o = 0; o < filters; o++)
+        nan |= u->alpha[o] != u->alpha[o];
+    memset(u->alpha + filters, 0, (size_t)((HB_PAD - filters % HB_PAD) % HB_PAD) * sizeof *u->alpha);
     return nan;
 }
 
@@ -68,7 +90,7 @@ int hb_unit_forward(const hb_kernels *kernels, hb_unit *u, const float *beta, fl
         status = kernels->norm_sign(rows_of(s), channels, u->x, scale, shift, u->signs, u->inside);
     }
     if (status == 0)
-        status = pack(s, u->w, u->alpha, packed);
+        status = pack(u, packed);
     if (status == 0) {
         hb_filters filters;
         hb_epilogue end = {.alpha = u->alpha, .y = y, .y_step = s->filters};
@@ -106,20 +128,37 @@ static int normalise_back(const hb_kernels *kernels, const hb_unit *u, const flo
     return status;
 }
 
+typedef struct {
+    const hb_unit *unit;
+    float *dw;
+} scaling;
+
+/* Some rows of dL/dW = dL/dW~ (1 / n + alpha [-1 < W < 1]). */
+static void scale_rows(void *context, ptrdiff_t item)
+{
+    const scaling *work = context;
+    const hb_conv *s = &work->unit->size;
+    const float *alpha = work->unit->alpha;
+    ptrdiff_t rows = s->kernel_h * s->kernel_w * s->channels;
+    float share = 1.0f / (float)rows;
+    for (ptrdiff_t i = rows * item / STRIPES; i < rows * (item + 1) / STRIPES; i++) {
+        const float *w = work->unit->w + i * s->filters;
+        float *dw = work->dw + i * s->filters;
+        for (ptrdiff_t o = 0; o < s->filters; o++)
+            dw[o] *= share + (w[o] < 1 && w[o] > -1 ? alpha[o] : 0.0f);
+    }
+}
+
 int hb_unit_backward(const hb_kernels *kernels, const hb_unit *u, const float *g, ptrdiff_t g_step, const float *so_far,
                      ptrdiff_t so_far_step, float *dx, float *dgamma, float *dbeta, float *dw)
 {
     const hb_conv *s = &u->size;
-    ptrdiff_t taps = s->kernel_h * s->kernel_w, weights = taps * s->channels;
+    ptrdiff_t taps = s->kernel_h * s->kernel_w;
     int status = kernels->filter_gradient(s, u->signs, g, g_step, dw);
     if (status != 0)
         return status;
-    float share = 1.0f / (float)weights; /* dL/dW = dL/dW~ (1 / n + alpha [-1 < W < 1]) */
-    for (ptrdiff_t i = 0; i < weights; i++)
-        for (ptrdiff_t o = 0; o < s->filters; o++) {
-            float w = u->w[i * s->filters + o];
-            dw[i * s->filters + o] *= share + (w < 1 && w > -1 ? u->alpha[o] : 0.0f);
-        }
+    scaling scaled = {u, dw};
+    hb_run(scale_rows, &scaled, STRIPES);
     hb_conv back = {.batch = s->batch, .height = s->out_h, .width = s->out_w, .channels = s->filters,
                     .kernel_h = s->kernel_h, .kernel_w = s->kernel_w, .stride = 1, .pad_h = s->kernel_h - 1 - s->pad_h,
                     .pad_w = s->kernel_w - 1 - s->pad_w, .out_h = s->height, .out_w = s->width, .filters = s->channels};

@@ -261,7 +261,10 @@ def fits(*operands: Array) -> bool:
 
 def in_pieces(*operands: Array) -> bool:
     """Whether they fit, and each lies in one piece."""
-    return fits(*operands) and all(x.flags.c_contiguous for x in operands)
+    for x in operands:
+        if not x.flags.c_contiguous:
+            return False
+    return fits(*operands)
 
 
 def padded(alpha: Array, filters: int) -> Array:

@@ -143,7 +143,7 @@ class BinaryConv2d(Module):
         if self.center_weights and w.shape[2] > 1:  # one channel is its own mean
             w -= w.mean(axis=2, keepdims=True)
         if self.clamp_weights:
-            np.clip(w, -1, 1, out=w)
+            w.clip(-1, 1, out=w)
         self.weight.changed()
 
 

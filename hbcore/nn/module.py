@@ -167,8 +167,10 @@ class Module:
         return self.train(False)
 
     def zero_grad(self) -> None:
-        for parameter in self.parameters():
-            parameter.grad = None
+        for module in self.walk():
+            for value in module.__dict__.values():
+                if isinstance(value, Parameter):
+                    value.grad = None
 
 
 class Sequential(Module):

@@ -97,10 +97,12 @@ class Optimizer:
     def _parts(self, group: _Group) -> list[_Part]:
         """The group as a whole if all of it has had every gradient so far, else one by one."""
         each = {name: self.parameters[name] for name in group.names}
-        if len(each) > 1 and all(p.grad is not None and f"missed.{name}" not in self.state for name, p in each.items()):
+        gradients = [parameter.grad for parameter in each.values() if parameter.grad is not None]
+        ever_missed = len(self.state) > len(self.slots) * len(self.parameters)  # seldom, and each is asked if so
+        missed = ever_missed and any(f"missed.{name}" in self.state for name in each)
+        if len(each) > 1 and len(gradients) == len(each) and not missed:
             w = np.concatenate([parameter.data for parameter in each.values()], axis=None)
-            g = np.concatenate([self._gradient(name) for name in each], axis=None)
-            return [_Part(group.names, w, g, group.slots)]
+            return [_Part(group.names, w, np.concatenate(gradients, axis=None), group.slots)]
         return [
             _Part([name], parameter.data, parameter.grad, [self.state[f"{slot}.{name}"] for slot in self.slots])
             for name, parameter in each.items()

@@ -9,7 +9,7 @@
  *
  *   MASK(v)  see epilogue.h
  */
-enum { RUN = 16 };
+enum { RUN = 32 };
 
 typedef struct {
     ptrdiff_t rows, channels, slices;
@@ -19,44 +19,52 @@ typedef struct {
     double *sums;        /* (slices, 2, C) */
 } NAME(sum_work);
 
-/* first += u, second += u v over a run, where
+/* first += u, second += u v over the rows of a run, where
  *   CENTRED      u = v = x - centre
  *   ALL, INSIDE  u = g, everywhere or only inside, and v = x - centre
  */
 enum { CENTRED, ALL, INSIDE };
 
-INLINE void NAME(sum_run)(const int kind, const NAME(sum_work) *work, ptrdiff_t begin, ptrdiff_t end, double *first,
-                          double *second)
+/* `count` channels from c on, at most a register of them. */
+INLINE void NAME(sum_run)(const int kind, const NAME(sum_work) *work, ptrdiff_t begin, ptrdiff_t end, ptrdiff_t c,
+                          ptrdiff_t count, double *first, double *second)
 {
     ptrdiff_t channels = work->channels, words = (channels + 63) / 64;
-    for (ptrdiff_t c = 0; c < channels; c += LANES) {
-        ptrdiff_t count = MIN(LANES, channels - c);
-        vf centre = load_some(work->centre + c, count);
-        vd a[2] = {{0}}, b[2] = {{0}};
-        memcpy(a, first + c, (size_t)count * sizeof *first);
-        memcpy(b, second + c, (size_t)count * sizeof *second);
-        for (ptrdiff_t row = begin; row < end; row++) {
-            vf v = load_some(work->x + row * channels + c, count);
-            if (kind == CENTRED) {
-                for (int h = 0; h < 2; h++) {
-                    vd distance = half(v, h) - half(centre, h);
-                    a[h] += distance;
-                    b[h] += distance * distance;
-                }
-                continue;
-            }
-            v -= centre;
-            vf u = load_some(work->g + row * channels + c, count);
-            if (kind == INSIDE)
-                u = (vf)((vi)u & spread(bits_at(work->inside + row * words, c)));
+    vf centre = load_some(work->centre + c, count);
+    vd a[2] = {{0}}, b[2] = {{0}};
+    memcpy(a, first + c, (size_t)count * sizeof *first);
+    memcpy(b, second + c, (size_t)count * sizeof *second);
+    for (ptrdiff_t row = begin; row < end; row++) {
+        const float *x = work->x + row * channels + c;
+        if (kind == CENTRED) {
             for (int h = 0; h < 2; h++) {
-                a[h] += half(u, h);
-                b[h] += half(u, h) * half(v, h);
+                vd distance = half_at(x, count, ALL_BITS, h) - half(centre, h);
+                a[h] += distance;
+                b[h] += distance * distance;
             }
+            continue;
         }
-        memcpy(first + c, a, (size_t)count * sizeof *first);
-        memcpy(second + c, b, (size_t)count * sizeof *second);
+        uint32_t bits = kind == INSIDE ? bits_at(work->inside + row * words, c) : ALL_BITS;
+        vf v = load_some(x, count) - centre;
+        for (int h = 0; h < 2; h++) {
+            vd u = half_at(work->g + row * channels + c, count, bits, h);
+            a[h] += u;
+            b[h] += u * half(v, h);
+        }
     }
+    memcpy(first + c, a, (size_t)count * sizeof *first);
+    memcpy(second + c, b, (size_t)count * sizeof *second);
+}
+
+/* All channels. Where they fill a register, that is known when this is compiled. */
+INLINE void NAME(sum_rows)(const int kind, const NAME(sum_work) *work, ptrdiff_t begin, ptrdiff_t end, double *first,
+                           double *second)
+{
+    ptrdiff_t c = 0;
+    for (; c + LANES <= work->channels; c += LANES)
+        NAME(sum_run)(kind, work, begin, end, c, LANES, first, second);
+    if (c < work->channels)
+        NAME(sum_run)(kind, work, begin, end, c, work->channels - c, first, second);
 }
 
 TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
@@ -66,11 +74,11 @@ TARGET static void NAME(sum_item)(void *context, ptrdiff_t slice)
     FOR_SLICE(row, RUN, work, slice) {
         ptrdiff_t end = MIN(row + RUN, last);
         if (work->g == NULL)
-            NAME(sum_run)(CENTRED, work, row, end, first, second);
+            NAME(sum_rows)(CENTRED, work, row, end, first, second);
         else if (work->inside == NULL)
-            NAME(sum_run)(ALL, work, row, end, first, second);
+            NAME(sum_rows)(ALL, work, row, end, first, second);
         else
-            NAME(sum_run)(INSIDE, work, row, end, first, second);
+            NAME(sum_rows)(INSIDE, work, row, end, first, second);
     }
 }
 

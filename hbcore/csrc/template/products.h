@@ -134,6 +134,8 @@ typedef struct {
     const uint64_t *bits;
     float *sums, *dw; /* sums: (parts, kH kW C, padded filters) */
     ptrdiff_t terms, rows, blocks, parts, padded;
+    hb_task add; /* adds a part to its sums, with `context` */
+    void *context;
     int failed;
 } NAME(gradient_work);
 
@@ -208,6 +210,15 @@ TARGET static void NAME(gradient_item)(void *context, ptrdiff_t part)
     }
 }
 
+/* From nothing: on the thread that goes on with these sums, in whose cache they stay. */
+static void NAME(part_item)(void *context, ptrdiff_t part)
+{
+    const NAME(gradient_work) *work = context;
+    ptrdiff_t count = work->terms * work->padded;
+    memset(work->sums + part * count, 0, (size_t)count * sizeof *work->sums);
+    work->add(work->context, part);
+}
+
 /* Some terms of dw: the parts' sums, added in order. */
 TARGET static void NAME(reduce_item)(void *context, ptrdiff_t item)
 {
@@ -222,17 +233,19 @@ TARGET static void NAME(reduce_item)(void *context, ptrdiff_t item)
     }
 }
 
-/* Sums of `items` items, cut into parts, by item(context, part); then dw. Sizes and blocks of `work` are set. */
-static int NAME(sum_parts)(NAME(gradient_work) *work, hb_task item, void *context, ptrdiff_t items)
+/* Sums of `items` items, cut into parts, by add(context, part); then dw. Sizes and blocks of `work` are set. */
+static int NAME(sum_parts)(NAME(gradient_work) *work, hb_task add, void *context, ptrdiff_t items)
 {
     const hb_conv *s = work->size;
     work->terms = s->kernel_h * s->kernel_w * s->channels;
     work->padded = (s->filters + PANEL - 1) / PANEL * PANEL;
     work->parts = MAX(1, MIN(PARTS, items));
-    work->sums = calloc((size_t)(work->parts * work->terms * work->padded), sizeof(float));
+    work->add = add;
+    work->context = context;
+    work->sums = malloc((size_t)(work->parts * work->terms * work->padded) * sizeof *work->sums);
     if (work->sums == NULL)
         return -1;
-    hb_run(item, context, work->parts);
+    hb_run(NAME(part_item), work, work->parts);
     hb_run(NAME(reduce_item), work, work->failed ? 0 : MIN(PARTS, work->terms));
     free(work->sums);
     return work->failed ? -1 : 0;

@@ -8,6 +8,7 @@
  *   LANE_NUMBERS  0, 1, 2, ...: LANES of them
  *   LOAD_SOME(p, n), STORE_SOME(p, v, n)   the first n lanes alone, where there are instructions for that
  *   HALF(v, upper)                         half of the lanes as doubles, where compilers do not find the instruction
+ *   HALF_AT(p, bits, upper)                half of what is in memory as doubles, 0 where the bit is 0, in one instruction
  */
 #define INLINE static inline __attribute__((always_inline)) TARGET
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -113,6 +114,18 @@ INLINE void store_some(float *p, vf v, ptrdiff_t count)
     store(line, v);
     memcpy(p, line, (size_t)count * sizeof *line);
 #endif
+}
+
+enum { ALL_BITS = (1 << LANES) - 1 };
+
+/* The lower (0) or upper (1) half of the first `count` numbers as doubles, 0 where the bit is 0. */
+INLINE vd half_at(const float *p, ptrdiff_t count, uint32_t bits, int upper)
+{
+#ifdef HALF_AT
+    if (count >= LANES)
+        return HALF_AT(p, bits, upper);
+#endif
+    return half((vf)((vi)load_some(p, count) & spread(bits)), upper);
 }
 
 /* The first lanes, -1 in each. */

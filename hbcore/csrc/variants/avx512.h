@@ -17,6 +17,8 @@
 #define MASK(v) ((uint32_t)_mm512_movepi32_mask((__m512i)(v)))
 #define HALF(v, upper) \
     ((vd)_mm512_cvtps_pd(upper ? _mm512_extractf32x8_ps((__m512)(v), 1) : _mm512_castps512_ps256((__m512)(v))))
+#define HALF_AT(p, bits, upper) \
+    ((vd)_mm512_maskz_cvtps_pd((__mmask8)((bits) >> 8 * (upper)), _mm256_loadu_ps((p) + 8 * (upper))))
 #define LOAD_SOME(p, n) ((vf)_mm512_maskz_loadu_ps((__mmask16)((1u << (n)) - 1), p))
 #define STORE_SOME(p, v, n) (_mm512_mask_storeu_ps(p, (__mmask16)((1u << (n)) - 1), (__m512)(v)))
 #define BYTE_ROWS 8
