@@ -65,7 +65,7 @@ def test_programs_run(texts, tmp_path):
         Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(faces / f"{name}.jpg")
         points = "".join(f"{x:.2f} {y:.2f}\n" for x, y in rng.uniform(20, 80, (68, 2)))
         (faces / f"{name}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}}}\n")
-    savemat(tmp_path / "PATH" / "joints.mat", {"joints": np.zeros((3, 14, 1001)) + [[[9]], [[9]], [[0]]]})
+    savemat(tmp_path / "PATH" / "joints.mat", {"joints": np.tile([[[9.0]], [[9.0]], [[0.0]]], (1, 14, 1001))})
     (tmp_path / "PATH" / "images").mkdir()
     shutil.copy(faces / "a.jpg", tmp_path / "PATH" / "images" / "im1001.jpg")
     for program in texts:
