@@ -13,7 +13,9 @@ import re
 import sys
 from collections.abc import Iterator
 from html import escape
+from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from textwrap import dedent
 from typing import Any
 
 from mkdocs.structure.files import File
@@ -26,6 +28,8 @@ TOP = {
     "SECURITY.md": "security.md",
 }
 """Pages at the top of the checkout, and where they are on the site."""
+MARGIN = 100
+"""Of docstrings: a line that ends before it ends for a reason."""
 
 
 def on_config(config: Any) -> Any:
@@ -104,9 +108,21 @@ def _signature(node: ast.FunctionDef | ast.ClassDef) -> str:
 
 
 def _doc(node: ast.Module | ast.FunctionDef | ast.ClassDef) -> str:
-    """A docstring as it stands, which was written to be read so; roles of Sphinx are their words."""
+    """A docstring as paragraphs, which fit any width; tables and what is indented stay. Roles of Sphinx are words."""
     text = re.sub(r":\w+:`~?([^`]*)`", r"`\1`", ast.get_docstring(node) or "")
-    return f'<pre class="doc">{escape(text)}</pre>' if text else ""
+    blocks = [
+        f"<pre>{escape(dedent(block))}</pre>" if re.search(r"^( |==)", block, re.M) else f"<p>{_flowing(block)}</p>"
+        for block in filter(None, re.split(r"\n{2,}", text))
+    ]
+    return f'<div class="doc">{"".join(blocks)}</div>' if blocks else ""
+
+
+def _flowing(block: str) -> str:
+    """As HTML, without the line breaks that are only there since the next word had no room in the source."""
+    lines = block.split("\n")
+    ends = [" " if len(f"{line} {after.split(maxsplit=1)[0]}") > MARGIN else "\n" for line, after in pairwise(lines)]
+    text = "".join(map("".join, zip(lines, [*ends, ""], strict=True)))
+    return re.sub(r"`+([^`]+)`+", r"<code>\1</code>", escape(text))
 
 
 def _linked(text: str, source: PurePosixPath, page: str) -> str:

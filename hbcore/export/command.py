@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     packing.add_argument("model", help="a model file, such as runs/pose/last.safetensors")
     packing.add_argument("-o", "--out", required=True, type=Path, help="the packed file to write")
     unpacking = verbs.add_parser("unpack", help="show a packed file, field by field")
-    unpacking.add_argument("model", help="a packed file")
+    unpacking.add_argument("model", help="a packed file, or the name of a model that comes with hbcore")
     in_c = verbs.add_parser("c", help="one file in C99 that any device can compile, and examples of its use")
     in_c.add_argument("model", help="a model file, packed or not, or the name of a model that comes with hbcore")
     in_c.add_argument("--finder", metavar="MODEL", help="one that says where to look: from whole photographs to points")

@@ -10,6 +10,7 @@ from typing import Any
 from hbcore.autograd.function import Array
 from hbcore.deploy.model_file import ModelFileError, load_model, read_arrays, reason, rebuilt, write_whole
 from hbcore.deploy.packed_file import FORMAT, packed, packed_bytes
+from hbcore.landmarks.landmarker import find_model
 
 OWN = "format", "architecture", "layers"  # keys of the header that are not passed on
 
@@ -34,8 +35,9 @@ def pack(source: str, target: Path) -> str:
     return f"{target}: {len(content):,} bytes, {os.path.getsize(source):,} before"
 
 
-def unpack(source: str) -> list[str]:
-    """A packed file, field by field: header, table of layers, and the arrays."""
+def unpack(model: str) -> list[str]:
+    """A packed file, by name or path, field by field: header, table of layers, and the arrays. ModelFileError."""
+    source = find_model(model)
     load_model(source)  # whole and sound
     arrays, header = read_arrays(source, FORMAT)
     size = os.path.getsize(source)

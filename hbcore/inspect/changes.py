@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,12 @@ from hbcore.autograd.function import Array
 from hbcore.inspect.subject import convolutions
 from hbcore.nn.layers import BinaryConv2d
 from hbcore.nn.module import Module
+from hbcore.threads import MAX_SLICES, for_parts
 
 PARTS = 1000
 """Of a run: as finely as it is remembered when a sign changed."""
+WORTH_A_THREAD = 1 << 21
+"""Bytes of weights: half a millisecond."""
 
 
 class SignChanges:
@@ -43,11 +47,22 @@ class SignChanges:
     def update(self, step: int, steps: int) -> None:
         """Look at the weights after step number `step` of `steps`, counted from 1."""
         part = min(PARTS, 1 + (step - 1) * PARTS // steps)
-        for name, conv in self.layers.items():
-            now = conv.weight.data < 0
-            changed = now != self.signs[name]
-            count = int(np.count_nonzero(changed)) if conv.one_bit_weights else 0
+        layers = list(self.layers.items())
+
+        def look(some: slice) -> list[tuple[str, int]]:
+            return [(name, self._changed(name, conv, part)) for name, conv in layers[some]]
+
+        size = sum(conv.weight.data.nbytes for conv in self.layers.values())
+        for name, count in chain(*for_parts(look, len(layers), min(MAX_SLICES, size // WORTH_A_THREAD))):
             if count:
                 self.counts[name] = self.counts.get(name, 0) + count
-                self.last[name][changed] = part
-            self.signs[name] = now
+
+    def _changed(self, name: str, conv: BinaryConv2d, part: int) -> int:
+        """How many signs of a layer are others than they were, which is noted."""
+        now = conv.weight.data < 0
+        changed = now != self.signs[name]
+        self.signs[name] = now
+        count = int(np.count_nonzero(changed)) if conv.one_bit_weights else 0
+        if count:
+            self.last[name][changed] = part
+        return count

@@ -71,13 +71,14 @@ class Summary:
         }
 
     def __str__(self) -> str:
-        lines = [f"{'layer':<44}{'bits':>5}{'output':>14}{'weights':>12}{'MACs':>15}"]
+        width = max([43, *(len(layer.name) for layer in self.layers)]) + 1
+        lines = [f"{'layer':<{width}}{'bits':>5}{'output':>16}{'weights':>12}{'MACs':>15}"]
         for layer in self.layers:
             output = " x ".join(map(str, layer.output))
             w, a = layer.bits
             bits = str(w) if w == a else f"{w}/{a}"
-            lines.append(f"{layer.name:<44}{bits:>5}{output:>14}{layer.weights:>12,}{layer.macs:>15,}")
-        lines += [f"{name.replace('_', ' '):<44}{value:>46,}" for name, value in self.to_dict().items()]
+            lines.append(f"{layer.name:<{width}}{bits:>5}{output:>16}{layer.weights:>12,}{layer.macs:>15,}")
+        lines += [f"{name.replace('_', ' '):<{width}}{value:>48,}" for name, value in self.to_dict().items()]
         return "\n".join(lines)
 
 

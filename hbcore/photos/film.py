@@ -1,7 +1,4 @@
-"""The command `python -m hbcore film`: faces followed through a film, a folder of pictures or an animated picture.
-
-Films of cameras are brought into one of these by whatever tool one has, such as `ffmpeg -i FILM pictures/%05d.png`.
-"""
+"""The command `python -m hbcore film`: faces followed through a film, or in front of a camera."""
 
 from __future__ import annotations
 
@@ -12,22 +9,20 @@ import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageSequence
 
 from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
 from hbcore.deploy.model_file import ModelFileError, write_whole
 from hbcore.landmarks.finding.tracker import Tracked, Tracker
 from hbcore.landmarks.landmarker import Landmarker
-from hbcore.photos.drawing import drawn, png
-from hbcore.photos.reading import ENDINGS, MAX_PIXELS, PictureError, read_picture
+from hbcore.photos.drawing import drawn
+from hbcore.photos.frames import Film, open_film
+from hbcore.photos.reading import PictureError
+from hbcore.photos.recording import recorder
 from hbcore.threads import set_threads, usable_cores
 
 NAME = "film"
-FORMATS = ("GIF", "WEBP", "PNG", "TIFF")
 HEAD = ("frame", "number", "name", "x", "y", "score", "confidence")
 
 
@@ -41,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
     try:
         set_threads(usable_cores())
         track = Tracker(Landmarker(options.model, options.finder))
-        return follow(track, options)
+        return follow(track, open_film(options.film, 1 / options.rate), options)
     except (ModelFileError, PictureError, ValueError) as error:
         tell(NAME, str(error))
         return DATA
@@ -58,12 +53,16 @@ def parser() -> Parser:
         prog="python -m hbcore film",
         description="Points of faces through a film, each face with its number: CSV on the terminal, or in files.",
     )
-    parser.add_argument("film", type=Path, metavar="FILM", help="a folder of pictures, or an animated GIF, WebP or PNG")
+    parser.add_argument("film", metavar="FILM",
+                        help="a folder of pictures, an animated GIF, WebP or PNG, a film file, or a camera: "
+                        "camera: or camera:NUMBER, until Ctrl-C; the last two want PyAV")  # fmt: skip
     parser.add_argument("--model", required=True, metavar="NAME|FILE", help="a model of points")
     parser.add_argument("--finder", metavar="NAME|FILE", help="what finds where to look; default: see landmarks --help")
     parser.add_argument("--rate", type=_rate, default=25.0, help="pictures a second, where the film does not say; 25")
+    parser.add_argument("--pictures", type=_count, metavar="N", help="stop after so many")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="a row for each point of each picture")
-    parser.add_argument("--overlay", type=Path, metavar="FOLDER", help="pictures with what was found")
+    parser.add_argument("--overlay", type=Path, metavar="FOLDER|FILM",
+                        help="pictures with what was found, or a film of them, .mp4 or .webm, with PyAV")  # fmt: skip
     return parser
 
 
@@ -76,88 +75,77 @@ def _rate(text: str) -> float:
     raise argparse.ArgumentTypeError(f"{text!r} is no number of pictures a second")
 
 
-def follow(track: Tracker, options: argparse.Namespace) -> int:
+def _count(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is no number of pictures")
+
+
+def follow(track: Tracker, film: Film, options: argparse.Namespace) -> int:
     """The exit code, once the film is through."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(HEAD)
-    edges = track.landmarker.description.edges
-    if options.overlay:
-        options.overlay.mkdir(parents=True)
-    seconds, number, of = 0.0, 0, count_of(options.film)
-    for number, (picture, dt) in enumerate(frames(options.film, 1 / options.rate), start=1):
-        start = time.perf_counter()
-        faces = track(picture, dt)
-        seconds += time.perf_counter() - start
-        table.writerows(rows(number, faces))
-        if options.overlay:
-            shown = drawn(picture, [face.instance for face in faces], edges, [face.number for face in faces])
-            write_whole(options.overlay / f"{number:05d}.png", png(shown))
-        if sys.stderr and sys.stderr.isatty():
-            print(f"\r{number} of {of} pictures, {number / seconds:.0f} a second", end="", file=sys.stderr, flush=True)
-    if sys.stderr and sys.stderr.isatty():
-        print(file=sys.stderr)
+    pace = Pace(film.count, options.pictures)
+    lines = rows(track, film, pace, options.overlay)
+    if not options.csv and not options.overlay:
+        return say(NAME, lines)
+    content = "".join(f"{line}\n" for line in lines)
     if options.csv:
-        write_whole(options.csv, text.getvalue().encode())
-    written = [str(path) for path in (options.csv, options.overlay) if path]
-    done = f"{number} pictures, {number / max(seconds, 1e-9):.0f} a second without reading and drawing"
-    return say(NAME, [f"{done}: {', '.join(written)}"] if written else text.getvalue().splitlines())
+        write_whole(options.csv, content.encode())
+    written = ", ".join(str(path) for path in (options.csv, options.overlay) if path)
+    return say(NAME, [f"{pace.said} without reading and drawing: {written}"])
 
 
-def rows(frame: int, faces: Sequence[Tracked]) -> Iterator[tuple[object, ...]]:
-    """A row of HEAD for every point of one picture."""
+class Pace:
+    """Pictures so far, of how many if that is known, and the seconds spent on finding and following."""
+
+    def __init__(self, count: int | None, limit: int | None) -> None:
+        self.limit, self.of = limit, min((n for n in (count, limit) if n), default=None)
+        self.pictures, self.seconds = 0, 0.0
+
+    @property
+    def said(self) -> str:
+        return f"{self.pictures} pictures, {self.pictures / max(self.seconds, 1e-9):.0f} a second"
+
+    def show(self, end: str = "") -> None:
+        """The same where somebody watches, with what there is to come."""
+        if sys.stderr and sys.stderr.isatty():
+            print(f"\r{self.said}{f', of {self.of}' if self.of else ''}", end=end, file=sys.stderr, flush=True)
+
+
+def rows(track: Tracker, film: Film, pace: Pace, overlay: Path | None) -> Iterator[str]:
+    """Lines of CSV, HEAD and a row for every point of every picture, as the film goes on; and an overlay meanwhile.
+
+    Ctrl-C is how the pictures of a camera end, and nothing is lost by it.
+    """
+    yield ",".join(HEAD)
+    edges = track.landmarker.description.edges
+    with recorder(overlay) as record:
+        try:
+            for picture, passed in islice(film.pictures, pace.limit):
+                start = time.perf_counter()
+                faces = track(picture, passed)
+                pace.seconds += time.perf_counter() - start
+                pace.pictures += 1
+                if record:
+                    numbers = [face.number for face in faces]
+                    record.add(drawn(picture, [face.instance for face in faces], edges, numbers), passed)
+                yield from lines_of(pace.pictures, faces)
+                pace.show()
+                if film.live:
+                    sys.stdout.flush()
+        except KeyboardInterrupt:
+            if not film.live:
+                raise
+    pace.show("\n")
+
+
+def lines_of(frame: int, faces: Sequence[Tracked]) -> Iterator[str]:
+    """A line for every point of one picture, in the order of HEAD."""
     for face in faces:
         found = face.instance
         assert found.points is not None
         assert found.scores is not None
         for name, (x, y), score in zip(found.names, found.points.tolist(), found.scores.tolist(), strict=True):
-            yield frame, face.number, name, round(x, 2), round(y, 2), round(score, 4), round(found.confidence, 4)
-
-
-def pictures_of(folder: Path) -> list[Path]:
-    """The pictures in a folder, by name. PictureError where there are none."""
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in ENDINGS)
-    if not found:
-        raise PictureError(f"{folder}: holds no picture")
-    return found
-
-
-def count_of(film: Path) -> int:
-    """How many pictures a film has. PictureError where it cannot be read."""
-    if film.is_dir():
-        return len(pictures_of(film))
-    with _opened(film) as image:
-        return int(getattr(image, "n_frames", 1))
-
-
-def frames(film: Path, usual: float) -> Iterator[tuple[NDArray[np.uint8], float]]:
-    """The pictures of a film, RGB (H, W, 3), each with the seconds since the one before, `usual` where it does not say.
-
-    PictureError where one cannot be read.
-    """
-    if film.is_dir():
-        for path in pictures_of(film):
-            yield read_picture(path), usual
-        return
-    with _opened(film) as image:
-        before = usual
-        try:
-            for frame in ImageSequence.Iterator(image):
-                yield np.array(frame.convert("RGB"), np.uint8), before
-                before = float(frame.info.get("duration", 0)) / 1000 or usual
-        except (OSError, SyntaxError, EOFError) as error:
-            raise PictureError(f"{film}: cannot be decoded ({error})") from error
-
-
-def _opened(film: Path) -> Image.Image:
-    try:
-        image = Image.open(film, formats=FORMATS)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        said = (
-            error.strerror if isinstance(error, OSError) and error.strerror else f"not a {', '.join(FORMATS)} picture"
-        )
-        raise PictureError(f"{film}: {said}; give a folder of pictures or an animated one") from None
-    if image.width * image.height > MAX_PIXELS:
-        image.close()
-        raise PictureError(f"{film}: more than {MAX_PIXELS} pixels")
-    return image
+            line = io.StringIO()
+            row = frame, face.number, name, round(x, 2), round(y, 2), round(score, 4), round(found.confidence, 4)
+            csv.writer(line, lineterminator="").writerow(row)
+            yield line.getvalue()

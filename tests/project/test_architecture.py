@@ -234,15 +234,17 @@ def test_array_side_knows_no_tensors():
 
 
 def test_hbcore_imports_nothing_but_numpy_and_safetensors():
-    """threadpoolctl is asked for, only when threads are set, and not needed. Photos need Pillow, and graphs onnx.
+    """threadpoolctl is asked for, only when threads are set, and not needed.
 
-    Who reads photos: command lines, the pictures that an inspection is shown, and those that an export is tried on.
+    Photos need Pillow, films of cameras PyAV, and graphs onnx. Who reads photos: command
+    lines, the pictures that an inspection is shown, and those that an export is tried on.
     """
     allowed = {"hbcore", "numpy", "safetensors", "threadpoolctl", *sys.stdlib_module_names}
     readers = ("__main__.py", "seen.py", "truth.py", "crops.py")
     for path in HBCORE:
         photos = path.parent.name == "photos"
         more = {"PIL"} if photos else {"onnx"} if path.name == "onnx_nodes.py" else set()
+        more |= {"av"} if path.name == "cinema.py" else set()
         for name in imports(path):
             assert name.partition(".")[0] in allowed | more, f"{path.name} imports {name}"
             assert photos or path.name in readers or "photos" not in name, f"{path.name} imports {name}"

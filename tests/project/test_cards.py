@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from hbcore import StackedHourglass, load_model
 from hbcore.landmarks.heatmaps import HeatmapCodec
@@ -20,6 +21,7 @@ from hbcore.landmarks.landmarker import model_names
 from hbcore.landmarks.squares import CropRule
 from tests.data_sets import DATA, needs_data
 from training.labels.face_skeletons import IBUG68
+from training.labels.skeletons import LSP
 from training.prediction.model import Model
 
 ROOT = Path(__file__).parents[2]
@@ -136,6 +138,35 @@ def test_the_limits_of_parts_begin_with_what_eval_says(tmp_path, noise, capsys, 
     assert first == f"| nothing changed | {' | '.join(f'{metrics[name]:.1f}' for name in names)} |"
     assert second.startswith("| turned by 180 degrees | ")
     assert second.partition(" degrees")[2] != first.partition(" changed")[2]
+
+
+def test_the_limits_of_poses_begin_with_what_eval_says(tmp_path):
+    """Of a model that was never trained, and of three people."""
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    for number in (1001, 1002, 1003):
+        Image.fromarray(rng.integers(0, 256, (90, 120, 3), np.uint8)).save(tmp_path / "images" / f"im{number}.jpg")
+    joints = rng.uniform(1, 90, (3, 14, 1003))
+    joints[2] = 0
+    joints[:2, 9], joints[:2, 2] = 1, 90  # shoulder and hip, so far apart that some joints are found by chance
+    savemat(tmp_path / "joints.mat", {"joints": joints})
+    model = tmp_path / "m.safetensors"
+    network = StackedHourglass(16, 14, depth=1, seed=1)
+    Model(network, LSP, HeatmapCodec(32), task="pose", crops=(CropRule("picture"),)).save(model)
+    done = example(model, tmp_path, script="11_pose_limits")
+    assert done.returncode == 0, done.stderr
+    people, share, low, high, exchanged, sure = map(float, NUMBERS.findall(done.stdout.splitlines()[2])[-6:])
+    words = ["-m", "training.pose", "eval", str(model), "--data", f"lsp:{tmp_path}", "--json"]
+    told = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    metrics = json.loads(told)["metrics"]
+    assert (people, sure) == (3, 0)
+    assert low <= share <= high
+    assert share > 0
+    assert share <= exchanged
+    assert share == pytest.approx(metrics["PCK@0.2"], abs=0.051)
+    joints = [float(number) for number in NUMBERS.findall(done.stdout.splitlines()[-1].partition("@0.2")[2])]
+    expected = [metrics[f"PCK@0.2/{name}"] for name in LSP.names]
+    np.testing.assert_allclose(joints, expected, atol=0.051)
 
 
 @pytest.mark.parametrize(("change", "value"), [("shrunk", 20), ("turned", 30), ("turned", 180), ("dark", 0.5)])

@@ -4,6 +4,7 @@ import ast
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from functools import cache
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.io import savemat
 
 from hbcore import load_model, save_model
 from hbcore.landmarks.landmarker import find_model
@@ -51,7 +53,7 @@ def programs():
 
 @pytest.mark.parametrize("texts", programs())
 def test_programs_run(texts, tmp_path):
-    """One after the other in one folder, with a run, two labelled faces of LFPW, and a picture."""
+    """One after the other in one folder, with a run, two labelled faces of LFPW, a person of LSP, and a picture."""
     (tmp_path / "runs" / "pose").mkdir(parents=True)
     network, header = load_model(find_model("face68-tiny"))
     kept = {key: header[key] for key in ("task", "skeleton", "codec", "output", "crops")}
@@ -63,6 +65,9 @@ def test_programs_run(texts, tmp_path):
         Image.fromarray(rng.integers(0, 256, (90, 120, 3), dtype=np.uint8)).save(faces / f"{name}.jpg")
         points = "".join(f"{x:.2f} {y:.2f}\n" for x, y in rng.uniform(20, 80, (68, 2)))
         (faces / f"{name}.pts").write_text(f"version: 1\nn_points: 68\n{{\n{points}}}\n")
+    savemat(tmp_path / "PATH" / "joints.mat", {"joints": np.tile([[[9.0]], [[9.0]], [[0.0]]], (1, 14, 1001))})
+    (tmp_path / "PATH" / "images").mkdir()
+    shutil.copy(faces / "a.jpg", tmp_path / "PATH" / "images" / "im1001.jpg")
     for program in texts:
         shape = "1, 128, 128, 3" if "engine(picture)" in program else "300, 300, 3"
         done = subprocess.run(

@@ -13,6 +13,7 @@ from tests.browser import Browser, chromium
 
 ROOT = Path(__file__).parents[2]
 UNLISTED = {"models/TEMPLATE.md"}
+TEXT = "[...document.querySelectorAll('main > p, .doc > p, .signature')]"
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,9 @@ def test_the_api_has_every_room_and_its_docstrings(site):
     text = (site / "api" / "bits.html").read_text(encoding="utf-8")
     assert "dot = K - 2 * popcount(a xor w)" in text
     assert "def binary_dot(a: Words, w: Words, count: int) -&gt; NDArray[np.int32]" in text
+    assert "<p>Sum of <code>count</code> products of signs over the last axis" in text
+    assert "and the tests hold it as the oracle." in text  # two lines in the source
+    assert "<pre>==================" in text
     rooms = {path.stem for path in (site / "api").glob("*.html")}
     assert {"bits", "kernels", "autograd", "binary", "nn", "optim", "deploy", "landmarks", "inspect"} <= rooms
 
@@ -83,4 +87,5 @@ def test_a_browser_shows_all_pages_without_complaint(site, tmp_path, width, dark
             browser.open(path, width, dark=dark)
             assert browser.ask("document.documentElement.scrollWidth") <= width, path.name
             assert browser.ask("document.querySelector('h1').innerText"), path.name
+            assert browser.ask(f"{TEXT}.every((each) => each.scrollWidth <= each.clientWidth)"), path.name
             assert browser.complaints == [], path.name

@@ -66,13 +66,23 @@ def places(points: NDArray[Any], radius: NDArray[Any], edges: Sequence[tuple[int
             axes.plot(*points[[a, b]].T, color=LINES[4], linewidth=1)
     from matplotlib.patches import Circle  # late, as in `new_figure`
 
+    known = points[np.isfinite(points[:, 0]), 0]
+    middle = known.sum() / max(1, len(known))
     for place, size, name in zip(points, radius, names, strict=True):
         if np.isfinite([*place, size]).all():
             disc = Circle(tuple(place), float(size), color=LINES[0], alpha=0.45, linewidth=0)
             axes.add_patch(disc)
             axes.plot(*place, ".", color=LINES[1], markersize=3)
             if len(names) <= 20:
-                axes.annotate(name, tuple(place), fontsize=7, xytext=(3, 3), textcoords="offset points")
+                right = place[0] >= middle  # of points that lie close, those of either side keep their names apart
+                axes.annotate(
+                    name,
+                    tuple(place),
+                    fontsize=7,
+                    xytext=(3 if right else -3, 3),
+                    textcoords="offset points",
+                    ha="left" if right else "right",
+                )
     axes.set_aspect("equal")
     axes.invert_yaxis()
     axes.set(xlabel="pixels that the network sees")

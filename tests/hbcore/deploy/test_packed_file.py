@@ -144,6 +144,8 @@ def test_the_command_line(tmp_path, capsys):
     assert "task: pose" in printed
     assert "trained: {'data': ['300w'], 'steps': 7}" in printed
     assert "hourglasses.0.up1.conv1.1 unit 3x3x16x8" in printed
+    assert main(["unpack", "face68-tiny"]) == 0  # one that comes with hbcore needs no path
+    assert "68-tiny.safetensors: 81,720 bytes" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

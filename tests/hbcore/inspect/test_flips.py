@@ -12,6 +12,7 @@ from hbcore.inspect.changes import SignChanges
 from hbcore.inspect.subject import binary_units
 from hbcore.inspect.views.flips import bars, course, settled
 from hbcore.nn.module import Sequential
+from hbcore.threads import set_threads
 from tests.command_lines import Outcome
 from tests.hbcore.inspect.models import HEADER, model
 
@@ -32,6 +33,18 @@ def test_changes_step_by_step():
     changes.update(4, 4)
     assert changes.counts == {"0": 1}
     assert changes.last["0"].reshape(-1).tolist() == [7, 751]
+
+
+def test_two_threads_share_the_layers_of_a_large_network(one_thread_after):
+    rng = np.random.default_rng(0)
+    layers = [BinaryConv2d(128, 512, 3, rng) for _ in range(3)]  # 2.4 MB of weights each: enough for threads
+    set_threads(2)
+    changes = SignChanges(Sequential(*layers), {})
+    for number, conv in enumerate(layers):
+        conv.weight.data.reshape(-1)[: 5 + number] *= -1
+    changes.update(1, 1000)
+    assert changes.counts == {"0": 5, "1": 6, "2": 7}
+    assert [int(np.count_nonzero(last)) for last in changes.last.values()] == [5, 6, 7]
 
 
 def test_signs_of_real_weights_are_no_bits():

@@ -5,6 +5,7 @@ import pytest
 
 from hbcore import BatchNorm2d, BinaryConv2d, Conv2d, StackedHourglass, Tensor, summary
 from hbcore.inspect.observe import first_not_finite, observe
+from hbcore.inspect.summary import LayerCost, Summary
 from hbcore.nn.layers import MaxPool2d, ReLU
 from hbcore.nn.module import Sequential
 
@@ -109,6 +110,13 @@ def test_summary_as_text():
     assert lines[1].split() == ["modules.0", "32", "4", "x", "6", "x", "8", "216", "5,184"]
     assert lines[2].split() == ["modules.2.modules.0", "1", "4", "x", "6", "x", "5", "360", "8,640"]
     assert "binary weight bytes" in text
+
+
+def test_columns_of_a_deep_network_stand_apart():
+    name = "hourglasses.0.low2.low2.low2.low1.conv1.modules.1"
+    lines = str(Summary((LayerCost(name, (1, 1), (128, 128, 64), 9_408, 154_140_672),), 9_408)).splitlines()
+    assert lines[1].split() == [name, "1", "128", "x", "128", "x", "64", "9,408", "154,140,672"]
+    assert len(set(map(len, lines))) == 1
 
 
 def test_summary_changes_nothing():

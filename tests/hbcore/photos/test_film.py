@@ -10,6 +10,7 @@ from PIL import Image
 from hbcore import __main__ as entry
 from hbcore.landmarks.landmarker import Instance
 from hbcore.photos import film
+from hbcore.photos.frames import open_film
 from tests.command_lines import Outcome
 
 
@@ -77,9 +78,17 @@ def test_files_are_written_and_the_speed_is_said(capsys, tmp_path):
 
 
 def test_a_film_says_how_long_its_pictures_last():
-    times = [dt for _, dt in film.frames(film.Path("film.gif"), 0.04)]
-    assert times == [0.04, 0.1, 0.1, 0.1]
-    assert [dt for _, dt in film.frames(film.Path("pictures"), 0.04)] == [0.04] * 4
+    film = open_film("film.gif", 0.04)
+    assert film.count == 4
+    assert [passed for _, passed in film.pictures] == [0.04, 0.1, 0.1, 0.1]
+    assert [passed for _, passed in open_film("pictures", 0.04).pictures] == [0.04] * 4
+
+
+def test_it_stops_after_as_many_pictures_as_were_asked_for(capsys):
+    done = run(capsys, "film.gif", "--model", "m", "--pictures", "2")
+    assert [line[:2] for line in done.out.splitlines()[1:]] == ["1,", "1,", "2,", "2,"]
+    for wrong in ("0", "-1", "x"):
+        run(capsys, "film.gif", "--model", "m", "--pictures", wrong).fails(2, "is no number of pictures")
 
 
 def test_what_is_no_film_is_named_in_one_line(capsys, tmp_path):

@@ -5,12 +5,14 @@ import shutil
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.browser import Browser, chromium
 from tests.command_lines import Outcome
 from training import face, parts, pose
 from training.report.__main__ import main
+from training.report.figures import places
 
 SMALL = (
     *("--quiet", "--steps", "4", "--batch-size", "2", "--workers", "0", "--threads", "1"),
@@ -136,3 +138,10 @@ def test_a_browser_shows_it_without_complaint(runs, browser, name, width, dark):
     assert (sum(map(int, levels[:3])) < 300) == dark
     assert browser.ask("[...document.images].every(image => image.complete && image.naturalWidth > 0)")
     assert browser.complaints == []
+
+
+def test_names_of_points_stand_on_the_outer_side():
+    points = np.array([[10.0, 10.0], [30.0, 10.0], [np.nan, np.nan]])
+    drawn = places(points, np.ones(3), [(0, 1)], ["left", "right", "unknown"])
+    anchors = {name: anchor for anchor, name in re.findall(r"text-anchor: (\w+)[^>]*>([a-z]+)<", drawn)}
+    assert anchors == {"left": "end", "right": "start"}, drawn  # and none of what has no place
