@@ -28,6 +28,9 @@ OWN_LOOKS = 2400
 OWN_STEPS = 1000, 20_000
 """Its least and most steps."""
 
+OWN_HEADS = 4
+"""By how much less of it the heads alone want, where the trunk is frozen."""
+
 OWN_EVALUATIONS = 20
 OWN_PATIENCE = 6
 """Evaluations of it, and how many without a new best end it, where pictures are held out to tell."""
@@ -102,13 +105,15 @@ def as_in(model: Model, config: Config) -> Config:
 def own_length(task: Task, asked: Asked, defaults: Config) -> Config:
     """Defaults with as many steps as suit the number of a user's pictures, evaluations, and perhaps patience.
 
-    The more pictures, the more steps, but the fewer looks at each: OWN_LOOKS times the root of their number in all. A
-    run ends before where OWN_PATIENCE evaluations bring no new best, if pictures are held out for validation: those for
-    testing would be scored by what was chosen on them. Where the steps were said, nothing is changed.
+    The more pictures, the more steps, but the fewer looks at each: OWN_LOOKS times the root of their number in all, and
+    a quarter of it where the trunk is frozen. A run ends before where OWN_PATIENCE evaluations bring no new best, if
+    pictures are held out for validation: those for testing would be scored by what was chosen on them. Where the steps
+    were said, nothing is changed.
     """
     config = asked(defaults)
     pictures = sum(len(task.open(spec, "train")) for spec in config.data.train)
     steps = steps_for(min(pictures, config.data.limit or pictures), config.optim.batch_size)
+    steps = steps // OWN_HEADS if config.optim.freeze == "trunk" else steps
     usual = replace(defaults, optim=replace(defaults.optim, steps=steps))
     if asked(usual).optim.steps != steps:
         return defaults

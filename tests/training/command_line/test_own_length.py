@@ -40,6 +40,8 @@ def test_own_pictures_choose_length_and_evaluations(labels: str) -> None:
     assert (config.optim.steps, config.run.eval_every, config.run.patience) == (4200, 210, None)
     fewer = resolved("--data", labels, "--limit", 100)
     assert (fewer.optim.steps, fewer.run.eval_every) == (3000, 150)
+    heads = resolved("--data", labels, "--limit", 100, "--freeze", "trunk")
+    assert (heads.optim.steps, heads.run.eval_every) == (750, 38)
 
 
 def test_patience_needs_pictures_held_out_for_validation(labels: str) -> None:
