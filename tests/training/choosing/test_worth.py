@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 from hbcore import StackedHourglass
@@ -27,14 +29,57 @@ def seen(doubt: float, spread: float, *thumb: float) -> Seen:
     return Seen(True, doubt, spread, np.array(thumb))
 
 
-def test_the_list_is_greedy_about_rank_times_distance() -> None:
-    """By hand: ranks of doubt and of spread are thirds and sixths, thumbs lie on axes."""
+def test_a_picture_is_worth_what_it_lessens() -> None:
+    """By hand: unsure by 1, 2/3 and 1/3, thumbs on axes, nothing known. Two shots of one scene weigh 1/2 and 1/3."""
     three = [seen(0.9, 0.3, 0, 1, 0), seen(0.8, 0.2, 0, 1, 0), seen(0.1, 0.1, 0, 0, 1)]
     first, second, third = choose(three, [KNOWN], 9)
-    assert (first.index, first.worth, first.unlike) == (0, 1.0, 1.0)
-    assert (second.index, second.worth, second.unlike) == (2, pytest.approx(1 / 3), 1.0)  # the other is like the first
+    assert (first.index, first.worth, first.unlike) == (0, pytest.approx((5 / 6) / (7 / 6)), 1.0)
+    assert (second.index, second.worth, second.unlike) == (2, pytest.approx((1 / 3) / (7 / 6)), 1.0)  # 1 is like 0
     assert (third.index, third.worth, third.unlike) == (1, 0.0, 0.0)
     assert len(choose(three, [KNOWN], 2)) == 2
+
+
+def test_one_of_many_alike_comes_before_one_like_no_other() -> None:
+    """Two are 0.2 from the first: 1/4 + (1/2 + 3/4) 0.8. Of the last alone a model is most unsure: 1."""
+    around = [(0, 1, 0, 0), (0, 0.8, 0.6, 0), (0, 0.8, -0.6, 0), (0, 0, 0, 1)]
+    four = [seen(number, number, *place) for number, place in enumerate(around)]
+    known = np.array([1.0, 0, 0, 0])
+    first, second, *_ = choose(four, [known], 4)
+    assert (first.index, first.worth) == (0, pytest.approx((1 / 4 + (1 / 2 + 3 / 4) * 0.8) / 2.5))
+    assert (second.index, second.worth) == (3, pytest.approx(1 / 2.5))
+
+
+def test_a_hundred_shots_of_one_scene_take_one_place() -> None:
+    rng = np.random.default_rng(0)
+    shots = np.eye(8)[0] + 0.02 * rng.normal(size=(100, 8))
+    others = [seen(0.5, 0.5, *np.eye(8)[axis]) for axis in range(1, 6)]
+    burst = [seen(0.6, 0.6, *shot / np.linalg.norm(shot)) for shot in shots]
+    listed = [choice.index for choice in choose([*burst, *others], [], 6)]
+    assert sorted(listed)[1:] == [100, 101, 102, 103, 104]
+    assert listed[0] < 100  # the more unsure, and neither a hundred times as much nor a hundredth
+
+
+@given(st.integers(0, 1000), st.integers(1, 12), st.integers(0, 3))
+def test_the_list_is_that_of_looking_at_all_again_each_time(seed: int, count: int, labelled: int) -> None:
+    rng = np.random.default_rng(seed)
+    thumbs = rng.normal(size=(count + labelled, 3))
+    thumbs /= np.linalg.norm(thumbs, axis=1, keepdims=True)
+    known, some = thumbs[count:], thumbs[:count]
+    order = rng.permutation(count)
+    apart = np.clip(1 - some @ some.T, 0, 1)
+    weights = (order + 1) / count / (apart < worth.SAME).sum(axis=1)
+    unlike = np.clip(1 - some @ known.T, 0, 1).min(axis=1, initial=1)
+    total = weights @ unlike
+    chosen = choose([seen(float(d), float(d), *t) for d, t in zip(order, some, strict=True)], list(known), count)
+    assert sorted(choice.index for choice in chosen) == list(range(count))
+    left = set(range(count))
+    for choice in chosen:
+        worths = {i: weights @ np.maximum(0, unlike - apart[i]) / total for i in left}
+        assert choice.worth == pytest.approx(max(worths.values()), abs=1e-9)
+        assert choice.worth == pytest.approx(worths[choice.index], abs=1e-9)
+        assert choice.unlike == pytest.approx(unlike[choice.index], abs=1e-9)
+        left.remove(choice.index)
+        unlike = np.minimum(unlike, apart[choice.index])
 
 
 def test_what_is_like_a_labelled_one_comes_last_however_unsure() -> None:
