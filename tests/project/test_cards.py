@@ -218,3 +218,21 @@ def test_the_accuracy_of_the_card_is_what_the_example_prints(name):
         assert away[0] == 0  # faces
         assert away[1:6].max() <= 0.05  # NME and its interval
         assert away[6:].max() <= 0.5
+
+
+@needs_data("lsp")
+@pytest.mark.parametrize("name", [name for name in model_names() if name.startswith("pose14-")])
+def test_the_accuracy_of_a_pose_card_is_what_the_example_prints(name, capsys, monkeypatch):
+    """Its first row and its joints, up to what another kind of CPU rounds otherwise."""
+    card = (ROOT / "docs" / "models" / f"{name}.md").read_text(encoding="utf-8")
+    limits = runpy.run_path(str(ROOT / "examples" / "11_pose_limits.py"))
+    for change in set(limits["HOW"]) - {"nothing changed"}:
+        monkeypatch.delitem(limits["HOW"], change)
+    limits["main"](name, DATA / "lsp")
+    printed = capsys.readouterr().out.splitlines()
+    for begin in ("| nothing changed |", "| PCK@0.2 |"):
+        (stated,) = (line for line in card.splitlines() if line.startswith(begin))
+        (measured,) = (line for line in printed if line.startswith(begin))
+        assert NUMBERS.sub("", stated) == NUMBERS.sub("", measured)
+        rows = [[float(number) for number in NUMBERS.findall(line)] for line in (stated, measured)]
+        assert np.abs(np.subtract(*rows)).max() <= 0.3
