@@ -235,4 +235,4 @@ def test_the_accuracy_of_a_pose_card_is_what_the_example_prints(name, capsys, mo
         (measured,) = (line for line in printed if line.startswith(begin))
         assert NUMBERS.sub("", stated) == NUMBERS.sub("", measured)
         rows = [[float(number) for number in NUMBERS.findall(line)] for line in (stated, measured)]
-        assert np.abs(np.subtract(*rows)).max() <= 0.3
+        assert np.abs(np.subtract(*rows)).max() <= 0.3  # a joint of one of 500 people is 0.2, and 0.1 is rounding

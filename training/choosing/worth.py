@@ -15,7 +15,7 @@ A label lessens the sum by all that looks like the labelled picture, and a pictu
     worth(i) = sum_j w_j max(0, unlike_j - apart_ij) / sum_j w_j unlike_j,    w_j = unsure_j / shots_j
 
 The list is greedy: each picture counts as labelled for those after it. So a hundred shots of one scene take one place,
-not a hundred, and a picture like no other, of which a model is most unsure, is worth little: it teaches about itself
+or few, and a picture like no other, of which a model is most unsure, is worth little: it teaches about itself
 alone. (The greedy answer to a facility location problem; as Wei, Iyer and Bilmes, ICML 2015, choose what to label.)
 """
 
@@ -38,6 +38,7 @@ MOVED = 0.05
 """By how much of its side a square is moved for a further look."""
 
 CELLS = 16
+
 SAME = 0.1
 """How far apart two shots of one scene may be. The nearest of 2,011 other faces is 0.24 away, in the median."""
 
@@ -92,6 +93,7 @@ def choose(seen: Sequence[Seen], labelled: Sequence[Thumb], count: int) -> list[
     """The first `count` pictures, or all there are, the best first; of equals the first."""
     thumbs = np.array([one.thumb for one in seen])
     blocks = [thumbs[start : start + BLOCK] for start in range(0, len(seen), BLOCK)]
+    # A flat picture is like none, not even itself: no shot of anything.
     shots = np.concatenate([(_apart(block, thumbs.T) < SAME).sum(axis=1) for block in blocks])
     weights = (_rank([one.doubt for one in seen]) + _rank([one.spread for one in seen])) / 2 / np.maximum(1, shots)
     unlike = np.ones(len(seen))
