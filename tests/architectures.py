@@ -53,6 +53,7 @@ ARCHITECTURES = {
     "binary activations, ends": {"binarize": "activations", "binary_ends": True, "block": "bottleneck"},
     "wide stem, real lin, two stacks": {"stem": 16, "real_lin": True, "stacks": 2},
     "narrow stem, real lin, prelu": {"stem": 8, "real_lin": True, "activation": "prelu", "features": 64},
+    "real skips": {"features": 32, "real_skip": True, "activation": "prelu", "hourglass": "improved"},
     "binary activations, real lin": {"binarize": "activations", "real_lin": True, "stem": 16},
     "real": {"binary": False, "stacks": 2},
     "real, improved, multi-scale": {"binary": False, "block": "multiscale", "hourglass": "improved", "pool": "avg"},

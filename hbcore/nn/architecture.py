@@ -17,8 +17,17 @@ STRIDE = 4  # input pixels per heatmap pixel: the stem and one pooling halve the
 HOURGLASSES = "plain", "improved"
 SHARPEST = 1e30  # of a smooth sign: a hard one long before, and products with it stay in float32
 LAYERS = range(3, 7)  # 3x3 convolutions that an HPM block may have
+REAL_PARTS = "real_lin", "real_skip"
 # The only choice there.
-OF_REAL_NETWORKS = {"activation": "none", "scale": True, "binarize": "both", "binary_ends": False, "real_lin": False}
+OF_REAL_NETWORKS = {
+    "activation": "none",
+    "scale": True,
+    "binarize": "both",
+    "binary_ends": False,
+    **dict.fromkeys(REAL_PARTS, False),
+}
+# What files from before these choices mean.
+LATER = {"sharpness": None, "real_skip": False}
 
 
 def input_multiple(depth: int, block: str) -> int:
@@ -75,17 +84,19 @@ SCHEMA: dict[str, Callable[[str, Any], Any]] = {
     "binary_ends": switch,
     "stem": _stem,
     "real_lin": switch,
+    "real_skip": switch,
     "sharpness": _sharpness,
 }
 """What each value may be: check(name, value) gives it as Python's own, or raises ValueError naming it."""
 
 
 def check_architecture(**values: Any) -> dict[str, Any]:
-    """The arguments of StackedHourglass as a model file holds them; sharpness may be left out.
+    """The arguments of StackedHourglass as a model file holds them; sharpness and real_skip may be left out.
 
+    real_skip is there only where it is True, so that files of all other networks are what they were before.
     ValueError names what is missing, unknown, of another type, out of range or a contradiction.
     """
-    values = {"sharpness": None} | values
+    values = LATER | values
     if values.keys() != SCHEMA.keys():
         strays = ", ".join(sorted(values.keys() ^ SCHEMA.keys()))
         raise ValueError(f"an architecture has {', '.join(SCHEMA)}: missing or unknown are {strays}")
@@ -94,8 +105,9 @@ def check_architecture(**values: Any) -> dict[str, Any]:
     layers, cardinality, sharpness = values["layers"], values["cardinality"], values["sharpness"]
     if values["stem"] is not None and values["stem"] > features:
         raise ValueError(f"stem = {values['stem']} must be at most features = {features}")
-    if values["real_lin"] and values["binary_ends"]:
-        raise ValueError("real_lin = True contradicts binary_ends = True: leave one of them out")
+    for name in REAL_PARTS:
+        if values[name] and values["binary_ends"]:
+            raise ValueError(f"{name} = True contradicts binary_ends = True: leave one of them out")
     if block != "hpm" and (layers, cardinality) != (3, 1):
         given = f"layers = {layers} and cardinality = {cardinality}"
         raise ValueError(f"{given} are choices of block = 'hpm': leave them out with block = {block!r}")
@@ -113,4 +125,6 @@ def check_architecture(**values: Any) -> dict[str, Any]:
             )
     if sharpness is not None and (not binary or values["binarize"] == "weights"):
         raise ValueError(f"sharpness = {sharpness} is a choice of networks with binary activations")
+    if not values["real_skip"]:
+        del values["real_skip"]
     return values

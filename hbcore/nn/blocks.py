@@ -17,7 +17,7 @@ public source, the docstring of the block says what was chosen and what supports
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -48,9 +48,9 @@ class Style:
 
     binary: 1-bit weights and activations, or the real-valued twin. activation: "none", "relu" (the paper's best) or
     "prelu" (its follow-up), after each binary convolution. binarize and the weight options are those of BinaryConv2d.
-    layers, cardinality: of HPM blocks. pool: "max" or "avg", every pooling of the network. rng: what weights are drawn
-    from; styles without one share a generator, and so go on with each other's numbers. ValueError names what is no such
-    choice.
+    layers, cardinality: of HPM blocks. pool: "max" or "avg", every pooling of the network. real_skip: see
+    :func:`shortcut`. rng: what weights are drawn from; styles without one share a generator, and so go on with each
+    other's numbers. ValueError names what is no such choice.
     """
 
     binary: bool = True
@@ -63,9 +63,10 @@ class Style:
     layers: int = 3
     cardinality: int = 1
     pool: str = "max"
+    real_skip: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("binary", "center_weights", "clamp_weights", "scale"):
+        for name in ("binary", "center_weights", "clamp_weights", "scale", "real_skip"):
             switch(name, getattr(self, name))
         for name, known in {"activation": ACTIVATIONS, "binarize": BINARIZE, "pool": POOLS}.items():
             choice(name, getattr(self, name), known)
@@ -132,8 +133,13 @@ def keep_size_pool(style: Style) -> Sequential:
 
 
 def shortcut(channels: int, filters: int, style: Style) -> Module:
-    """Skip path of a block: nothing where the widths agree, else a 1x1 unit."""
-    return Identity() if channels == filters else Unit(channels, filters, 1, style)
+    """Skip path of a block: nothing where the widths agree, else a 1x1 unit, which style.real_skip makes real-valued.
+
+    Numbers go from block to block along these paths; a binary unit in one of them leaves of each number its sign.
+    """
+    if channels == filters:
+        return Identity()
+    return Unit(channels, filters, 1, replace(style, binary=False) if style.real_skip else style)
 
 
 class Bottleneck(Module):

@@ -111,6 +111,7 @@ class StackedHourglass(Module):
     stem                         filters of the first convolution; None: a quarter of the features, as in the paper.
                                  The blocks behind it have as many where that is more than half of the features
     real_lin                     see :class:`Head`
+    real_skip                    skip paths that change the width are real-valued, see :func:`hbcore.nn.blocks.shortcut`
     sharpness                    None, or that of a smooth sign: a network in the middle of its training
 
     architecture: the arguments that rebuild this network, for model files.
@@ -138,6 +139,7 @@ class StackedHourglass(Module):
         binary_ends: bool = False,
         stem: int | None = None,
         real_lin: bool = False,
+        real_skip: bool = False,
         sharpness: float | None = None,
     ) -> None:
         self.architecture = known = check_architecture(
@@ -159,6 +161,7 @@ class StackedHourglass(Module):
             binary_ends=binary_ends,
             stem=stem,
             real_lin=real_lin,
+            real_skip=real_skip,
             sharpness=sharpness,
         )
         of_style = (field.name for field in fields(Style) if field.name in known)

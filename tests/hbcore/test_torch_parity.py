@@ -28,6 +28,9 @@ class SignSTE(torch.autograd.Function):
         return g * (x.abs() < 1)
 
 
+REAL_PARTS = {"real_lin": ".lin.", "real_skip": ".skip"}  # and how the names of their units tell them
+
+
 class ScaledBinaryConv(torch.autograd.Function):
     """alpha (S * sign(W)), W (O, I, kH, kW), with XNOR-Net's gradient.
 
@@ -77,7 +80,8 @@ class TorchHourglass:
 
     def unit(self, x, name, stride=1, end=False):
         x = self.bn(x, f"{name}.modules.0")
-        if not self.a["binary"] or (self.a["real_lin"] and ".lin." in name):
+        real = any(self.a.get(choice) and part in name for choice, part in REAL_PARTS.items())
+        if real or not self.a["binary"]:
             return self.conv(torch.relu(x), f"{name}.modules.2")
         conv = f"{name}.modules.1"
         if self.a["binarize"] == "weights":
@@ -184,6 +188,7 @@ VARIANTS = {
     "binary weights": {"binarize": "weights", "activation": "relu"},
     "binary activations": {"binarize": "activations"},
     "wide stem, real lin, two stacks": {"stem": 16, "real_lin": True, "stacks": 2, "activation": "prelu"},
+    "real skips, improved": {"stem": 8, "real_skip": True, "hourglass": "improved", "activation": "relu"},
     "smooth": {"sharpness": 3.0, "binary_ends": True},
 }
 RUNS = [(options, optimizer) for options in CASES.values() for optimizer in ("rmsprop", "adam", "sgd")]

@@ -17,7 +17,8 @@ from tests.hbcore.deploy.stranger import Stranger
 
 SMALL = {"features": 16, "joints": 5, "depth": 1}
 CHOICES = (
-    {}, {"stem": 8, "real_lin": True}, {"stacks": 2, "depth": 2}, {"stacks": 2, "binary_ends": True},
+    {}, {"stem": 8, "real_lin": True}, {"real_skip": True, "activation": "prelu"},
+    {"stacks": 2, "depth": 2}, {"stacks": 2, "binary_ends": True},
     {"binarize": "weights"}, {"binarize": "weights", "binary_ends": True, "activation": "prelu"},
     {"binarize": "activations"}, {"binarize": "activations", "binary_ends": True},
     {"activation": "prelu"}, {"activation": "prelu", "real_lin": True}, {"activation": "relu"}, {"scale": False},

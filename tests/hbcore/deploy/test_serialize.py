@@ -333,6 +333,8 @@ def test_an_activation_without_effect_is_forgotten(tmp_path):
         ({"stem": 10**12}, "must be at most features = 16"),
         ({"real_lin": True}, "missing|unknown"),
         ({"real_lin": None}, "real_lin must be True or False, got None"),
+        ({"real_skip": True}, "missing|unknown"),
+        ({"real_skip": 1}, "real_skip must be True or False, got 1"),
         ({"sharpness": "3"}, "sharpness must be a number above 0, at most 1e\\+30, got '3'"),
         ({"sharpness": -3}, "sharpness must be a number above 0"),
         ({"sharpness": 10**400}, "sharpness must be"),
@@ -351,6 +353,7 @@ def test_damaged_choices_are_named(tmp_path, model, changes, message):
         {"hourglass": "improved", "layers": 3, "cardinality": 2},
         {"binarize": "weights", "binary_ends": True},
         {"stem": 16, "real_lin": True},
+        {"real_skip": True, "activation": "relu"},
         {"binarize": "activations", "sharpness": 2.5, "scale": False},
     ],
 )

@@ -30,6 +30,7 @@ NETWORKS = {
     "binary weights, binary ends": {"binarize": "weights", "binary_ends": True},
     "binary activations": {"binarize": "activations"},
     "wide stem, real lin": {"stem": 24, "real_lin": True, "activation": "prelu", "stacks": 2},
+    "real skips, improved": {"real_skip": True, "hourglass": "improved", "activation": "relu"},
     "smooth": {"sharpness": 2.0},
 }
 BINARY = [
@@ -225,6 +226,7 @@ def test_network_takes_colour_pictures_of_its_precision():
         ({"clamp_weights": None}, "clamp_weights must be True or False"),
         ({"binary_ends": "yes"}, "binary_ends must be True or False"),
         ({"real_lin": 1}, "real_lin must be True or False, got 1"),
+        ({"real_skip": "no"}, "real_skip must be True or False, got 'no'"),
         ({"stem": True}, "stem must be a positive multiple of 8, or none, got True"),
         ({"stem": 8.0}, "stem must be a positive multiple of 8, or none, got 8.0"),
         ({"block": ["hpm"]}, "unknown block"),

@@ -147,6 +147,37 @@ def test_real_lin_by_its_equations():
         np.testing.assert_allclose(found, expected @ conv.weight.data[0, 0], rtol=1e-5, atol=1e-5)
 
 
+def test_real_skips_by_hand():
+    """16 filters, then blocks 16 -> 32, 32 -> 32, 32 -> 64: two change the width, at 32 x 32 and at 16 x 16 pixels."""
+    plain, real = (summary(StackedHourglass(64, 5, depth=1, real_skip=skip), 64, 64) for skip in (False, True))
+    products = 32 * 32 * 16 * 32 + 16 * 16 * 32 * 64
+    assert real.real_macs - plain.real_macs == plain.binary_macs - real.binary_macs == products
+    assert plain.binary_weights - real.binary_weights == 16 * 32 + 32 * 64
+    assert real.parameters == plain.parameters
+
+
+def test_a_real_skip_by_its_equation():
+    """Batch norm, ReLU and a matrix product, without the activation that follows binary convolutions."""
+    block = HPMBlock(8, 16, Style(real_skip=True, activation="relu")).eval()
+    x = normal((1, 2, 3, 8)).astype(np.float32)
+    norm, _, conv = block.skip.modules
+    norm.running_mean[:], norm.running_variance[:] = normal(8, 1), normal(8, 2) ** 2
+    line = np.maximum((x - norm.running_mean) / np.sqrt(norm.running_variance + norm.eps), 0)
+    with no_grad():
+        results = np.concatenate([result.data for result in block.results(Tensor(x))], axis=-1)
+        found = block(Tensor(x)).data
+    np.testing.assert_allclose(found, results + line @ conv.weight.data[0, 0], rtol=1e-5, atol=1e-5)
+    assert isinstance(HPMBlock(16, 16, Style(real_skip=True)).skip, Identity)
+
+
+def test_networks_without_real_skips_are_described_as_before_there_were_any():
+    """So that their files keep their bytes, and older versions read them."""
+    plain = StackedHourglass(16, 2, depth=1).architecture
+    assert "real_skip" not in plain
+    assert StackedHourglass(16, 2, depth=1, real_skip=False).architecture == plain
+    assert StackedHourglass(16, 2, depth=1, real_skip=True).architecture == plain | {"real_skip": True}
+
+
 # ---------------------------------------------------------------------------------------------------- equations
 
 
@@ -346,6 +377,8 @@ GOOD = dict(StackedHourglass(features=16, depth=1).architecture)
         ({"binary": False, "binary_ends": True}, "binary_ends = True is a choice of binary networks"),
         ({"binary": False, "real_lin": True}, "real_lin = True is a choice of binary networks"),
         ({"binary_ends": True, "real_lin": True}, "real_lin = True contradicts binary_ends = True"),
+        ({"binary": False, "real_skip": True}, "real_skip = True is a choice of binary networks"),
+        ({"binary_ends": True, "real_skip": True}, "real_skip = True contradicts binary_ends = True"),
         ({"stem": 24}, "stem = 24 must be at most features = 16"),
         ({"stem": 12}, "stem must be a positive multiple of 8, or none, got 12"),
         ({"stem": 0}, "stem must be a positive multiple of 8, or none, got 0"),

@@ -252,6 +252,7 @@ def test_settings_that_depend_on_each_other_change_together() -> None:
         ("binary=false binary_ends=true", r"model\.binary_ends = True is a choice of binary networks"),
         ("binary=false real_lin=true", r"model\.real_lin = True is a choice of binary networks"),
         ("binary_ends=true real_lin=true", r"model\.real_lin = True contradicts model\.binary_ends = True"),
+        ("binary_ends=true real_skip=true", r"model\.real_skip = True contradicts model\.binary_ends = True"),
         ("features=64 stem=72", r"model\.stem = 72 must be at most model\.features = 64"),
         ("stem=12", r"model\.stem = 12 is not allowed: it must be .*multiple of 8"),
         ("binary=false scale=false", r"model\.scale = False is a choice of binary networks"),
