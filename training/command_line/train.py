@@ -72,7 +72,7 @@ def carry_through(task: Task, config: Config, options: argparse.Namespace) -> tu
         with closing(ProgressBar(0, 1, 1, options.quiet)) as bar:
             bad = check_before_training([*training, *validating, *testing], config.data.max_bad, bar.say)
         write_bad_records(folder, bad)
-        data = ConcatenatedDataset([dataset for _, dataset in training], config.data.limit)
+        data = ConcatenatedDataset([dataset for _, dataset in training], config.data.limit, config.data.times)
         size = task.codec(config).input_size
         test, validation = (
             TestSet.read([d for _, d in some], size, config.data.bad_pictures == "skip") if some else None

@@ -53,6 +53,7 @@ class Data(Section):
 
     train: Annotated[tuple[str, ...], "Data sets to train on."] = ("synthetic",)
     test: Annotated[tuple[str, ...], "Data sets to test on; empty: the test splits of `train`."] = ()
+    times: Annotated[tuple[int, ...], Limits(1, 1000), "How often each of `train` comes in a pass; empty: once."] = ()
     size: Annotated[int, Limits(16, 1024), "Side of the square input in pixels."] = 128
     sigma: Annotated[float, Limits(0.5, 16), "Width of the Gaussian target in heatmap pixels."] = 1.0
     workers: Annotated[int, Limits(0, 60), "Processes that prepare batches; 0: the main one does."] = 1

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hbcore.landmarks.codec import Codec
 from hbcore.landmarks.confidence import Calibration
+from training.configuration.schema import literal
 from training.configuration.settings import Config
 from training.configuration.values import override
 from training.datasets import OWN_KINDS, Dataset, Kind, open_dataset
@@ -86,6 +87,12 @@ class Task(ABC):
         if config.optim.loss not in self.losses:
             raise UserError(
                 f'optim.loss = "{config.optim.loss}" is not for {self.module}: choose from {", ".join(self.losses)}'
+            )
+        times, train = config.data.times, config.data.train
+        if times and len(times) != len(train):
+            raise UserError(
+                f"data.times = {literal(times)} is not allowed: give one number for each data set to train on, "
+                f"here {', '.join(train)}"
             )
         return config
 

@@ -410,6 +410,12 @@ def test_a_mistake_does_not_spoil_the_folder(tmp_path: Path, capsys: pytest.Capt
     assert Outcome(pose.main, capsys, "--out", out, *TINY, "--quiet").code == 0
 
 
+def test_data_sets_that_come_several_times_need_a_number_each(capsys: pytest.CaptureFixture[str]) -> None:
+    Outcome(pose.main, capsys, "--dry-run", "--set", "data.times=[10, 1]").fails(
+        2, "data.times = [10, 1] is not allowed: give one number for each data set to train on, here synthetic"
+    )
+
+
 def test_a_run_is_never_overwritten(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {path.name: path.read_bytes() for path in trained.iterdir()}
     Outcome(pose.main, capsys, "--out", trained, *TINY).fails(

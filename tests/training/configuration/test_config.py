@@ -133,7 +133,7 @@ def test_precedence_is_defaults_then_file_then_set(tmp_path: Path) -> None:
         ("[model]\nlr = 0.1", "unknown setting model.lr: did you mean optim.lr?"),
         ("lr = 0.1", "unknown setting lr: did you mean optim.lr?"),
         ("[optm]\nlr = 0.1", "unknown setting optm: did you mean optim?"),
-        ("[data]\nqqqq = 1", "unknown setting data.qqqq: the keys of data are train, test, size,"),
+        ("[data]\nqqqq = 1", "unknown setting data.qqqq: the keys of data are train, test, times, size,"),
         ("[zzzz]\nqqqq = 1", "the sections are model, data, augment, optim, technique, run"),
         ("[data.size]\nx = 1", "data.size = {'x': 1} is not allowed"),
         ("model = 3", "model is a section, not a setting"),

@@ -147,6 +147,22 @@ def test_decoded_samples_are_kept_as_far_as_there_is_room() -> None:
     assert data.asked == [4, 0, 3, 1, 1]  # the fourth found no room
 
 
+def test_a_data_set_may_come_several_times_in_a_pass() -> None:
+    few, many = Counted(2, first=10), Counted(3)
+    data = ConcatenatedDataset([few, many], times=(3, 1))
+    names = [data.sample(index).name for index in range(len(data))]
+    assert names == ["10", "11", "10", "11", "10", "11", "0", "1", "2"]
+    assert data.datasets == (few, many)
+    assert len(ConcatenatedDataset([few, many], 5, (3, 1))) == 5
+
+
+def test_a_sample_that_comes_several_times_is_decoded_and_kept_once() -> None:
+    few, many = Counted(2, first=10), Counted(3)
+    kept = KeptSamples(ConcatenatedDataset([few, many], times=(3, 1)), 10**6)
+    assert [kept.sample(index).name for index in (4, 2, 0, 8, 1)] == ["10", "10", "10", "2", "11"]
+    assert (few.asked, many.asked) == ([0, 1], [2])
+
+
 def test_an_unreadable_sample_is_asked_for_again() -> None:
     data = Counted(3, bad=(1,))
     kept = KeptSamples(ConcatenatedDataset([data]), 10**6)
