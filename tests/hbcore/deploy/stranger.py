@@ -37,8 +37,9 @@ class Stranger:
 
     def row(self, kinds, sizes):
         shape = tuple(map(int, sizes.split("x")))
-        filters, found = shape[-1], {}
-        for kind in kinds.replace("unit", "threshold+bits").split("+"):
+        kinds = kinds.replace("unit", "threshold+bits").split("+")
+        filters, found = shape[-1], {"binary": not {"threshold", "bits"}.isdisjoint(kinds)}
+        for kind in kinds:
             if kind == "threshold":
                 channels = shape[2]
                 found["threshold"] = self.take("threshold", channels).astype(np.float32), self.bits("flip", channels)
@@ -84,7 +85,7 @@ class Stranger:
             x = np.maximum(self.line(f"{name}.0", x), 0)
         place = 2 if real else 1
         y = self.convolution(f"{name}.{place}", x, step)
-        if ends or (real and self.known["binarize"] != "weights"):
+        if ends or not self.rows[f"{name}.{place}"]["binary"]:
             return y
         if self.known["activation"] == "prelu":
             return np.where(y >= 0, y, y * self.rows[f"{name}.{place + 1}"]["numbers"])

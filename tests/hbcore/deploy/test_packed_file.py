@@ -20,6 +20,8 @@ CHOICES = (
     {}, {"stem": 8, "real_lin": True}, {"real_skip": True, "activation": "prelu"},
     {"stacks": 2, "depth": 2}, {"stacks": 2, "binary_ends": True},
     {"binarize": "weights"}, {"binarize": "weights", "binary_ends": True, "activation": "prelu"},
+    {"binarize": "weights", "real_skip": True, "activation": "prelu"},
+    {"binarize": "weights", "real_lin": True, "activation": "relu"},
     {"binarize": "activations"}, {"binarize": "activations", "binary_ends": True},
     {"activation": "prelu"}, {"activation": "prelu", "real_lin": True}, {"activation": "relu"}, {"scale": False},
     {"block": "bottleneck"}, {"block": "wider", "pool": "avg"}, {"block": "bottleneck_no1x1"}, {"block": "multiscale"},
