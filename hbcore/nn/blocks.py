@@ -135,7 +135,7 @@ def keep_size_pool(style: Style) -> Sequential:
 def shortcut(channels: int, filters: int, style: Style) -> Module:
     """Skip path of a block: nothing where the widths agree, else a 1x1 unit, which style.real_skip makes real-valued.
 
-    Numbers go from block to block along these paths; a binary unit in one of them leaves of each number its sign.
+    Numbers go from block to block along these paths; a binary unit in one of them passes no more than their signs.
     """
     if channels == filters:
         return Identity()

@@ -94,7 +94,8 @@ class StackedHourglass(Module):
     is the network's answer. H and W must be multiples of `multiple`, else ValueError. Between stacks: x + lin +
     heatmaps, each brought back to `features` channels by a 1x1 convolution.
 
-    Only the stem, the heatmap convolutions and (with several stacks) the way back from heatmaps are real-valued. With
+    Only the stem, the heatmap convolutions and (with several stacks) the way back from heatmaps are real-valued, unless
+    real_lin and real_skip add to them. With
     256 features, 16 joints and one stack of HPM blocks this is the authors' released topology: 54 binary convolutions
     with 6,207,488 weights, 6,236,560 trainable parameters.
 
@@ -111,7 +112,7 @@ class StackedHourglass(Module):
     stem                         filters of the first convolution; None: a quarter of the features, as in the paper.
                                  The blocks behind it have as many where that is more than half of the features
     real_lin                     see :class:`Head`
-    real_skip                    skip paths that change the width are real-valued, see :func:`hbcore.nn.blocks.shortcut`
+    real_skip                    1x1 shortcuts are real-valued, see :func:`hbcore.nn.blocks.shortcut`
     sharpness                    None, or that of a smooth sign: a network in the middle of its training
 
     architecture: the arguments that rebuild this network, for model files.

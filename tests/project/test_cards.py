@@ -169,6 +169,13 @@ def test_the_limits_of_poses_begin_with_what_eval_says(tmp_path):
     np.testing.assert_allclose(joints, expected, atol=0.051)
 
 
+def test_the_speed_of_a_model_is_printed():
+    done = example("face68-micro", script="12_speed")
+    assert done.returncode == 0, done.stderr
+    whole, network = map(float, NUMBERS.findall(done.stdout))
+    assert 0 <= network < whole
+
+
 @pytest.mark.parametrize(("change", "value"), [("shrunk", 20), ("turned", 30), ("turned", 180), ("dark", 0.5)])
 def test_points_stay_on_what_they_mark(change, value):
     """Two squares of 5 x 5 white pixels and their centres."""

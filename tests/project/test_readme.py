@@ -101,7 +101,7 @@ def test_the_example_of_networks_prints_the_published_sizes_and_finds_its_landma
 
 
 def test_every_example_is_looked_at() -> None:
-    """04, 08, 10 and 11 in `test_cards.py`, 05 to 07 in `test_finding_examples.py`, 09 in `test_few_pictures.py`."""
+    """04, 08 and 10 to 12 in `test_cards.py`, 05 to 07 in `test_finding_examples.py`, 09 in `test_few_pictures.py`."""
     names = {path.name for path in (ROOT / "examples").glob("*.py")}
     assert names == {"01_autograd.py", "02_bits.py", "03_network.py", "04_accuracy.py"} | {
         "05_boxes.py",
@@ -111,4 +111,5 @@ def test_every_example_is_looked_at() -> None:
         "09_few_pictures.py",
         "10_part_limits.py",
         "11_pose_limits.py",
+        "12_speed.py",
     }

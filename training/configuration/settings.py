@@ -37,7 +37,7 @@ class Model(Section):
         int | None, Limits(8, 1024, multiple=8), "Filters of the first convolution; none: features / 4."
     ] = None
     real_lin: Annotated[bool, "The 1x1 convolution before the heatmaps is real-valued."] = False
-    real_skip: Annotated[bool, "Skip paths that change the width are real-valued."] = False
+    real_skip: Annotated[bool, "1x1 shortcuts of blocks that change the width are real-valued."] = False
     scale: Annotated[bool, "Scale each binary filter by the mean size of its weights; false: by 1."] = True
     activation: Annotated[Literal["none", "relu", "prelu"], "What follows each binary convolution."] = "none"
     joints: Annotated[

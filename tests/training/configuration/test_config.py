@@ -385,6 +385,11 @@ def test_no_text_breaks_the_readers(text: str, name: tuple[str, str]) -> None:
             ["augment.mirror_shift = 0.1 has no effect: augment.flip is 0"],
         ),
         (("augment.mirror_shift=0.1",), []),
+        (
+            ("model.real_skip=true", "model.stem=64", "model.features=64"),
+            ["model.real_skip = true has no effect: model.stem is as wide as model.features"],
+        ),
+        (("model.real_skip=true", "model.stem=64", "model.features=64", "model.hourglass=improved"), []),
         (("data.sigma=2",), ["data.sigma = 2.0 has no effect: there is no such thing in this task"]),
         (("optim.steps=50",), ["optim.warmup = 60 steps of 50: the learning rate does not reach optim.lr = 0.02"]),
         (("optim.steps=61",), []),
