@@ -35,6 +35,8 @@ NEAR = 0.2
 
 def people(folder):
     """Pictures and their joints (14, 2), by number; the first pixel's centre, (1, 1) in the file, is (0, 0)."""
+    if not (folder / "joints.mat").is_file():
+        sys.exit(f"{folder / 'joints.mat'}: is not there; give LSP's folder, which holds joints.mat and images/")
     joints = np.asarray(loadmat(folder / "joints.mat")["joints"], np.float64)
     if joints.shape[:2] != (3, 14) or joints.shape[2] <= FIRST:
         sys.exit(f"{folder / 'joints.mat'}: holds no joints of more than {FIRST} people, of shape (3, 14, N)")
