@@ -20,8 +20,9 @@ def without_effect(config: Config, defaults: Config, unused: Sequence[str] = ())
     # The first evaluation is the best so far, and after the last one there is nothing to stop.
     endless = run.patience is not None and run.patience >= evaluations - 1
     same = model.hourglass == "plain" and model.stem == model.features
+    even = "model.stem is as wide as model.features, so that no block changes the width" if same else ""
     reasons = {
-        "model.real_skip": "model.stem is as wide as model.features, so that no block changes the width" if same else "",
+        "model.real_skip": even,
         "model.center_weights": real,
         "model.clamp_weights": real,
         "data.max_bad": 'data.bad_pictures is "error"' if config.data.bad_pictures == "error" else "",
