@@ -24,7 +24,7 @@ from hbcore.plan.needs import Needs, needs, smaller_needs, untrained
 FEATURES, SIZE, JOINTS = 64, 128, 68
 """Of a configuration that leaves them out, as in training."""
 SECTIONS = "model", "data", "augment", "optim", "technique", "run"
-DATA_KEYS = "train", "test", "size", "sigma", "workers", "keep", "limit", "bad_pictures", "max_bad"
+DATA_KEYS = "train", "test", "times", "size", "sigma", "workers", "keep", "limit", "bad_pictures", "max_bad"
 """What training knows: another word is a slip of the finger, and what it was to say would be missed."""
 
 DEEPEST, STACKS, WEIGHTS = 10, 16, 60_000_000

@@ -27,7 +27,7 @@ picture = np.random.default_rng(0).integers(0, 256, ({shape}), dtype=np.uint8)
 """What a program on a page may take for granted: a picture."""
 
 
-DEFAULT = {f"training.{task}": ("train",) for task in ("pose", "face", "parts")}
+DEFAULT = {f"training.{task}": ("train",) for task in ("pose", "face", "parts", "finder")}
 """Verbs of commands that may do without."""
 
 
