@@ -2,11 +2,11 @@
 
 NumPy and hbcore.Landmarker are all it takes, Pillow to read pictures and SciPy to read joints.mat. LSP holds that
 file and images/, of which 1001 to the last are for testing: each shows one person, around whom it was cropped. They
-are looked at whole, as they are and made small, turned, dark and grey as in `08_limits.py`. It prints the tables of a
-model's card, in percent: PCK@0.2, the share of joints, hidden ones too, that lie within 0.2 of the distance from the
-left shoulder to the right hip of where they are said to be, with the interval that holds 95 % of the means of people
-drawn anew, with replacement; the same where left and right may be exchanged, for the whole person; and how many
-answers it is sure of.
+are looked at whole, within a box of their joints, and made small, turned, dark and grey as in `08_limits.py`. It
+prints the tables of a model's card, in percent: PCK@0.2, the share of joints, hidden ones too, that lie within 0.2 of
+the distance from the left shoulder to the right hip of where they are said to be, with the interval that holds 95 % of
+the means of people drawn anew, with replacement; the same where left and right may be exchanged, for the whole person;
+and how many answers it is sure of.
 """
 
 import runpy
@@ -20,8 +20,10 @@ import hbcore
 from hbcore.photos.reading import read_picture
 
 limits = runpy.run_path(str(Path(__file__).with_name("08_limits.py")))  # a name that `import` cannot take
+BOX = "a box around its joints"
 HOW = {
     "nothing changed": limits["same"],
+    BOX: limits["same"],
     **{f"people of {pixels} pixels": limits["shrunk"](pixels) for pixels in (96, 64, 48, 32)},
     **{f"turned by {degrees} degrees": limits["turned"](degrees) for degrees in (15, 30, 60, 90, 180)},
     "levels at 30 % of what they were": limits["dark"](0.3),
@@ -69,7 +71,8 @@ def main(model, folder):
     for whole, truth in people(folder):
         for name, change in HOW.items():
             picture, points = change(whole, truth)
-            found = find(picture)[0]
+            boxes = [[*points.min(axis=0), *points.max(axis=0)]] if name == BOX else None
+            found = find(picture, boxes=boxes)[0]
             hits[name].append(right(found.points, points))
             turned[name].append(max(right(found.points[order], points).mean() for order in (slice(None), MIRRORED)))
             sure[name].append(bool(found.sure))
