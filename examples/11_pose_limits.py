@@ -71,7 +71,7 @@ def main(model, folder):
     for whole, truth in people(folder):
         for name, change in HOW.items():
             picture, points = change(whole, truth)
-            boxes = [[*points.min(axis=0), *points.max(axis=0)]] if name == BOX else None
+            boxes = [limits["box_of"](points)] if name == BOX else None
             found = find(picture, boxes=boxes)[0]
             hits[name].append(right(found.points, points))
             turned[name].append(max(right(found.points[order], points).mean() for order in (slice(None), MIRRORED)))
