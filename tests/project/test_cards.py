@@ -20,9 +20,15 @@ from hbcore.landmarks.heatmaps import HeatmapCodec
 from hbcore.landmarks.landmarker import model_names
 from hbcore.landmarks.squares import CropRule
 from tests.data_sets import DATA, needs_data
+from training.configuration.effects import without_effect
+from training.configuration.toml import load
 from training.labels.face_skeletons import IBUG68
 from training.labels.skeletons import LSP
 from training.prediction.model import Model
+from training.tasks.face import FACE
+from training.tasks.finder import FINDER
+from training.tasks.parts import PARTS
+from training.tasks.pose import POSE
 
 ROOT = Path(__file__).parents[2]
 NUMBERS = re.compile(r"\d+(?:\.\d+)?")
@@ -73,6 +79,14 @@ def test_the_recipe_makes_the_network_of_the_model(name):
     assert header["trained"]["steps"] == recipe["optim"]["steps"]
     if header["task"] != "finder":  # which trains on scenes of another size than that of what it looks at
         assert header["codec"]["input_size"] == recipe["data"]["size"]
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_setting_of_a_recipe_has_an_effect(name):
+    _, header = load_model(ROOT / "hbcore" / "models" / f"{name}.safetensors")
+    task = {task.name: task for task in (FACE, FINDER, PARTS, POSE)}[header["task"]]
+    config = load(ROOT / "training" / "recipes" / f"{name}.toml", task.defaults())
+    assert list(without_effect(config, task.defaults(), task.unused)) == []
 
 
 def example(*words, script="04_accuracy"):
