@@ -16,6 +16,15 @@ F = torch.nn.functional
 RELATIVE = 1e-9  # float64 rounding, accumulated over some 60 layers and three steps, stays orders of magnitude below
 
 
+@pytest.fixture(autouse=True)
+def one_torch_thread():
+    """On a busy machine PyTorch's threads wait for each other: ten times as long."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class SignSTE(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x):
