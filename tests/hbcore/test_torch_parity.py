@@ -9,6 +9,7 @@ import pytest
 import hbcore
 from hbcore.optim.losses import IGNORED, heatmap_cross_entropy, heatmap_mse, softmax_cross_entropy
 from hbcore.optim.optimizers import SGD, Adam, RMSprop
+from tests.torch_threads import one_torch_thread
 
 torch = pytest.importorskip("torch", reason="PyTorch is the parity oracle: pip install 'hbcore[parity]'")
 F = torch.nn.functional
@@ -17,12 +18,9 @@ RELATIVE = 1e-9  # float64 rounding, accumulated over some 60 layers and three s
 
 
 @pytest.fixture(autouse=True)
-def one_torch_thread():
-    """On a busy machine PyTorch's threads wait for each other: ten times as long."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def quick():
+    with one_torch_thread(torch):
+        yield
 
 
 class SignSTE(torch.autograd.Function):

@@ -17,6 +17,7 @@ from benchmarks.topology import record, single
 from hbcore import kernels
 from hbcore.nn.layers import BatchNorm2d, BinaryConv2d, Conv2d
 from hbcore.optim.losses import heatmap_cross_entropy
+from tests.torch_threads import one_torch_thread
 from training.tasks.pose import POSE
 
 RELATIVE = 1e-9
@@ -154,13 +155,10 @@ ARCHITECTURES = {
 
 @pytest.fixture
 def torch():
-    """PyTorch on one thread: its threads wait for each other, and the machine may be busy."""
     with quietly():
         torch = pytest.importorskip("torch", reason="no PyTorch to compare with")
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield torch
-    torch.set_num_threads(before)
+    with one_torch_thread(torch):
+        yield torch
 
 
 @pytest.mark.parametrize("training", [False, True], ids=["evaluation", "training"])
