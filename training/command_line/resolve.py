@@ -51,7 +51,6 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
     for name, key in FLAGS.items():
         value = getattr(options, name)
         if value is not None:
-            value = model_file(value) if name == "init" else value
             assignments.append(f"{key}={literal(value)}")
     place = [text for text in assignments if text.partition("=")[0].strip() == "run.out"]
     out = override(base, place).run.out
@@ -64,7 +63,7 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
         raise UserError(f"there is no run to go on with in {out}: name its folder with --out, or data to begin with")
 
     def asked(usual: Config) -> Config:
-        return override(load(options.config, usual) if options.config else usual, assignments)
+        return with_files(override(load(options.config, usual) if options.config else usual, assignments))
 
     if stored is None:
         return task.check(asked(_chosen(task, asked, defaults)))
@@ -72,6 +71,13 @@ def resolve(task: Task, options: argparse.Namespace) -> Config:
     changed = override(asked(usual), [f"run.out={literal(out)}"])
     check_changes(out, stored, changed)
     return task.check(changed)
+
+
+def with_files(config: Config) -> Config:
+    """The configuration with a file in place of each model that it names, which may be a run or one of hbcore's."""
+    run, technique = config.run, config.technique
+    run = replace(run, init=model_file(run.init))
+    return replace(config, run=run, technique=replace(technique, teacher=model_file(technique.teacher)))
 
 
 def _chosen(task: Task, asked: Asked, defaults: Config) -> Config:

@@ -117,7 +117,9 @@ class Technique(Section):
         tuple[float, ...], Limits(0.01, 1000), "First and last sharpness of a smooth sign; empty: the hard sign."
     ] = ()
     smooth: Annotated[float, Limits(0, 0.99), "Share of the steps, the first, with the smooth sign."] = 0.5
-    teacher: Annotated[str, "A model file whose maps are to be matched as well; empty: none."] = ""
+    teacher: Annotated[
+        str, "A model whose maps are to be matched as well: a file, a run, or one of hbcore's; empty: none."
+    ] = ""
     distill: Annotated[float, Limits(0), "Weight of the teacher's loss beside that of the labels."] = 0.0
 
 

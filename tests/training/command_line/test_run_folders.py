@@ -172,6 +172,20 @@ def test_a_run_has_the_network_of_the_model_that_it_begins_with(capsys: pytest.C
     other.fails(3, "run.init: packed is a model of another network")
 
 
+def test_settings_name_models_as_options_do(capsys: pytest.CaptureFixture[str]) -> None:
+    """A run by its folder, one of hbcore's by its name: also where the setting is a teacher, or comes from a file."""
+    assert Outcome(pose.main, capsys, "--out", "a", "--steps", 1, *TINY).code == 0
+    taught = ("technique.teacher=a", "technique.distill=1")
+    assert Outcome(pose.main, capsys, "--out", "b", "--steps", 1, *TINY, "run.init=a", *taught).code == 0
+    config = load("b/config.toml")
+    assert (config.run.init, config.technique.teacher) == ("a/last.safetensors", "a/last.safetensors")
+    Path("taught.toml").write_text('[technique]\nteacher = "pose14-small"\ndistill = 1.0\n')
+    other = Outcome(pose.main, capsys, "--config", "taught.toml", "--out", "c", "--steps", 1, *TINY)
+    other.fails(3, "pose14-small.safetensors finds 14 landmarks of lsp, the data set has 16")
+    folder = Outcome(pose.main, capsys, "--out", "d", *TINY, "technique.teacher=.", "technique.distill=1")
+    folder.fails(3, ". is a folder without last.safetensors")
+
+
 def arrays(folder: str) -> dict[str, np.ndarray]:
     return load_file(f"{folder}/last.safetensors")
 
