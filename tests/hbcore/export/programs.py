@@ -37,6 +37,13 @@ class Machine:
 HERE = Machine("gcc")
 
 
+def links(folder: Path, compiler: str, *flags: str) -> bool:
+    """Whether the flags give a program: sanitizers are libraries of their own, which a compiler may come without."""
+    (folder / "nothing.c").write_text("int main(void) { return 0; }\n")
+    command = [compiler, *flags, "-o", folder / "nothing", folder / "nothing.c"]
+    return not subprocess.run(command, capture_output=True, check=False, timeout=120).returncode
+
+
 @dataclass
 class Program:
     """One model's program; side: of its square picture."""

@@ -13,7 +13,7 @@ from hbcore.export.c.files import c_files
 from hbcore.export.integers.lowering import in_integers
 from hbcore.landmarks.heatmaps import HeatmapCodec
 from tests.architectures import network
-from tests.hbcore.export.programs import COMPILER, SANITIZED, STRICT, Machine, program
+from tests.hbcore.export.programs import COMPILER, SANITIZED, STRICT, Machine, links, program
 
 BARE = Path(__file__).with_name("bare_metal.c"), Path(__file__).with_name("bare_metal.ld")
 GNU = "-std=gnu11", "-ffp-contract=fast"
@@ -22,7 +22,8 @@ USER = {
     "armv7": (Machine("arm-linux-gnueabihf-gcc", "qemu-arm"), [("-O2",), ("-O2", "-mfpu=neon", "-DHB_PATH=5")]),
     "riscv64": (Machine("riscv64-linux-gnu-gcc", "qemu-riscv64"), [("-O2", *GNU)]),
     "s390x": (Machine("s390x-linux-gnu-gcc", "qemu-s390x"), [("-O2", *GNU), ("-O3", "-march=z13", "-DHB_PATH=1")]),
-    "clang": (Machine("clang"), [SANITIZED, ("-O3", "-march=native")]),
+    "clang": (Machine("clang"), [("-O3", "-march=native")]),
+    "clang, sanitized": (Machine("clang"), [SANITIZED]),
 }
 """s390x: bytes in the other order, and floats in registers of float64. GNU: what GCC does without flags."""
 BOARDS = {
@@ -59,6 +60,8 @@ def test_linux(name, model, points, tmp_path):
     machine, ways = USER[name]
     if machine.missing:
         pytest.skip(f"{machine.missing} is not installed")
+    if SANITIZED in ways and not links(tmp_path, machine.compiler, *SANITIZED):
+        pytest.skip(f"{machine.compiler} came without the library of its sanitizers")
     whole = in_integers(lower(model, 32, 32))
     assert (
         program(tmp_path / "whole", model, 32, *ways[0], machine=machine, whole=whole).run("selftest", picture(), 0)
