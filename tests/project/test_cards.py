@@ -205,17 +205,18 @@ def test_points_stay_on_what_they_mark(change, value):
         np.testing.assert_allclose(found, points[point], atol=0.1)  # of a pixel: levels are rounded
 
 
-@pytest.mark.parametrize("script", ["04_accuracy", "08_limits"])
+@pytest.mark.parametrize("script", ["04_accuracy", "08_limits", "10_part_limits"])
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         ([], "usage: "),
         (["moon", "FOLDER"], "unknown model 'moon'"),
-        (["face68-tiny", "FOLDER"], "there is no .pts file in "),
+        (["MODEL", "FOLDER"], "there is no .pts file in "),
     ],
 )
 def test_the_example_says_what_is_wrong_in_one_line(tmp_path, words, message, script):
-    done = example(*[tmp_path if word == "FOLDER" else word for word in words], script=script)
+    meant = {"MODEL": "parts7-small" if script == "10_part_limits" else "face68-tiny", "FOLDER": tmp_path}
+    done = example(*[meant.get(word, word) for word in words], script=script)
     assert done.returncode == 1
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == 1
@@ -257,3 +258,19 @@ def test_the_accuracy_of_a_pose_card_is_what_the_example_prints(name, capsys, mo
         assert NUMBERS.sub("", stated) == NUMBERS.sub("", measured)
         rows = [[float(number) for number in NUMBERS.findall(line)] for line in (stated, measured)]
         assert np.abs(np.subtract(*rows)).max() <= 0.3  # a joint of one of 500 people is 0.2, and 0.1 is rounding
+
+
+@needs_data("300w/lfpw/testset")
+def test_the_accuracy_of_the_card_of_parts_is_what_the_example_prints(capsys, monkeypatch):
+    """Its first row, up to what another kind of CPU rounds otherwise."""
+    card = (ROOT / "docs" / "models" / "parts7-small.md").read_text(encoding="utf-8")
+    limits = runpy.run_path(str(ROOT / "examples" / "10_part_limits.py"))
+    for change in set(limits["HOW"]) - {"nothing changed"}:
+        monkeypatch.delitem(limits["HOW"], change)
+    limits["main"]("parts7-small", [str(DATA / "300w" / "lfpw" / "testset")])
+    head, line, measured = capsys.readouterr().out.splitlines()
+    assert f"{head}\n{line}\n" in card
+    (stated,) = (row for row in card.splitlines() if row.startswith("| nothing changed |"))
+    rows = [[float(number) for number in NUMBERS.findall(row)] for row in (stated, measured)]
+    assert len(rows[0]) == len(rows[1]) == 8
+    assert np.abs(np.subtract(*rows)).max() <= 0.3
