@@ -45,7 +45,8 @@ static uint64_t *packed_filters(ptrdiff_t taps, ptrdiff_t channels, ptrdiff_t fi
     return p;
 }
 
-static void convolutions(const hb_kernels *k, hb_conv s)
+/* reals: sums of real numbers too, and gradients, which take most of the time. */
+static void convolutions(const hb_kernels *k, hb_conv s, int reals)
 {
     ptrdiff_t in = s.batch * s.height * s.width, out = s.batch * s.out_h * s.out_w, taps = s.kernel_h * s.kernel_w;
     ptrdiff_t padded = (s.filters + HB_PAD - 1) / HB_PAD * HB_PAD;
@@ -64,7 +65,7 @@ static void convolutions(const hb_kernels *k, hb_conv s)
          .threshold = each, .flip = flip, .bits = signs, .y = y, .y_step = s.filters, .skip = y, .skip_step = s.filters},
     };
     for (int e = 0; e < 4; e++) {
-        if (e != 3 || s.filters <= 64)
+        if (reals && (e != 3 || s.filters <= 64))
             k->conv2d(&s, e == 2 ? NULL : x, bits, panels, e == 3 ? &ends[1] : &ends[e]);
         hash(&real_hash, y, (size_t)(out * s.filters) * sizeof *y);
         if (ends[e].skip != NULL) /* added to something known */
@@ -74,12 +75,14 @@ static void convolutions(const hb_kernels *k, hb_conv s)
         hash(&exact_hash, y, (size_t)(out * s.filters) * sizeof *y);
     }
     hash(&exact_hash, signs, (size_t)(out * ((s.filters + 63) / 64)) * sizeof *signs);
-    k->conv2d_weight_gradient(&s, x, NULL, y, dw);
-    hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
-    k->conv2d_weight_gradient(&s, NULL, bits, y, dw);
-    hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
     uint8_t *sign_panels = hb_sign_panels(w, taps, s.channels, s.filters, 2 * k->lanes);
-    if (s.stride == 1) {
+    if (reals) {
+        k->conv2d_weight_gradient(&s, x, NULL, y, dw);
+        hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
+        k->conv2d_weight_gradient(&s, NULL, bits, y, dw);
+        hash(&real_hash, dw, (size_t)(taps * s.channels * s.filters) * sizeof *dw);
+    }
+    if (reals && s.stride == 1) {
         ptrdiff_t reach = s.kernel_h - 1 - s.pad_h;
         hb_conv back = {s.batch, s.out_h, s.out_w, s.filters, s.kernel_h, s.kernel_w, 1, reach, reach,
                         s.height, s.width, s.channels};
@@ -157,23 +160,23 @@ int main(void)
                             continue;
                         s.out_h = (s.height + 2 * pad - kernel) / stride + 1;
                         s.out_w = (s.width + 2 * pad - kernel) / stride + 1;
-                        convolutions(k, s);
+                        convolutions(k, s, 1);
                     }
         /* Sizes at which gradients in bytes fill tiles: whole and ragged steps of 64 pixels and of 64 filters. */
-        convolutions(k, (hb_conv){2, 8, 12, 70, 3, 3, 1, 1, 1, 8, 12, 64});
-        convolutions(k, (hb_conv){1, 6, 140, 17, 3, 3, 1, 1, 1, 6, 140, 33});
-        convolutions(k, (hb_conv){2, 9, 33, 48, 1, 1, 1, 0, 0, 9, 33, 320});
-        convolutions(k, (hb_conv){1, 9, 16, 5, 5, 5, 1, 2, 2, 9, 16, 128});
+        convolutions(k, (hb_conv){2, 8, 12, 70, 3, 3, 1, 1, 1, 8, 12, 64}, 1);
+        convolutions(k, (hb_conv){1, 6, 140, 17, 3, 3, 1, 1, 1, 6, 140, 33}, 1);
+        convolutions(k, (hb_conv){2, 9, 33, 48, 1, 1, 1, 0, 0, 9, 33, 320}, 1);
+        convolutions(k, (hb_conv){1, 9, 16, 5, 5, 5, 1, 2, 2, 9, 16, 128}, 1);
         /* Sizes at which binary convolutions do: bands and blocks of outputs, and panels of filters, whole and ragged. */
-        convolutions(k, (hb_conv){1, 19, 37, 34, 3, 3, 1, 1, 1, 19, 37, 40});
-        convolutions(k, (hb_conv){1, 17, 16, 64, 3, 3, 1, 1, 1, 17, 16, 32});
-        convolutions(k, (hb_conv){1, 16, 20, 33, 5, 5, 1, 1, 1, 14, 18, 24});
-        convolutions(k, (hb_conv){1, 16, 17, 290, 1, 1, 1, 0, 0, 16, 17, 65});
-        convolutions(k, (hb_conv){29, 3, 3, 70, 3, 3, 1, 1, 1, 3, 3, 33});
+        convolutions(k, (hb_conv){1, 19, 37, 34, 3, 3, 1, 1, 1, 19, 37, 40}, 0);
+        convolutions(k, (hb_conv){1, 17, 16, 64, 3, 3, 1, 1, 1, 17, 16, 32}, 0);
+        convolutions(k, (hb_conv){1, 16, 20, 33, 5, 5, 1, 1, 1, 14, 18, 24}, 0);
+        convolutions(k, (hb_conv){1, 16, 17, 290, 1, 1, 1, 0, 0, 16, 17, 65}, 0);
+        convolutions(k, (hb_conv){29, 3, 3, 70, 3, 3, 1, 1, 1, 3, 3, 33}, 0);
         /* And in pairs of outputs: rows of an odd one, borders of no pixel and of two. */
-        convolutions(k, (hb_conv){1, 19, 37, 128, 3, 3, 1, 1, 1, 19, 37, 40});
-        convolutions(k, (hb_conv){2, 16, 18, 192, 3, 3, 1, 0, 0, 14, 16, 65});
-        convolutions(k, (hb_conv){1, 15, 15, 128, 3, 3, 1, 2, 2, 17, 17, 32});
+        convolutions(k, (hb_conv){1, 19, 37, 128, 3, 3, 1, 1, 1, 19, 37, 40}, 0);
+        convolutions(k, (hb_conv){2, 16, 18, 192, 3, 3, 1, 0, 0, 14, 16, 65}, 0);
+        convolutions(k, (hb_conv){1, 15, 15, 128, 3, 3, 1, 2, 2, 17, 17, 32}, 0);
         for (ptrdiff_t n = 1; n < 1200; n += 399)
             for (ptrdiff_t c = 1; c < 140; c += 1 + c / 9)
                 rows(k, n, c);

@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,16 +21,16 @@ NATIVE = shutil.which("gcc") or shutil.which("clang")
 Hashes = dict[str, tuple[str, str]]
 
 
-def build(program: Path, compiler: str, *flags: str) -> None:
+def build(program: Path, compiler: str, *flags: str, sources: Sequence[Path] = SOURCES) -> None:
     """The variants are large: one compiler for each, so that all cores work."""
 
     def call(*arguments: str | Path) -> None:
         done = subprocess.run([compiler, *FLAGS, *flags, *arguments], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr[-3000:]
 
-    objects = [program.with_name(f"{source.stem}.o") for source in SOURCES]
+    objects = [program.with_name(f"{source.stem}.o") for source in sources]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(lambda source, to: call("-c", source, "-o", to), SOURCES, objects))
+        list(pool.map(lambda source, to: call("-c", source, "-o", to), sources, objects))
     call(*objects, "-o", program, "-lpthread", "-lm")
 
 
@@ -92,7 +93,11 @@ def test_a_cpu_without_popcnt_takes_the_baseline(hashes: Hashes, tmp_path: Path)
     emulator = shutil.which("qemu-x86_64")
     if emulator is None or NATIVE is None or platform.machine() != "x86_64":
         pytest.skip("qemu-x86_64 (user mode) is not installed")
-    build(tmp_path / "every_kernel", NATIVE, "-O1", "-static")
+    # The wide variants take four times as long to compile as the one that runs: their tables stay empty.
+    empty = tmp_path / "empty.c"
+    empty.write_text('#include "kernels.h"\nconst hb_kernels hb_amx, hb_avx512, hb_avx2;\n')
+    sources = [source for source in SOURCES if source.stem not in {"amx", "avx512", "avx2"}]
+    build(tmp_path / "every_kernel", NATIVE, "-O1", "-static", sources=[*sources, empty])
     old = run(
         emulator, "-cpu", "qemu64,-popcnt,-sse4.1,-sse4.2,-ssse3,-sse3,-avx,-avx2,-fma", tmp_path / "every_kernel"
     )
