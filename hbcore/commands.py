@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any, TextIO
 
-from hbcore.deploy.model_file import ModelFileError
+from hbcore.deploy.model_file import ModelFileError, NotWritten
 
 USAGE, DATA, DISK, INTERRUPTED, BROKEN_PIPE = 2, 3, 5, 130, 141
 """Exit codes, other than 0: wrong options, unusable files, nothing could be written, Ctrl-C, the reader has gone."""
@@ -41,12 +41,15 @@ def say(program: str, lines: Iterable[str]) -> int:
 
 
 def answer(program: str, work: Callable[[], Iterable[str]]) -> int:
-    """Do the work and print the lines it gives. The exit code: also DATA for an unusable model, and INTERRUPTED."""
+    """Do the work and print the lines it gives.
+
+    The exit code: also DATA for an unusable model, DISK for a file that could not be written, and INTERRUPTED.
+    """
     try:
         return say(program, work())
     except ModelFileError as error:
         tell(program, str(error))
-        return DATA
+        return DISK if isinstance(error, NotWritten) else DATA
     except KeyboardInterrupt:
         tell(program, "interrupted")
         return INTERRUPTED

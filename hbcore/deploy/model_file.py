@@ -34,6 +34,10 @@ class ModelFileError(ValueError):
     """A file that is not a usable model; the message names the file and what is wrong with it."""
 
 
+class NotWritten(ModelFileError):
+    """A file that could not be written."""
+
+
 def reason(error: Exception) -> str:
     """What an error says, fit for a message of one line: it may quote a file that anybody has written."""
     return "".join(letter if letter.isprintable() else "?" for letter in str(error)[:LONGEST])
@@ -52,13 +56,15 @@ def save_model(model: StackedHourglass, path: str | Path, metadata: Mapping[str,
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file, whole or not at all. ModelFileError if that fails."""
+    """Write a file, whole or not at all. NotWritten if that fails."""
+    if not path.name:
+        raise NotWritten(f"{path}: is a folder: name a file in it")
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         part.write_bytes(content)
         part.replace(path)
     except OSError as error:
-        raise ModelFileError(f"{path}: {error.strerror or error}") from error
+        raise NotWritten(f"{path}: {error.strerror or error}") from error
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)

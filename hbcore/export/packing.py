@@ -20,7 +20,7 @@ def pack(source: str, target: Path) -> str:
     model, header = load_model(source)
     if header["format"] == FORMAT:
         raise ModelFileError(f"{source}: is a packed file already")
-    if target.exists() and target.samefile(source):
+    if os.path.exists(target) and os.path.samefile(target, source):
         raise ModelFileError(f"{source}: is the model itself: choose another name for the packed file")
     kept = {key: value for key, value in header.items() if key not in OWN}
     if isinstance(kept.get("trained"), dict):

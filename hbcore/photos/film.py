@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from hbcore.commands import DATA, DISK, INTERRUPTED, USAGE, Parser, say, tell
-from hbcore.deploy.model_file import ModelFileError, write_whole
+from hbcore.deploy.model_file import ModelFileError, NotWritten, write_whole
 from hbcore.landmarks.finding.tracker import Tracked, Tracker
 from hbcore.landmarks.landmarker import Landmarker
 from hbcore.photos.drawing import drawn
@@ -33,13 +33,16 @@ def main(arguments: Sequence[str]) -> int:
         if os.path.lexists(path):
             tell(NAME, f"{path}: is there already: choose another name")
             return USAGE
+    if options.csv and not os.path.isdir(options.csv.parent):  # said now, as it is written when the film is through
+        tell(NAME, f"{options.csv}: there is no folder {options.csv.parent}")
+        return USAGE
     try:
         set_threads(usable_cores())
         track = Tracker(Landmarker(options.model, options.finder))
         return follow(track, open_film(options.film, 1 / options.rate), options)
     except (ModelFileError, PictureError, ValueError) as error:
         tell(NAME, str(error))
-        return DATA
+        return DISK if isinstance(error, NotWritten) else DATA
     except OSError as error:
         tell(NAME, f"{options.overlay or options.csv}: {error.strerror or error}")
         return DISK

@@ -8,6 +8,7 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from hbcore import StackedHourglass, Tensor, load_model, no_grad
+from hbcore.commands import DATA, DISK
 from hbcore.deploy import Engine
 from hbcore.deploy.model_file import ModelFileError, model_bytes
 from hbcore.deploy.packed_file import packed, packed_bytes
@@ -152,19 +153,22 @@ def test_the_command_line(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "message", "code"),
     [
-        (["pack", "packed", "-o", "x"], "packed: is a packed file already"),
-        (["unpack", "plain"], "plain: not a file of format hbcore-packed/1"),
-        (["pack", "plain", "-o", "no/x"], "no/x: No such file or directory"),
-        (["pack", "plain", "-o", "plain"], "plain: is the model itself: choose another name"),
-        (["pack", "missing", "-o", "x"], "missing: No such file or directory"),
-        (["pack", "smooth", "-o", "x"], "smooth: cannot be packed: a network whose signs are smooth"),
-        (["pack", "large", "-o", "x"], "large: cannot be packed: stem.5.conv1.1: the scale of a filter"),
-        (["pack", "steep", "-o", "x"], "steep: cannot be packed: stem.modules.1.gamma holds 3"),
+        (["pack", "packed", "-o", "x"], "packed: is a packed file already", DATA),
+        (["unpack", "plain"], "plain: not a file of format hbcore-packed/1", DATA),
+        (["unpack", "x" * 300], f"unknown model '{'x' * 300}': there is", DATA),
+        (["pack", "plain", "-o", "plain"], "plain: is the model itself: choose another name", DATA),
+        (["pack", "missing", "-o", "x"], "missing: No such file or directory", DATA),
+        (["pack", "smooth", "-o", "x"], "smooth: cannot be packed: a network whose signs are smooth", DATA),
+        (["pack", "large", "-o", "x"], "large: cannot be packed: stem.5.conv1.1: the scale of a filter", DATA),
+        (["pack", "steep", "-o", "x"], "steep: cannot be packed: stem.modules.1.gamma holds 3", DATA),
+        (["pack", "plain", "-o", "no/x"], "no/x: No such file or directory", DISK),
+        (["pack", "plain", "-o", "."], ".: is a folder: name a file in it", DISK),
+        (["pack", "plain", "-o", "x" * 300], f"{'x' * 300}: File name too long", DISK),
     ],
 )
-def test_what_cannot_be_packed_or_shown_is_one_line(tmp_path, monkeypatch, capsys, words, message):
+def test_what_cannot_be_packed_or_shown_is_one_line(tmp_path, monkeypatch, capsys, words, message, code):
     monkeypatch.chdir(tmp_path)
     Path("plain").write_bytes(model_bytes(network(), {}))
     Path("packed").write_bytes(file_of(network(), {}))
@@ -176,7 +180,7 @@ def test_what_cannot_be_packed_or_shown_is_one_line(tmp_path, monkeypatch, capsy
     Path("large").write_bytes(model_bytes(large, {}))
     Path("steep").write_bytes(model_bytes(steep, {}))
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert main(words) == 3
+    assert main(words) == code
     printed = capsys.readouterr().err
     assert printed.startswith(f"export: {message}")
     assert printed.count("\n") == 1

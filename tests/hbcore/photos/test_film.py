@@ -75,6 +75,8 @@ def test_files_are_written_and_the_speed_is_said(capsys, tmp_path):
     assert [path.name for path in sorted((tmp_path / "seen").iterdir())] == [f"0000{k}.png" for k in range(1, 5)]
     again = run(capsys, "film.gif", "--model", "m", "--csv", "out.csv")
     again.fails(2, "out.csv: is there already")
+    run(capsys, "film.gif", "--model", "m", "--csv", "no/out.csv").fails(2, "no/out.csv: there is no folder no")
+    run(capsys, "film.gif", "--model", "m", "--csv", "x" * 254).fails(5, "File name too long")
 
 
 def test_a_film_says_how_long_its_pictures_last():
