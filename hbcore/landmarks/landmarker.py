@@ -21,6 +21,7 @@ from hbcore.landmarks.finding.sizes import SizeCodec, separate
 from hbcore.landmarks.heatmaps import mean_score
 from hbcore.landmarks.masks import MaskCodec
 from hbcore.landmarks.squares import around_corners, around_picture
+from hbcore.values import whole
 
 MODELS = Path(__file__).resolve().parents[1] / "models"
 """Where the models lie that a name is enough for."""
@@ -43,9 +44,9 @@ class Instance:
 
     points (K, 2) float32, x and y in pixels of the picture, the first pixel's centre at (0, 0), and their scores (K,);
     of a model of parts, None. classes: of such a model, the class of every pixel, uint8 (H, W), 255 where it did not
-    look; else None. names: of the points or classes. box (x0, y0, x1, y1): where to look, as it was given. confidence:
-    how sure the answer is, and `sure`: whether that is enough for an answer that is worth something, None where the
-    model file does not say what is.
+    look; else None. names: of the points or classes. box (x0, y0, x1, y1): where it looked, without the model's margin:
+    as it was given, or after a second look around the points of the first. confidence: how sure the answer is. sure:
+    whether that is enough for an answer that is worth something, None where the model file does not say what is.
     """
 
     names: tuple[str, ...]
@@ -97,14 +98,16 @@ class Landmarker:
 
         pictures: one, uint8 RGB (H, W, 3); or several, as (N, H, W, 3) or a list. boxes: for one picture (4,) or
         (n, 4), each x0, y0, x1, y1 in its pixels, the first pixel's centre at (0, 0): corners of what the face or
-        person takes up, without the margin, which the model knows. For several, a sequence of such, None for the whole.
+        person takes up, without the margin, which the model knows. For several, a sequence of such, or None for some.
         Without boxes the finder says where to look, and only what the model is sure of is an instance. Without a finder
         the square to look at is around the whole picture: a model that never saw that in training will not be sure of
         it. again: how often to look once more at the box of the points that were found, which makes up for boxes that
         are off; None: once where the finder gave the box, else not. TypeError or ValueError, in one line, for other
         pictures or boxes; FloatingPointError if the network computes NaN or infinity.
         """
-        if isinstance(pictures, np.ndarray) and pictures.ndim == 3:
+        if again is not None:
+            again = whole("again", again, least=0)
+        if isinstance(pictures, np.ndarray) and pictures.ndim != 4:
             return self._instances(pictures, boxes, again)
         if not isinstance(pictures, np.ndarray | Sequence) or isinstance(pictures, str | bytes):
             raise TypeError(f"pictures are arrays of uint8, RGB (H, W, 3), or a list of them, got {type(pictures)}")
@@ -137,10 +140,10 @@ class Landmarker:
 def find_model(model: str | Path) -> Path:
     """The file of a model by its name or its path. ModelFileError that lists the names, where there is none."""
     name = os.fspath(model)
-    if os.path.exists(name) or os.sep in name or name.endswith(".safetensors"):
+    if os.path.isfile(name) or os.sep in name or name.endswith(".safetensors"):
         return Path(name)
     path = MODELS / f"{name}.safetensors"
-    if not path.is_file():
+    if not os.path.isfile(path):  # a name may be longer than a path can be, at which Path.is_file raises
         known = ", ".join(model_names())
         held = f"there is {known}" if known else "none comes with this version"
         raise ModelFileError(f"unknown model {name!r}: {held}; a model file can be named by its path")

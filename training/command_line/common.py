@@ -36,14 +36,14 @@ def model_file(given: str) -> str:
 
     Raises DataError for a folder that holds none.
     """
-    if given in model_names() and not os.path.exists(given):
-        return str(find_model(given))
-    if not os.path.isdir(given):
-        return given
     last = os.path.join(given, LAST)
-    if not os.path.exists(last):
+    if os.path.exists(last):
+        return last
+    if given in model_names() and not os.path.isfile(given):
+        return str(find_model(given))
+    if os.path.isdir(given):
         raise DataError(f"{given} is a folder without {LAST}: name a model file, or the folder of a run")
-    return last
+    return given
 
 
 def finder_of(model: Model, named: str | None) -> Finder | None:

@@ -97,7 +97,8 @@ def test_classes_lie_on_the_picture(seeing):
     ("pictures", "boxes", "message"),
     [
         (flag().astype(float), None, "a picture is an array of uint8, RGB .H, W, 3., got float64"),
-        (flag()[..., 0], None, "got the shape"),
+        (flag()[..., 0], None, r"got the shape \(120, 200\)"),
+        (flag()[..., 0], (5, 5, 50, 50), r"got the shape \(120, 200\)"),
         (flag()[..., :1], None, r"got the shape \(120, 200, 1\)"),
         (flag()[:0], None, r"got the shape \(0, 200, 3\)"),
         ("photo.jpg", None, "pictures are arrays of uint8"),
@@ -117,6 +118,12 @@ def test_other_pictures_and_boxes_are_refused_in_one_line(seeing, pictures, boxe
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("again", [-1, 1.5, "twice"])
+def test_looks_again_are_a_whole_number(seeing, again):
+    with pytest.raises(ValueError, match=f"^again must be .* got {again!r}$"):
+        seeing()(flag(), (5, 5, 50, 50), again=again)
+
+
 def test_models_by_name(tmp_path, monkeypatch):
     monkeypatch.setattr(module, "MODELS", tmp_path / "models")
     with pytest.raises(
@@ -126,6 +133,8 @@ def test_models_by_name(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     made(tmp_path / "models" / "b.safetensors")
     made(tmp_path / "models" / "a.safetensors")
+    assert Landmarker("a").names == ("red", "green", "blue")
+    Path("a").mkdir()  # such as an export of the model makes
     assert Landmarker("a").names == ("red", "green", "blue")
     with pytest.raises(ModelFileError, match="unknown model 'c': there is a, b; a model file can be named by its path"):
         Landmarker("c")

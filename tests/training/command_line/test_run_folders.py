@@ -184,6 +184,9 @@ def test_settings_name_models_as_options_do(capsys: pytest.CaptureFixture[str]) 
     other.fails(3, "pose14-small.safetensors finds 14 landmarks of lsp, the data set has 16")
     folder = Outcome(pose.main, capsys, "--out", "d", *TINY, "technique.teacher=.", "technique.distill=1")
     folder.fails(3, ". is a folder without last.safetensors")
+    Path("pose14-small").mkdir()  # such as an export of the model makes: no run
+    other = Outcome(pose.main, capsys, "--config", "taught.toml", "--out", "e", "--steps", 1, *TINY)
+    other.fails(3, "pose14-small.safetensors finds 14 landmarks of lsp, the data set has 16")
 
 
 def arrays(folder: str) -> dict[str, np.ndarray]:
