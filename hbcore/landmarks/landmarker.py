@@ -140,14 +140,17 @@ class Landmarker:
 def find_model(model: str | Path) -> Path:
     """The file of a model by its name or its path. ModelFileError that lists the names, where there is none."""
     name = os.fspath(model)
-    if os.path.isfile(name) or os.sep in name or name.endswith(".safetensors"):
-        return Path(name)
     path = MODELS / f"{name}.safetensors"
-    if not os.path.isfile(path):  # a name may be longer than a path can be, at which Path.is_file raises
-        known = ", ".join(model_names())
-        held = f"there is {known}" if known else "none comes with this version"
-        raise ModelFileError(f"unknown model {name!r}: {held}; a model file can be named by its path")
-    return path
+    run = os.path.join(name, "last.safetensors")  # of another folder, such as an export, a model's name is its own
+    if os.sep in name or name.endswith(".safetensors") or os.path.isfile(name) or os.path.isfile(run):
+        return Path(name)
+    if os.path.isfile(path):  # not path.is_file(), which raises where a name is longer than a path can be
+        return path
+    if os.path.isdir(name):
+        return Path(name)
+    known = ", ".join(model_names())
+    held = f"there is {known}" if known else "none comes with this version"
+    raise ModelFileError(f"unknown model {name!r}: {held}; a model file can be named by its path")
 
 
 def model_names() -> list[str]:

@@ -136,6 +136,11 @@ def test_models_by_name(tmp_path, monkeypatch):
     assert Landmarker("a").names == ("red", "green", "blue")
     Path("a").mkdir()  # such as an export of the model makes
     assert Landmarker("a").names == ("red", "green", "blue")
+    Path("run").mkdir()
+    made(Path("run/last.safetensors"))
+    Path("a/last.safetensors").touch()
+    assert [module.find_model(name) for name in ("a", "run")] == [Path("a"), Path("run")]  # runs
+    Path("a/last.safetensors").unlink()
     with pytest.raises(ModelFileError, match="unknown model 'c': there is a, b; a model file can be named by its path"):
         Landmarker("c")
     with pytest.raises(ModelFileError, match=r"c\.safetensors: No such file"):
