@@ -130,6 +130,6 @@ FINDER = FinderTask(
     kinds=FINDER_KINDS,
     headlines=("found@1%",),
     protocols=PROTOCOLS,
-    settings=("data.train=synthetic,scenery", "data.size=256", "optim.batch_size=4"),
+    settings=('data.train=["synthetic", "scenery"]', "data.size=256", "optim.batch_size=4"),
     unused=("data.sigma", "augment.mirror_shift"),
 )

@@ -48,6 +48,12 @@ def test_a_run_leaves_what_other_runs_leave(trained: Path) -> None:
     assert model.calibration.threshold is not None
 
 
+def test_the_defaults_can_be_trained_on(capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = run(capsys, "--dry-run")
+    assert (code, err) == (0, "")
+    assert 'train = ["synthetic", "scenery"]' in out
+
+
 def test_eval_and_resume(trained: Path, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = run(capsys, "eval", trained, "--threads", 1, "--json", "--middle-box", "synthetic")
     assert code == 0
