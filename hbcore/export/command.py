@@ -49,6 +49,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     in_onnx.add_argument("-o", "--out", required=True, type=Path, help="the file to write")
     in_onnx.add_argument("--decode", action="store_true", help="points and scores, or classes, in the graph too")
     options = parser.parse_args(arguments)
+    if options.verb == "c" and options.pictures < int(options.require_parity):
+        parser.error(f"--pictures {options.pictures}: too few, --require-parity needs one at least")
     verb: dict[str, Callable[[], Iterable[str]]] = {
         "pack": lambda: [pack(options.model, options.out)],
         "unpack": lambda: unpack(options.model),
@@ -77,8 +79,9 @@ def as_c(options: Namespace) -> Iterator[str]:
     else:
         pictures, of = squares_in(options.crops, count, size), f"squares of the pictures in {options.crops.name}"
     yield from write_files(made.contents, options.out, later=["parity.json"])
+    (options.out / "parity.json").unlink(missing_ok=True)  # an older one is of another file
     yield f"RAM {made.facts['ram']} bytes, constants {made.facts['flash']} bytes"
-    if count <= 0:
+    if not count:
         return
     set_threads(usable_cores())
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,12 @@ from hbcore.deploy.model_file import ModelFileError, write_whole
 
 MARK = "written by hbcore"
 """What is said somewhere in each of these files."""
+
+
+def require_other(target: Path, model: str | Path) -> None:
+    """Raise ModelFileError where the file to write is the model itself, which would be lost."""
+    if os.path.exists(target) and os.path.exists(model) and os.path.samefile(target, model):
+        raise ModelFileError(f"{model}: is the model itself: choose another name for the file to write")
 
 
 def write_files(files: Mapping[str, bytes], folder: Path, later: Sequence[str] = ()) -> list[str]:

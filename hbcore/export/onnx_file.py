@@ -6,12 +6,14 @@ from pathlib import Path
 
 from hbcore.deploy.model_file import write_whole
 from hbcore.export.c.files import c_model
+from hbcore.export.folder import require_other
 from hbcore.export.onnx_decoding import write_decoding
 from hbcore.export.onnx_graph import OnnxGraph
 
 
 def write_onnx(model: str, target: Path, decode: bool = False) -> str:
     """Write it; what there is to say. ModelFileError, in one line, if that cannot be done."""
+    require_other(target, model)
     made = c_model(model)
     graph = OnnxGraph(made.table)
     if decode:

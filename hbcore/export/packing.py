@@ -10,6 +10,7 @@ from typing import Any
 from hbcore.autograd.function import Array
 from hbcore.deploy.model_file import ModelFileError, load_model, read_arrays, reason, rebuilt, write_whole
 from hbcore.deploy.packed_file import FORMAT, packed, packed_bytes
+from hbcore.export.folder import require_other
 from hbcore.landmarks.landmarker import find_model
 
 OWN = "format", "architecture", "layers"  # keys of the header that are not passed on
@@ -20,8 +21,7 @@ def pack(source: str, target: Path) -> str:
     model, header = load_model(source)
     if header["format"] == FORMAT:
         raise ModelFileError(f"{source}: is a packed file already")
-    if os.path.exists(target) and os.path.samefile(target, source):
-        raise ModelFileError(f"{source}: is the model itself: choose another name for the packed file")
+    require_other(target, source)
     kept = {key: value for key, value in header.items() if key not in OWN}
     if isinstance(kept.get("trained"), dict):
         kept["trained"].pop("test", None)  # paths of a machine mean nothing to the others that a packed file is for

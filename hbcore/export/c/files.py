@@ -37,9 +37,10 @@ TAKEN = {
     "example", "parity", "arduino", "esp_camera", "arm_neon", "immintrin", "features", "malloc", "memory",
     "strings", "unistd", "assert", "complex", "ctype", "errno", "fenv", "float", "inttypes", "iso646", "limits",
     "locale", "math", "setjmp", "signal", "stdarg", "stdbool", "stddef", "stdint", "stdio", "stdlib", "string",
-    "tgmath", "time", "wchar", "wctype", "wasm_simd128", "module",
+    "tgmath", "time", "wchar", "wctype", "wasm_simd128", "module", "finder",
 }  # fmt: skip
-"""Names of files beside ours and of headers: on a path of includes, ours would be read in their place."""
+"""Names of files beside ours and of headers: on a path of includes, ours would be read in their place. finder:
+what a finder beside the model defines begins with it."""
 TERMS = 13  # of the series of e^x: what is left out is below the rounding of float64
 FAINTEST = 1e-12  # of the decoder's Gaussian: less than the rounding of its sums
 POINTS = {

@@ -82,6 +82,10 @@ def test_the_command(model_file, tmp_path, capsys, monkeypatch):
     words = ["c", model_file, "-o", str(tmp_path), "--pictures", "1"]
     assert command.main([*words, "--require-parity"]) == 0
     assert "1 pictures in 4 ways, the same to the last bit" in capsys.readouterr().out
+    for count, more in (("0", ["--require-parity"]), ("-1", [])):
+        with pytest.raises(SystemExit, match="2"):
+            command.main([*words[:-1], count, *more])
+        assert f"--pictures {count}: too few" in capsys.readouterr().err
     found = json.loads((tmp_path / "parity.json").read_text())
     assert found["equal"]
     assert found["model_sha256"] in (tmp_path / "net.h").read_text()
@@ -102,6 +106,7 @@ def test_the_command(model_file, tmp_path, capsys, monkeypatch):
 def test_without_a_compiler(model_file, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("CC", "/nonexistent/cc")
     words = ["c", model_file, "-o", str(tmp_path), "--pictures", "1"]
+    (tmp_path / "parity.json").write_text("of another file")
     assert command.main(words) == 0
     assert "no parity.json: " in capsys.readouterr().out
     assert (tmp_path / "net.c").exists()

@@ -125,6 +125,7 @@ def test_golden_picture_and_hash():
         ("…", "model"),
         ("a.b-C", "a_b_c"),
         ("example", "model_example"),
+        ("finder", "model_finder"),
         ("9" * 300, "model_" + "9" * 34),
     ],
 )

@@ -15,7 +15,7 @@ from hbcore.export.onnx_file import write_onnx
 from hbcore.export.onnx_graph import OnnxGraph
 from hbcore.export.onnx_nodes import Nodes
 from hbcore.landmarks.heatmaps import HeatmapCodec
-from hbcore.landmarks.landmarker import Landmarker
+from hbcore.landmarks.landmarker import Landmarker, find_model
 from hbcore.landmarks.masks import MaskCodec
 from tests.architectures import ARCHITECTURES, network
 
@@ -125,6 +125,15 @@ def test_the_command_decodes(tmp_path):
     expected, sure = face.description.codec.decode(1 / (1 + np.exp(-maps[0].astype(np.float64))))
     np.testing.assert_allclose(points[0], expected, rtol=0, atol=1e-4)
     np.testing.assert_allclose(scores[0], sure, rtol=0, atol=1e-6)
+
+
+def test_the_model_is_not_written_over(tmp_path, capsys):
+    path = tmp_path / "mine.safetensors"
+    path.write_bytes(find_model("face68-micro").read_bytes())
+    before = path.read_bytes()
+    assert main(["onnx", str(path), "-o", str(path)]) == 3
+    assert "is the model itself: choose another name" in capsys.readouterr().err
+    assert path.read_bytes() == before
 
 
 @pytest.mark.skipif(onnx is not None, reason="onnx is installed")
